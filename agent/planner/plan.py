@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agent.diff.replicas import must_not_act
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import is_ready_to_join, plan_bridge
 from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
@@ -16,8 +16,6 @@ _OTHER_CLUSTER = (
     "this swarm is cluster {other}'s, so this agent changes nothing on the host; "
     "set `cluster: {other}` in agent.yaml, or take the host out of that swarm"
 )
-
-
 _NO_PAGE = (
     "the agent works without its pages and tries again: free the port, or set http.listen in agent.yaml"
 )
@@ -57,14 +55,12 @@ def _plan_host(observed: Observed) -> Plan:
         return bridge + replicas
     if membership_order:
         leave = plan_leave(cluster.accepted, observed, membership_order)
-        return leave + _pulls(replicas) if leave.steps else bridge + leave + replicas
+        if not leave.steps:
+            return bridge + leave + replicas
+        # While the host leaves a swarm, images are pulled, and nothing else is done for replicas.
+        return leave + Plan(tuple(step for step in replicas.steps if step.lane == "pull"))
     ready = is_ready_to_join(bridge)
     return bridge + plan_membership(cluster.accepted, observed, bridge_ready=ready) + replicas
-
-
-def _pulls(replicas: Plan) -> Plan:
-    """The pulls of the replicas' plan: the only steps on replicas while the host leaves a swarm."""
-    return Plan(tuple(step for step in replicas.steps if step.lane == "pull"))
 
 
 def _faults(observed: Observed) -> Plan:
@@ -76,7 +72,10 @@ def _faults(observed: Observed) -> Plan:
         what = f"holding revision {kept.revision} as last read" if kept else "no earlier state is known"
         plan += blocked_plan("store", "store", f"{observed.store_error or 'etcd does not answer'}; {what}")
     elif observed.cluster.store_rolled_back:
-        plan += _store_rolled_back(observed.cluster)
+        accepted = observed.cluster.accepted
+        known = f"holding revision {accepted.revision}" if accepted else "no revision is known"
+        state = f"etcd was rolled back, {observed.cluster.store_rolled_back}; {known}"
+        plan += blocked_plan("store", "confirm", f"{state}; nothing is removed until a document is put")
     if observed.state_fault:
         reason = f"{observed.state_fault}; if the agent starts without etcd, it uses an older state"
         plan += blocked_plan("state", "disk", reason)
@@ -85,12 +84,6 @@ def _faults(observed: Observed) -> Plan:
     for key, why in observed.cluster.unreadable if observed.cluster else ():
         plan += blocked_plan(key, "unreadable", why)
     return plan
-
-
-def _store_rolled_back(cluster: ClusterState) -> Plan:
-    kept = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "no revision is known"
-    reason = f"etcd was rolled back, {cluster.store_rolled_back}; {kept}; nothing is removed until a document is put"
-    return blocked_plan("store", "confirm", reason)
 
 
 def _by_policy(observed: Observed, plan: Plan) -> Plan:

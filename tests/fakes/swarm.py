@@ -14,7 +14,7 @@ from agent.model.host_state import GivenOut, NetworkState, NodeState
 from agent.model.intent import Availability, NetworkIntent, Role
 from agent.model.records import Tokens
 from agent.model.spec import Pairs
-from agent.planner.dry_run.bridge import network_of
+from agent.planner.dry_run.engine import network_of
 
 LOCKED = (
     "Swarm is encrypted and needs to be unlocked before it can be used. "

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from agent.diff.reported import NOTHING_THERE, host_of
-from agent.model.host_state import NodeState, VolumeState
+from agent.model.host_state import VolumeState
 from agent.model.intent import LOCAL_DRIVER, VolumeIntent
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Plan, Step
 from agent.model.status import Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
-from agent.planner.dry_run.replicas import with_assignment
+from agent.planner.dry_run.engine import with_assignment
 from agent.planner.dry_run.world import Agent, World
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
             if each.name in host.volumes
         )
         host = replace(host, declared_volumes=here)
-        host = with_assignment(host, name, cluster.assignments.get(name), cluster.specs, cluster.accepted)
+        host = with_assignment(host, name, cluster)
     return Agent(host=host, advertise=status.advertise, engine_error=status.engine_error)
 
 
@@ -199,7 +199,9 @@ def _lost_with_replicas_that_move(cluster: ClusterState) -> frozenset[str]:
     The node states are from the leader's report or, without one, from another manager's.
     """
     intent = (cluster.document.intent if cluster.document else None) or cluster.accepted
-    nodes = _nodes_listed(cluster)
+    names = sorted(cluster.present, key=lambda name: (name != cluster.leader, name))
+    lists = (status.nodes for name in names if (status := cluster.status_of(name)))
+    nodes = next((each for each in lists if each is not None), ())
     scheduled = {each.name for each in intent.services if each.replicas is not None} if intent else set()
     down = {each.id for each in nodes if each.state == "down"}
     return frozenset(
@@ -209,12 +211,6 @@ def _lost_with_replicas_that_move(cluster: ClusterState) -> frozenset[str]:
         if (assigned := cluster.assignments.get(name))
         and any(each.service in scheduled for each in assigned.replicas)
     )
-
-
-def _nodes_listed(cluster: ClusterState) -> tuple[NodeState, ...]:
-    names = sorted(cluster.present, key=lambda name: (name != cluster.leader, name))
-    lists = (status.nodes for name in names if (status := cluster.status_of(name)))
-    return next((each for each in lists if each is not None), ())
 
 
 def _shared(found: tuple[tuple[T, ...], ...]) -> tuple[T, ...]:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from typing import TypeVar, assert_never
 
 from agent.model import leader_steps, records, steps
+from agent.model.observed import ClusterState
 from agent.model.plan import Step
 from agent.model.spec import spec_hash
-from agent.planner.dry_run import swarm
-from agent.planner.dry_run.bridge import network_of, on_bridge
-from agent.planner.dry_run.replicas import Asked, on_attached, on_container, with_assignment
+from agent.planner.dry_run import engine, swarm
 from agent.planner.dry_run.world import World
 
 T = TypeVar("T")
@@ -26,11 +25,10 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
     if isinstance(step, leader_steps.LeaderStep):
         return _on_leader_step(world, me, step)
     if isinstance(step, steps.ContainerStep):
-        host = world.host(me)
-        after = on_container(host.containers, step, world.cluster.specs, _asked(world, me))
-        return world.with_host(me, replace(host, containers=after, attached=on_attached(host.attached, step)))
+        asked = _asked(world.cluster, me)
+        return world.with_host(me, engine.on_container(world.host(me), step, world.cluster.specs, asked))
     if isinstance(step, steps.BridgeStep):
-        return world.with_host(me, on_bridge(world.host(me), step))
+        return world.with_host(me, engine.on_bridge(world.host(me), step))
     match step:
         case steps.PutPresence():
             return world  # no plan depends on it
@@ -51,7 +49,8 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
             return _with_disruption(world, replace(step.disruption, state="released"))
         case steps.CreateNetwork():
             host = world.host(me)
-            return world.with_host(me, replace(host, networks=(*host.networks, network_of(step.network))))
+            made = engine.network_of(step.network)
+            return world.with_host(me, replace(host, networks=(*host.networks, made)))
         case steps.CreateVolume():
             host = world.host(me)
             return world.with_host(me, replace(host, volumes=host.volumes | {step.volume.name}))
@@ -82,7 +81,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
             kept = {digest: spec for digest, spec in cluster.specs.items() if digest not in gone}
             return world.with_cluster(replace(cluster, specs=kept, stored_specs=cluster.stored_specs - gone))
         case leader_steps.PublishRollout():
-            rollouts = {**_without(cluster.rollouts, step.service), step.service: step.rollout}
+            rollouts = {**cluster.rollouts, step.service: step.rollout}
             return world.with_cluster(replace(cluster, rollouts=rollouts))
         case leader_steps.WithdrawRollout():
             return world.with_cluster(replace(cluster, rollouts=_without(cluster.rollouts, step.service)))
@@ -94,15 +93,11 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
         case leader_steps.RevokeDisruption():
             return world.with_cluster(replace(cluster, disruption=None, disruption_revision=0))
         case leader_steps.IssueMembershipOrder():
-            membership_orders = {
-                **_without(cluster.membership_orders, step.host),
-                step.host: step.membership_order,
-            }
-            return world.with_cluster(replace(cluster, membership_orders=membership_orders))
+            orders = {**cluster.membership_orders, step.host: step.membership_order}
+            return world.with_cluster(replace(cluster, membership_orders=orders))
         case leader_steps.RevokeMembershipOrder():
-            return world.with_cluster(
-                replace(cluster, membership_orders=_without(cluster.membership_orders, step.host))
-            )
+            orders = _without(cluster.membership_orders, step.host)
+            return world.with_cluster(replace(cluster, membership_orders=orders))
         case leader_steps.ForgetHost():
             left = _without(cluster.assignments, step.host)
             return world.with_cluster(replace(cluster, assignments=left))
@@ -137,17 +132,15 @@ def _with_failures(world: World, step: leader_steps.PublishVerdict) -> World:
     return world.with_cluster(replace(cluster, accepted=accepted, epoch=step.epoch, store_rolled_back=""))
 
 
-def _asked(world: World, me: str) -> Asked:
+def _asked(cluster: ClusterState, me: str) -> engine.Asked:
     """The fixed and reserved addresses of the replicas on a host."""
-    cluster = world.cluster
     assignment = cluster.assignments.get(me)
     asked = {}
     for replica in assignment.replicas if assignment else ():
         spec = cluster.specs.get(replica.spec)
-        fixed = (
-            {each.network: each.ipv4_address for each in spec.networks if each.ipv4_address} if spec else {}
-        )
-        asked[replica.service, replica.slot] = {**dict(replica.addresses), **fixed}
+        networks = spec.networks if spec else ()
+        fixed = {each.network: each.ipv4_address for each in networks if each.ipv4_address}
+        asked[replica.key] = {**dict(replica.addresses), **fixed}
     return asked
 
 
@@ -161,12 +154,10 @@ def _assigned(world: World, step: leader_steps.PublishAssignment) -> World:
             stored_specs=cluster.stored_specs | specs.keys(),
         )
     )
-    if step.host not in world.agents or (host := world.agents[step.host].host) is None:
+    agent = world.agents.get(step.host)
+    if agent is None or agent.host is None:
         return world
-    known = world.cluster.specs
-    return world.with_host(
-        step.host, with_assignment(host, step.host, step.assignment, known, world.cluster.accepted)
-    )
+    return world.with_host(step.host, engine.with_assignment(agent.host, step.host, world.cluster))
 
 
 def _with_record(world: World, record: records.SwarmRecord) -> World:

@@ -17,20 +17,10 @@ from agent.planner.dry_run.cluster import ClusterPlan
 _MOST_HOSTS = 6
 _REPLACED_S = 1
 """Seconds that docker needs to stop, remove, rename and start a container; the program's own time is extra."""
-_BOOKKEEPING = frozenset(
-    {
-        "verdict",
-        "assignment",
-        "specs",
-        "rollout",
-        "disruption",
-        "membership-order",
-        "host",
-        "swarm-record",
-        "tokens",
-        "digests",
-    }
-)
+_BOOKKEEPING = (
+    "verdict", "assignment", "specs", "rollout", "disruption", "membership-order", "host", "swarm-record",
+    "tokens", "digests",
+)  # fmt: skip
 """First parts of the resources whose steps change keys in etcd only."""
 
 Kind = Literal["service", "host", "network", "volume", "image", "swarm"]
@@ -71,8 +61,6 @@ def summarize(cluster: ClusterState, plan: ClusterPlan) -> tuple[Line, ...]:
 
 @dataclass(slots=True)
 class _Change:
-    """The change of one replica."""
-
     hosts: list[str] = field(default_factory=list)
     """Hosts on which a container of it is created."""
     reason: str = ""
@@ -91,7 +79,7 @@ class _Group(NamedTuple):
 
 def _services(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
     changes, before = _changes(cluster, plan), _hosts_of(cluster)
-    newest = cluster.document.intent if cluster.document else cluster.accepted
+    newest = _newest(cluster)
     declared = [each.name for each in newest.services] if newest is not None else []
     names = dict.fromkeys((*declared, *sorted(name for name, _ in changes)))
     for name in names:
@@ -100,7 +88,7 @@ def _services(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
             if key[0] == name and (group := _group(change, before.get(key, ()))):
                 groups[group].append(change.host)
         for group, hosts in groups.items():
-            yield Line("service", name, _describe(group, hosts, name, newest, cluster, plan))
+            yield Line("service", name, _describe(group, hosts, name, cluster, plan))
 
 
 def _changes(cluster: ClusterState, plan: ClusterPlan) -> Mapping[Key, _Change]:
@@ -153,14 +141,12 @@ def _group(change: _Change, before: tuple[str, ...]) -> _Group | None:
     return _Group(change.in_place[0], "", change.in_place[1]) if change.in_place[0] else None
 
 
-def _describe(
-    group: _Group,
-    hosts: list[str],
-    name: str,
-    newest: Intent | None,
-    cluster: ClusterState,
-    plan: ClusterPlan,
-) -> str:
+def _newest(cluster: ClusterState) -> Intent | None:
+    return cluster.document.intent if cluster.document else cluster.accepted
+
+
+def _describe(group: _Group, hosts: list[str], name: str, cluster: ClusterState, plan: ClusterPlan) -> str:
+    newest = _newest(cluster)
     service = newest.service(name) if newest else None
     count, on = counted(len(hosts), "replica"), _places(hosts)
     match group.done:
@@ -182,29 +168,23 @@ def _pace(service: ServiceIntent, count: int, cluster: ClusterState, plan: Clust
     kind = leader_steps.PublishRollout
     rolling = {each.service for each in plan.steps if isinstance(each, kind)} | set(cluster.rollouts)
     width = service.update.parallelism
-    order = ""
-    if count > 1 and service.name in rolling:
-        order = (
-            " one by one" if width == 1 else f" {width} at a time" if 0 < width < count else " all at once"
-        )
+    order, several = "", count > 1
+    if several and service.name in rolling:
+        order = " one by one" if width == 1 else " all at once"
+        order = f" {width} at a time" if 1 < width < count else order
     if service.update.order == "start-first" and not why_alone(service.spec):
-        return (
-            f"{order}, each new one started before the old one stops"
-            if count > 1
-            else f"{order}, the new one first"
-        )
-    each = ", each" if count > 1 else ","
-    return f"{order}{each} away for about {_REPLACED_S} s"
+        first = "each new one started before the old one stops" if several else "the new one first"
+        return f"{order}, {first}"
+    return f"{order}, {'each ' if several else ''}away for about {_REPLACED_S} s"
 
 
 def _hosts_of(cluster: ClusterState) -> Mapping[Key, tuple[str, ...]]:
     """Return the hosts that report a container of each replica."""
-    found: dict[Key, tuple[str, ...]] = defaultdict(tuple)
+    found: dict[Key, dict[str, None]] = defaultdict(dict)
     for host, status in cluster.statuses.items():
         for each in status.replicas:
-            if host not in found[each.key]:
-                found[each.key] += (host,)
-    return found
+            found[each.key][host] = None
+    return {key: tuple(hosts) for key, hosts in found.items()}
 
 
 # ---- Hosts
@@ -309,17 +289,13 @@ def waiting_groups(plan: ClusterPlan) -> tuple[Grouped, ...]:
         (replace(each, reason=""), host.name)
         for host in plan.hosts
         for each in host.waits
-        if (each.resource, each.on) not in left and _is_news(each)
+        if (each.resource, each.on) not in left
+        # Every plan begins with a wait for document or leader, and the pace of a rollout is no news.
+        and each.on not in ("document/", "leader/")
+        and not each.resource.startswith("rollout/")
     ]
-    everywhere = [(each, "") for each in plan.waiting_everywhere]
-    return _grouped(
-        [*everywhere, *((each, host.name) for host in plan.hosts for each in host.waiting), *passing]
-    )
-
-
-def _is_news(waiting: Waiting) -> bool:
-    """Return False for a wait for document or leader, with which every plan begins, and for the pace of a rollout."""
-    return waiting.on not in ("document/", "leader/") and not waiting.resource.startswith("rollout/")
+    found = [(each, host.name) for host in plan.hosts for each in host.waiting]
+    return _grouped([*((each, "") for each in plan.waiting_everywhere), *found, *passing])
 
 
 def _grouped(found: Iterable[tuple[Blocked | Waiting, str]]) -> tuple[Grouped, ...]:

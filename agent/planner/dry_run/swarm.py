@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import assert_never
 
 from agent.model import leader_steps, steps
-from agent.model.host_state import HostState, NetworkState, NodeState, SwarmState
-from agent.planner.dry_run.bridge import network_of
-from agent.planner.dry_run.world import World
+from agent.model.host_state import HostState, NodeState, SwarmState
+from agent.planner.dry_run.engine import network_of
+from agent.planner.dry_run.world import World, networks_in_use
 
 SWARM_PORT = 2377
 NEW_SWARM = "(new swarm)"
@@ -33,15 +33,15 @@ def on_node(world: World, me: str, step: leader_steps.NodeStep) -> World:
 
 def _listed(world: World, me: str, change: Callable[[Nodes], Nodes]) -> World:
     """Change the node list of all managers in the swarm of `me`."""
-    for name in world.managers_of(world.host(me).swarm.swarm_id):
-        host = world.host(name)
-        if host.swarm.nodes is not None:
-            swarm = replace(host.swarm, nodes=change(host.swarm.nodes))
-            world = world.with_host(name, replace(host, swarm=swarm))
-    return world
+
+    def listed(host: HostState) -> HostState:
+        nodes = host.swarm.nodes
+        return host if nodes is None else replace(host, swarm=replace(host.swarm, nodes=change(nodes)))
+
+    return world.with_managers(world.host(me).swarm.swarm_id, listed)
 
 
-def _each(node_id: str, change: Callable[[NodeState], NodeState]) -> Callable[[Nodes], Nodes]:
+def _each(node_id: str | None, change: Callable[[NodeState], NodeState]) -> Callable[[Nodes], Nodes]:
     return lambda nodes: tuple(change(each) if each.id == node_id else each for each in nodes)
 
 
@@ -81,20 +81,15 @@ def _with_role(world: World, me: str, node_id: str, *, manager: bool) -> World:
                 nodes=seen.swarm.nodes if manager else None,
                 autolock=seen.swarm.autolock if manager else None,
             )
-            networks = _with_overlays(host, overlays) if manager else _without_unused(host)
-            world = world.with_host(name, replace(host, swarm=swarm, networks=networks))
+            used = networks_in_use(host)
+            # A worker lists an overlay only while one of its containers is on it.
+            networks = [
+                each for each in host.networks if manager or each.scope != "swarm" or each.name in used
+            ]
+            known = {each.id for each in networks}
+            networks += [each for each in overlays if manager and each.id not in known]
+            world = world.with_host(name, replace(host, swarm=swarm, networks=tuple(networks)))
     return world
-
-
-def _with_overlays(host: HostState, overlays: tuple[NetworkState, ...]) -> tuple[NetworkState, ...]:
-    known = {each.id for each in host.networks}
-    return (*host.networks, *(each for each in overlays if each.id not in known))
-
-
-def _without_unused(host: HostState) -> tuple[NetworkState, ...]:
-    """The networks that a worker lists: an overlay only while one of its containers is on it."""
-    used = {network for each in host.containers for network, address in each.addresses if address}
-    return tuple(each for each in host.networks if each.scope != "swarm" or each.name in used)
 
 
 def init_swarm(world: World, me: str, step: steps.InitSwarm) -> World:
@@ -112,14 +107,12 @@ def join_swarm(world: World, me: str, step: steps.JoinSwarm) -> World:
 def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> World:
     """Return the world after the manager `me` has created the overlay: all managers of the swarm list it."""
     network = network_of(step.network)
-    for name in world.managers_of(world.host(me).swarm.swarm_id):
-        host = world.host(name)
-        world = world.with_host(name, replace(host, networks=(*host.networks, network)))
-    return world
+    return world.with_managers(
+        world.host(me).swarm.swarm_id, lambda host: replace(host, networks=(*host.networks, network))
+    )
 
 
 def without_overlay(world: World, network_id: str) -> World:
-    """Return the world in which no host lists the network of that id."""
     for name, agent in world.agents.items():
         if host := agent.host:
             left = tuple(each for each in host.networks if each.id != network_id)
@@ -132,9 +125,7 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | 
     members = world.managers_of(swarm_id)
     known = world.nodes_of(swarm_id) if members else ()
     nodes = None if known is None else (*known, node)
-    for name in members:
-        host = world.host(name)
-        world = world.with_host(name, replace(host, swarm=replace(host.swarm, nodes=nodes)))
+    world = world.with_managers(swarm_id, lambda host: replace(host, swarm=replace(host.swarm, nodes=nodes)))
     host, manager = world.host(me), node.role == "manager"
     swarm = SwarmState(
         local="active",
@@ -154,19 +145,15 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | 
 
 def _autolock(world: World, members: tuple[str, ...], through: str | None) -> bool | None:
     """Autolock of the swarm with these managers; False for a new swarm (`through` is empty), None: not known."""
-    return world.host(members[0]).swarm.autolock if members else False if through == "" else None
+    if members:
+        return world.host(members[0]).swarm.autolock
+    return False if through == "" else None
 
 
 def leave_swarm(world: World, me: str) -> World:
     """Return the world after `me` has left: without the swarm's networks, its node still listed as down."""
     host = world.host(me)
-    for name in world.managers_of(host.swarm.swarm_id):
-        manager = world.host(name)
-        nodes = manager.swarm.nodes and tuple(
-            replace(each, state="down") if each.id == host.swarm.node_id else each
-            for each in manager.swarm.nodes
-        )
-        world = world.with_host(name, replace(manager, swarm=replace(manager.swarm, nodes=nodes)))
+    world = _listed(world, me, _each(host.swarm.node_id, lambda node: replace(node, state="down")))
     networks = tuple(each for each in host.networks if each.scope != "swarm")
     return world.with_host(me, replace(host, swarm=SwarmState(local="inactive"), networks=networks))
 
@@ -187,12 +174,11 @@ def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
 
 
 def on_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: bool) -> World:
-    """Return the world after `me` has switched autolock or published its keys."""
-    for name in world.managers_of(step.known.swarm_id):
-        host = world.host(name)
+    def switched(host: HostState) -> HostState:
         key = host.swarm.unlock_key if on else ""
-        swarm = replace(host.swarm, autolock=on, unlock_key=key)
-        world = world.with_host(name, replace(host, swarm=swarm))
+        return replace(host, swarm=replace(host.swarm, autolock=on, unlock_key=key))
+
+    world = world.with_managers(step.known.swarm_id, switched)
     key = world.host(me).swarm.unlock_key
     published = replace(step.known, on=on, keys=(key, *step.known.keys) if key else step.known.keys)
     return world.with_cluster(replace(world.cluster, unlock=published, unlock_aged=False))

@@ -1,6 +1,6 @@
 """The cluster as data: the state of etcd and of every host, and the observation of each agent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -11,7 +11,7 @@ from agent.model.host_state import ContainerState, HostState, NodeState
 from agent.model.observed import ClusterState, Observed, ReplicaKey, ReplicaTimers
 from agent.model.status import BridgeReport, HostStatus, NetworkReport, ReplicaReport
 from agent.model.store import Fence
-from agent.planner.dry_run.replicas import NOW
+from agent.planner.dry_run.engine import NOW
 from agent.planner.host.bridge import bridge_phase
 
 _INSTANCE = "planned"
@@ -70,22 +70,19 @@ class World:
 
     def _watches(self) -> dict[ReplicaKey, ReplicaTimers]:
         """Timers of all replicas; one that is down counts as just stopped, since its host will start it."""
+        specs = self.cluster.specs
         down = {
-            (name, each.replica.service, each.replica.slot)
+            (name, *each.replica.key)
             for name, agent in self.agents.items()
             for each in (agent.host.containers if agent.host else ())
-            if each.status in ("created", "exited") and not self._is_finished(each)
+            if each.status in ("created", "exited")
+            and not ((spec := specs.get(each.replica.spec)) and finished(spec, each))
         }
-        replicas = [
-            (host, replica.service, replica.slot)
+        return {
+            (host, *replica.key): ReplicaTimers() if (host, *replica.key) in down else _FOR_LONG
             for host, assignment in self.cluster.assignments.items()
             for replica in assignment.replicas
-        ]
-        return {key: ReplicaTimers() if key in down else _FOR_LONG for key in replicas}
-
-    def _is_finished(self, found: ContainerState) -> bool:
-        spec = self.cluster.specs.get(found.replica.spec)
-        return spec is not None and finished(spec, found)
+        }
 
     def host(self, name: str) -> HostState:
         """The host of that name. Its engine must answer: no step is planned for a host whose engine does not."""
@@ -96,12 +93,21 @@ class World:
     def with_host(self, name: str, host: HostState) -> "World":
         return replace(self, agents={**self.agents, name: replace(self.agents[name], host=host)})
 
+    def with_managers(self, swarm_id: str | None, change: Callable[[HostState], HostState]) -> "World":
+        world = self
+        for name in self.managers_of(swarm_id):
+            world = world.with_host(name, change(self.host(name)))
+        return world
+
     def with_cluster(self, cluster: ClusterState) -> "World":
         return replace(self, cluster=cluster)
 
     def managers_of(self, swarm_id: str | None) -> tuple[str, ...]:
         """Sorted names of the managers of that swarm."""
-        return tuple(sorted(name for name, each in self.agents.items() if _manages(each.host, swarm_id)))
+        swarms = {name: each.host.swarm for name, each in self.agents.items() if each.host}
+        return tuple(
+            sorted(name for name, each in swarms.items() if each.is_manager and each.swarm_id == swarm_id)
+        )
 
     def nodes_of(self, swarm_id: str | None) -> tuple[NodeState, ...] | None:
         """The node list of that swarm; None: none of its managers has one."""
@@ -137,14 +143,13 @@ class World:
 
     def _overlays(self, host: HostState) -> tuple[NetworkReport, ...]:
         """The overlays with containers of the host: some time later every host is a peer there."""
-        peers = (each.host.swarm.address for each in self.agents.values() if each.host)
-        used = {network for each in host.containers for network, address in each.addresses if address}
         intent = self.cluster.accepted
         overlays = {each.name for each in (intent.networks if intent else ()) if each.driver == "overlay"}
+        peers = (each.host.swarm.address for each in self.agents.values() if each.host)
         every = tuple(sorted(filter(None, peers)))
         return tuple(
             NetworkReport(id=f"({each})", name=each, driver="overlay", scope="swarm", peers=every)
-            for each in sorted(used & overlays)
+            for each in sorted(networks_in_use(host) & overlays)
         )
 
     def _jobs(self) -> frozenset[str]:
@@ -165,8 +170,9 @@ class World:
         return BridgeReport(phase=phase, revision=intent.revision)
 
 
-def _manages(host: HostState | None, swarm_id: str | None) -> bool:
-    return host is not None and host.swarm.is_manager and host.swarm.swarm_id == swarm_id
+def networks_in_use(host: HostState) -> set[str]:
+    """Names of the networks on which a container of the host has an address."""
+    return {network for each in host.containers for network, address in each.addresses if address}
 
 
 def _replica(found: ContainerState, jobs: frozenset[str]) -> ReplicaReport:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agent.diff.bridge import attached_by_hand, bridge_differences, bridge_is_right, is_begun
-from agent.model.host_state import Attached, HostState, describe, other_swarm
+from agent.model.host_state import HostState, NetworkState, describe, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
@@ -19,10 +19,19 @@ from agent.planner.host import bridge_swap
 # (docs/gwbridge.md), so nothing begins while an unmanaged container is on an overlay.
 
 
-def rejoin_obstacles(host: HostState) -> Plan:
-    """Report the unmanaged containers that would lose their networks if this host left; checked before the slot."""
+def _obstacles(intent: Intent, host: HostState) -> Plan:
+    """Report what prevents the change, as unmanaged containers that would lose their networks if this host left."""
+    blocked = bridge_swap.swap_obstacles(intent, host)
+    if blocked != Plan() or intent.gwbridge.method != "rejoin":
+        return blocked
     ours = {each.id for each in host.containers}
-    theirs = sorted(each.name for each in _on_overlays(host) if each.id not in ours)
+    theirs = sorted(
+        each.name
+        for each in host.attached
+        if each.running
+        and each.id not in ours
+        and any(_is_overlay(host.network_of(each, name)) for name in each.networks)
+    )
     if not theirs:
         return Plan()
     reason = f"method rejoin: {', '.join(theirs)} would lose its networks if this host left the swarm"
@@ -50,16 +59,8 @@ def plan_rejoin(host: HostState) -> Plan:
     return waiting_plan(BRIDGE, "method rejoin: waits for the leader's order to leave")
 
 
-def _on_overlays(host: HostState) -> list[Attached]:
-    def is_overlay(found: Attached, name: str) -> bool:
-        network = host.network_of(found, name)
-        return network is not None and network.driver == "overlay"
-
-    return [
-        each
-        for each in host.attached
-        if each.running and any(is_overlay(each, name) for name in each.networks)
-    ]
+def _is_overlay(network: NetworkState | None) -> bool:
+    return network is not None and network.driver == "overlay"
 
 
 def plan_bridge(intent: Intent, observed: Observed) -> Plan:
@@ -128,10 +129,8 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     reason = _waiting_reason(intent, host, cluster)
     waits = waiting_plan(BRIDGE, reason, f"host/{disruption.host}" if disruption and not mine else "")
     if disruption and mine and disruption.state == "granted":
-        return (
-            Plan((AcquireDisruption(disruption=disruption, revision=revision, reason=disruption.reason),))
-            + waits
-        )
+        acquire = AcquireDisruption(disruption=disruption, revision=revision, reason=disruption.reason)
+        return Plan((acquire,)) + waits
     return waits
 
 
@@ -143,20 +142,13 @@ def _in_other_swarm(host: HostState, cluster: ClusterState) -> Plan:
     return blocked_plan(BRIDGE, "foreign", f"not changed while this host is in {other}")
 
 
-def _obstacles(intent: Intent, host: HostState) -> Plan:
-    blocked = bridge_swap.swap_obstacles(intent, host)
-    return blocked if blocked != Plan() or intent.gwbridge.method != "rejoin" else rejoin_obstacles(host)
-
-
 def _plan_removed_host(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
     """Plan for a host that the intent does not name: a change that has begun is completed, else nothing is changed."""
     if not is_begun(host):
         return _release(me, cluster, f"the intent does not name {me}")
-    return (
-        bridge_swap.plan_retreat(host)
-        if host.bridges or host.swarm.local != "active"
-        else bridge_swap.plan_swap(intent, host, "")
-    )
+    if host.bridges or host.swarm.local != "active":
+        return bridge_swap.plan_retreat(host)
+    return bridge_swap.plan_swap(intent, host, "")
 
 
 def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
@@ -169,24 +161,19 @@ def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
 
 
 def _release(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as declared") -> Plan:
-    disruption = cluster.disruption
+    disruption, revision = cluster.disruption, cluster.disruption_revision
     if disruption is None or disruption.host != me or disruption.state == "released":
         return Plan()
-    return Plan(
-        (ReleaseDisruption(disruption=disruption, revision=cluster.disruption_revision, reason=reason),)
-    )
+    return Plan((ReleaseDisruption(disruption=disruption, revision=revision, reason=reason),))
 
 
 def _waiting_reason(intent: Intent, host: HostState, cluster: ClusterState) -> str:
     wrong = describe(bridge_differences(intent.gwbridge, host))
     slot = f"{cluster.disruption.host} has it" if cluster.disruption else "the leader grants it"
-    affected = bridge_swap.affected_containers(host)
-    effect = (
-        f"; it will affect {affected}, ports unreachable for about 0.3 s in all"
-        if affected
-        else "; it affects no container"
-    )
-    return f"{wrong}; waits for the disruption slot ({slot}){effect}"
+    effect = "it affects no container"
+    if affected := bridge_swap.affected_containers(host):
+        effect = f"it will affect {affected}, ports unreachable for about 0.3 s in all"
+    return f"{wrong}; waits for the disruption slot ({slot}); {effect}"
 
 
 def _describe_quorum(host: HostState) -> str:
@@ -199,7 +186,6 @@ def _describe_quorum(host: HostState) -> str:
 
 
 def _unsettled(intent: Intent, host: HostState) -> Plan:
-    wrong = describe(bridge_differences(intent.gwbridge, host))
-    if not wrong:
+    if not (wrong := describe(bridge_differences(intent.gwbridge, host))):
         return Plan()
     return waiting_plan(BRIDGE, f"{wrong}; waits while the engine's membership is {host.swarm.local}")

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network
 
 from agent.diff import bridge
 from agent.model import steps
-from agent.model.host_state import Attached, Difference, HostState, describe
+from agent.model.host_state import Attached, HostState, describe
 from agent.model.intent import PARKING, Intent, NetworkIntent
 from agent.model.plan import Plan, Step, blocked_plan
 from agent.model.spec import Pairs
@@ -74,7 +74,16 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
         return blocked
     todo = [*_park(intent, host, moving, swaps=bool(differences))]
     if differences:
-        todo.append(_swap(intent, host, differences, quorum))
+        wrong = describe(differences)
+        todo.append(
+            steps.SwapBridge(
+                bridge=intent.gwbridge,
+                old=tuple(each.id for each in host.bridges),
+                release=_unowned_endpoints(host),
+                before=bridge.form_before(host),
+                reason=f"{wrong}; {quorum}" if quorum else wrong,
+            )
+        )
     if moving or bridge.is_begun(host):
         todo += _unpark([*parked, *(each for each in moving if each not in parked)])
     return Plan(tuple(todo))
@@ -86,11 +95,8 @@ def plan_retreat(host: HostState) -> Plan:
 
 
 def affected_containers(host: HostState) -> str:
-    """List the containers that a change of the bridge affects, with their ports."""
-    names = [
-        f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in bridge.to_move(host)
-    ]
-    return ", ".join(names)
+    moved = bridge.to_move(host)
+    return ", ".join(f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in moved)
 
 
 def _parked(host: HostState) -> tuple[Attached, ...]:
@@ -118,9 +124,12 @@ def _park(intent: Intent, host: HostState, moving: Iterable[Attached], *, swaps:
     if unparked and not host.network(PARKING):
         subnet = _parking_subnet(intent, host)
         assert subnet is not None  # swap_obstacles has checked it
+        # With the declared options, so that docker refuses them before anything that works is removed.
+        declared = {name: value for name, value in intent.gwbridge.options if name != _NAME}
+        options = tuple(sorted({**dict(_OPTIONS), **declared}.items()))
         network = NetworkIntent(
             key=PARKING, name=PARKING, driver="bridge", attachable=False, subnet=subnet, gateway=subnet[1],
-            options=_parking_options(intent), labels=(*bridge.OURS, *bridge.note_of(bridge.form_of(host))),
+            options=options, labels=(*bridge.OURS, *bridge.note_of(bridge.form_of(host))),
         )  # fmt: skip
         yield steps.CreateParking(
             network=network, reason="for the gateways while docker_gwbridge is replaced"
@@ -129,23 +138,6 @@ def _park(intent: Intent, host: HostState, moving: Iterable[Attached], *, swaps:
         ports = f"{_ports(each)} unreachable {_INTERRUPTION}" if each.ports else "it publishes no port"
         why = "its gateway leaves docker_gwbridge" if swaps else "it has no gateway"
         yield steps.Park(container=each.id, name=each.name, network=PARKING, reason=f"{why}; {ports}")
-
-
-def _parking_options(intent: Intent) -> Pairs:
-    """Return the declared options, so that docker refuses them before anything that works is removed."""
-    declared = {name: value for name, value in intent.gwbridge.options if name != _NAME}
-    return tuple(sorted({**dict(_OPTIONS), **declared}.items()))
-
-
-def _swap(intent: Intent, host: HostState, differences: tuple[Difference, ...], quorum: str) -> Step:
-    wrong = describe(differences)
-    return steps.SwapBridge(
-        bridge=intent.gwbridge,
-        old=tuple(each.id for each in host.bridges),
-        release=_unowned_endpoints(host),
-        before=bridge.form_before(host),
-        reason=f"{wrong}; {quorum}" if quorum else wrong,
-    )
 
 
 def _unpark(parked: Iterable[Attached]) -> Iterable[Step]:

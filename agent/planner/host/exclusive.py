@@ -5,7 +5,7 @@ replica's old container runs on. If that container is ours and gives it up, the 
 Replicas that wait for each other are the exception: the first of them stops, and its old container is kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.diff.container import by_slot
@@ -16,8 +16,8 @@ from agent.model.observed import ClusterState
 from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key
-from agent.planner.host.kept import is_refused
 from agent.planner.host.prerequisites import meets, port_name, process_on
+from agent.planner.host.update import is_refused
 from agent.planner.host.wanted import Wanted
 
 
@@ -121,15 +121,12 @@ class Exclusive:
 
     def _devices(self, replica: Replica, spec: ContainerSpec, found: ContainerState) -> Iterator[_Need]:
         """Yield the devices that one edit moves here; services that both name a device share it."""
-        has = self._cluster.specs.get(found.replica.spec)
-        for device in spec.devices if has else ():
-            assert has is not None
-            moves = _has_device(has, device.source) and not any(
-                _has_device(each, device.source) for each in self._next(found)
-            )
-            own = (each for each in self._host.containers if each.replica.key == replica.key)
-            old = (self._cluster.specs.get(each.replica.spec) for each in own if each.status in STOPPABLE)
-            if moves and not any(each and _has_device(each, device.source) for each in old):
+        specs = self._cluster.specs
+        own = (each for each in self._host.containers if each.replica.key == replica.key)
+        old = (specs.get(each.replica.spec) for each in own if each.status in STOPPABLE)
+        moves = _devices([specs.get(found.replica.spec)]) - _devices([*self._next(found), *old])
+        for device in spec.devices:
+            if device.source in moves:
                 yield self._need(f"the device {device.source}", found, keeps=False)
 
     def _need(self, what: str, found: ContainerState, *, keeps: bool) -> _Need:
@@ -159,5 +156,5 @@ class Exclusive:
         return Plan()
 
 
-def _has_device(spec: ContainerSpec, source: str) -> bool:
-    return any(each.source == source for each in spec.devices)
+def _devices(specs: Iterable[ContainerSpec | None]) -> set[str]:
+    return {device.source for spec in specs if spec for device in spec.devices}

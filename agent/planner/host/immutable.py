@@ -28,7 +28,8 @@ def plan_immutable(intent: Intent, observed: Observed) -> Plan:
     host, plan = observed.host, Plan()
     record = observed.cluster.record if observed.cluster else None
     assert host is not None
-    for name in sorted(_used_volumes(observed)):
+    mounts = (mount for spec in _specs(observed) for mount in spec.volumes if mount.type == "volume")
+    for name in sorted({mount.source for mount in mounts if mount.source}):
         declared, found = intent.volume(name), host.volume(name)
         if declared and found and (wrong := describe(volume_differences(declared, found))):
             plan += blocked_plan(f"volume/{name}", "unsupported", f"{wrong}: {_OF_VOLUME}")
@@ -38,15 +39,6 @@ def plan_immutable(intent: Intent, observed: Observed) -> Plan:
         if network and seen and (wrong := describe(network_label_differences(network, seen))):
             plan += blocked_plan(f"network/{name}", "unsupported", f"{wrong}: {_OF_NETWORK}")
     return plan
-
-
-def _used_volumes(observed: Observed) -> set[str]:
-    return {
-        mount.source
-        for spec in _specs(observed)
-        for mount in spec.volumes
-        if mount.type == "volume" and mount.source
-    }
 
 
 def _networks(intent: Intent, observed: Observed, host: HostState) -> set[str]:

@@ -26,7 +26,9 @@ def plan_namesake(observed: Observed) -> Plan:
     other = namesake(observed)
     if other is None:
         return _plan_presence(observed)
-    cause = f"another agent runs as {observed.me}, {_kind(observed, other)}, since {other.since}"
+    copied = other.machine_id and other.machine_id == observed.machine_id
+    where = "on a machine with the same machine id" if copied else "on another machine"
+    cause = f"another agent runs as {observed.me}, {where}, since {other.since}"
     if at_home(observed):
         cause = f"{cause}; this machine has the declared address"
         return Plan((steps.PutPresence(insists=True, reason=cause),))
@@ -46,11 +48,6 @@ def _plan_presence(observed: Observed) -> Plan:
     return Plan((steps.PutPresence(reason="the key was deleted"),))
 
 
-def _kind(observed: Observed, other: records.Presence) -> str:
-    copied = other.machine_id and other.machine_id == observed.machine_id
-    return "on a machine with the same machine id" if copied else "on another machine"
-
-
 # ---- Leaving a swarm by the leader's order: first stop the replicas on overlays, then leave
 #
 # Only a manager that its swarm has removed leaves by force, while it finds no raft leader: dockerd refuses it any other
@@ -67,49 +64,49 @@ def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
     A manager never leaves on one, except by force while it finds no raft leader.
     """
     cluster, host = observed.cluster, observed.host
-    membership_order = cluster.membership_order if cluster and not observed.stale else None
-    if membership_order is None or host is None:
+    order = cluster.membership_order if cluster and not observed.stale else None
+    if (
+        order is None
+        or host is None
+        or (order.state, order.node_id) != (host.swarm.local, host.swarm.node_id)
+    ):
         return None
-    if membership_order.what == ("leave" if host.swarm.is_manager else "force"):
-        return None
-    if membership_order.what == "force" and not host.swarm.cut_off:
-        return None
-    return (
-        membership_order
-        if (membership_order.state, membership_order.node_id) == (host.swarm.local, host.swarm.node_id)
-        else None
-    )
+    if order.what == "force":
+        return order if host.swarm.is_manager and host.swarm.cut_off else None
+    return None if order.what == "leave" and host.swarm.is_manager else order
 
 
-def plan_leave(intent: Intent, observed: Observed, membership_order: records.MembershipOrder) -> Plan:
+def plan_leave(intent: Intent, observed: Observed, order: records.MembershipOrder) -> Plan:
     """Plan to stop the replicas on overlays and leave, or report the obstacle.
 
     A plan without steps postpones nothing else.
     """
     host, declared = observed.host, intent.host(observed.me)
     assert host is not None
-    force = membership_order.what == "force"
+    force = order.what == "force"
     if strangers := _strangers(host, stays_out=declared is None or force):
         names = ", ".join(each.name for each in strangers)
-        return _cannot_obey(membership_order, "foreign", f"{names} would lose its overlay if the host left")
+        return _cannot_obey(order, "foreign", f"{names} would lose its overlay if the host left")
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
-        return _cannot_obey(membership_order, "role", f"this host does not have the address {wanted}")
+        return _cannot_obey(order, "role", f"this host does not have the address {wanted}")
     if declared and (faults := blocked_outside(intent, host)):
-        reason = f"this host could not join again: {faults[0].reason}"
-        return _cannot_obey(membership_order, faults[0].kind, reason)
-    reason = f"the host leaves the swarm: {membership_order.reason}"
-    running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
-    if running:
+        return _cannot_obey(order, faults[0].kind, f"this host could not join again: {faults[0].reason}")
+    reason = f"the host leaves the swarm: {order.reason}"
+    if running := [
+        each
+        for each in host.containers
+        if each.status in STOPPABLE and _overlays(host, (name for name, _ in each.addresses))
+    ]:
         return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
-    if force and membership_order.node_id:
-        return Plan((steps.AbandonNode(node_id=membership_order.node_id, reason=membership_order.reason),))
-    return Plan((steps.LeaveSwarm(reason=membership_order.reason),))
+    if force and order.node_id:
+        return Plan((steps.AbandonNode(node_id=order.node_id, reason=order.reason),))
+    return Plan((steps.LeaveSwarm(reason=order.reason),))
 
 
-def _cannot_obey(membership_order: records.MembershipOrder, kind: BlockedKind, why: str) -> Plan:
-    reason = f"{membership_order.reason}; but {why}"
-    return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind, order=membership_order),))
+def _cannot_obey(order: records.MembershipOrder, kind: BlockedKind, why: str) -> Plan:
+    reason = f"{order.reason}; but {why}"
+    return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind, order=order),))
 
 
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
@@ -133,7 +130,7 @@ def _strangers(host: HostState, *, stays_out: bool) -> list[Attached]:
         and (each.running or (stays_out and not each.task))
         and (
             each.task
-            or _overlays(host, [name for name in each.networks if _may_be_overlay(host, each, name)])
+            or _overlays(host, (name for name in each.networks if _may_be_overlay(host, each, name)))
         )
     ]
 
@@ -142,10 +139,6 @@ def _may_be_overlay(host: HostState, found: Attached, name: str) -> bool:
     """Return False if the container is on a local network; a worker may list no network of the name."""
     network = host.network_of(found, name)
     return network is None or network.scope == "swarm"
-
-
-def _on_overlays(host: HostState) -> list[ContainerState]:
-    return [each for each in host.containers if _overlays(host, [name for name, _ in each.addresses])]
 
 
 def _overlays(host: HostState, networks: Iterable[str]) -> set[str]:
@@ -207,8 +200,9 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
 
 def _has_vain_claim(declared: HostIntent | None, me: str, record: records.SwarmRecord | None) -> bool:
     """Return True if this host claimed the init but cannot be the leader: the others would wait without end."""
-    is_manager = declared is not None and declared.role == "manager"
-    return record is not None and record.swarm_id is None and record.claimed_by == me and not is_manager
+    if declared and declared.role == "manager":
+        return False
+    return record is not None and record.swarm_id is None and record.claimed_by == me
 
 
 def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
@@ -243,14 +237,14 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
             return _init(intent, advertise)
         failed = dict(record.unable).get(observed.me)
         because = f", as this host could not: {failed}" if failed else ""
-        return waiting_plan(
-            "swarm", f"{record.claimed_by} is creating the swarm{because}", f"host/{record.claimed_by}"
-        )
+        reason = f"{record.claimed_by} is creating the swarm{because}"
+        return waiting_plan("swarm", reason, f"host/{record.claimed_by}")
     if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
         if cluster.tokens_locked:
             return waiting_plan("swarm", _OTHER_KEY)
-        reason = f"no join tokens for swarm {record.swarm_id} are published yet"
-        return waiting_plan("swarm", reason, "leader/")
+        return waiting_plan(
+            "swarm", f"no join tokens for swarm {record.swarm_id} are published yet", "leader/"
+        )
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
@@ -277,20 +271,19 @@ def _not_active(cluster: ClusterState, host: HostState, pending_s: float) -> Pla
     error = f": {swarm.error}" if swarm.error else ""
     if swarm.local == "pending":
         # A removed manager leaves on the leader's order; one whose certificates are another authority's stays pending.
-        what, remedy, on = (
-            ("docker looks for the other managers of its swarm", _LEAVE_BY_FORCE, "quorum/")
-            if swarm.is_manager
-            else ("dockerd has not finished joining the swarm", _LEAVE, "")
-        )
+        what, remedy, on = "dockerd has not finished joining the swarm", _LEAVE, ""
+        if swarm.is_manager:
+            what, remedy, on = "docker looks for the other managers of its swarm", _LEAVE_BY_FORCE, "quorum/"
         if pending_s < STUCK_S:
             return waiting_plan("swarm", f"{what}{error}", on)
         return blocked_plan("swarm", "error", f"{what} for {pending_s / 60:.0f} min{error}; {remedy}")
     if swarm.local == "locked":
         if cluster.unlock:
-            return plan_unlock(cluster.unlock)
-        return blocked_plan(
-            "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{error}"
-        )
+            # A locked engine does not report its swarm; the key of another swarm has no effect.
+            reason = "the swarm is locked, and its unlock key is published"
+            return Plan((steps.UnlockHost(keys=cluster.unlock.keys, reason=reason),))
+        reason = f"the swarm is locked; `docker swarm unlock` needs the unlock key{error}"
+        return blocked_plan("swarm", "locked", reason)
     return blocked_plan("swarm", "error", f"docker reports the swarm as {swarm.local}{error}; {_NOT_OF_OURS}")
 
 
@@ -344,9 +337,3 @@ def _is_in(record: records.SwarmRecord, swarm: SwarmState) -> bool:
     if swarm.swarm_id:
         return swarm.swarm_id == record.swarm_id
     return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
-
-
-def plan_unlock(published: records.UnlockKeys) -> Plan:
-    """Plan to unlock this host. A locked engine does not report its swarm; the key of another swarm has no effect."""
-    reason = "the swarm is locked, and its unlock key is published"
-    return Plan((steps.UnlockHost(keys=published.keys, reason=reason),))

@@ -3,15 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from agent.diff.networks import (
-    describe_network,
-    found_for,
-    is_another_clusters,
-    is_of_whole_swarm,
-    local_differences,
-    overlay_differences,
-    strangers,
-)
+from agent.diff import networks
 from agent.diff.replicas import IN_USE
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
@@ -72,22 +64,20 @@ def heed_ports(
         return plan
     if reason := _port_user(spec, found, host):
         others = tuple(step for step in plan.steps if not isinstance(step, steps.StartContainer))
-        return plan._replace(steps=others) + _blocked(found, reason)
+        return plan._replace(steps=others) + blocked_plan(f"container/{found.name}", "port", reason)
     if reason := _stale_port(spec, failed_with):
-        return plan + _blocked(found, reason)
+        return plan + blocked_plan(f"container/{found.name}", "port", reason)
     return plan
 
 
 def _port_user(spec: ContainerSpec, found: ContainerState, host: HostState) -> str:
     """Describe the user of the port for which the last start of `found` failed; empty: none is seen."""
-    for port in _failed_for(spec, found.error):
-        if _BOUND.search(found.error) and any(meets(port, each) for each in host.listening or ()):
-            return process_on(port)
-    return ""
+    ports = _failed_for(spec, found.error) if _BOUND.search(found.error) else ()
+    used = (port for port in ports if any(meets(port, each) for each in host.listening or ()))
+    return next(map(process_on, used), "")
 
 
 def process_on(port: Port) -> str:
-    """Describe the process that listens on a port, with the command that names it."""
     remedy = f"`ss -lnp 'sport = :{port.published}'` on the host shows it"
     return f"port {port_name(port)} is used by a process of the host: {remedy}"
 
@@ -102,7 +92,6 @@ def _stale_port(spec: ContainerSpec, failed_with: str) -> str:
 
 
 def _failed_for(spec: ContainerSpec, error: str) -> Iterable[Port]:
-    """The published ports that docker's error names."""
     if match := _ALLOCATED.search(error):
         return [port for port in spec.ports if port.published == int(match[1])]
     if match := _BOUND.search(error):
@@ -123,10 +112,6 @@ def port_name(port: Port) -> str:
     return f"{port.published}/{port.protocol}"
 
 
-def _blocked(found: ContainerState, reason: str) -> Plan:
-    return blocked_plan(f"container/{found.name}", "port", reason)
-
-
 _GOSSIP_NOT_LISTENING = (
     f"dockerd is in the swarm, but not in its networks (nothing listens on {GOSSIP}): "
     "if this lasts more than some seconds, run `systemctl restart docker` on this host"
@@ -143,8 +128,7 @@ class Needs:
         """Plan to pull the image if the service's `pull_policy` requires it."""
         service = self._intent.service(wanted.replica.service)
         policy = service.pull if service else "missing"
-        why = why_pull(wanted.spec.image, policy, self._host)
-        if why is None:
+        if (why := why_pull(wanted.spec.image, policy, self._host)) is None:
             return Plan()
         if policy == "never":
             never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
@@ -173,11 +157,9 @@ class Needs:
                 continue
             if volume.name in self._host.volumes:
                 plan += self._other_driver(wanted, volume)
-                continue
-            if volume.external:
-                plan += blocked_plan(
-                    wanted.resource, "dependency", f"the external volume {volume.name} does not exist"
-                )
+            elif volume.external:
+                reason = f"the external volume {volume.name} does not exist"
+                plan += blocked_plan(wanted.resource, "dependency", reason)
             else:
                 plan += Plan((steps.CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
@@ -212,28 +194,25 @@ class Needs:
         """Return True if the step needs a network that is not ready; a disconnect counts, since a connect follows."""
         match step:
             case steps.ConnectNetwork():
-                return self._cannot_attach(step.attachment.network)
+                network = step.attachment.network
+                declared = self._intent.network(network)
+                missing = declared is not None and self._host.network(declared.name) is None
+                return self._is_unready_overlay(network) or (missing and not self.is_overlay(network))
             case steps.DisconnectNetwork():
-                return self.is_overlay(step.network) and self._is_unready(step.network)
+                return self._is_unready_overlay(step.network)
             case _:
                 return isinstance(step, steps.StartContainer)
 
-    def _cannot_attach(self, network: str) -> bool:
-        if self.is_overlay(network):
-            return self._is_unready(network)
-        declared = self._intent.network(network)
-        return declared is not None and self._host.network(declared.name) is None
-
-    def _is_unready(self, network: str) -> bool:
-        return self._obstacle(network, "") != Plan()
+    def _is_unready_overlay(self, network: str) -> bool:
+        return self.is_overlay(network) and self._obstacle(network, "") != Plan()
 
     def _obstacle(self, network: str, resource: str) -> Plan:
         """Return a plan in which `resource` waits for the overlay or is blocked; empty: a container can join it."""
         swarm, declared = self._host.swarm, self._intent.network(network)
-        if declared and (others := strangers(declared, self._host, self._cluster.record)):
+        if declared and (others := networks.strangers(declared, self._host, self._cluster.record)):
             # Docker would attach the container to that one, because it resolves the name on this host.
-            reason = f"on this host the name of network {network} belongs to {describe_network(others[0])}"
-            whole = is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
+            reason = f"on this host the name of network {network} belongs to {networks.describe_network(others[0])}"
+            whole = networks.is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
             return waiting_plan(resource, reason, f"network/{network}" if whole else f"host/{self._me}")
         if swarm.leaderless:
             # dockerd would wait 20 s for a raft leader to allocate the address, and leave the replica exited.
@@ -245,16 +224,11 @@ class Needs:
             return blocked_plan(resource, "dependency", _GOSSIP_NOT_LISTENING)
         # A worker lists an overlay only while it has a container on it, so the leader's record counts there.
         known = self._cluster.record.networks if self._cluster.record else ()
-        settled = swarm.local == "active" and not self._host.settles_in_s
-        ready = settled and (network in known or self._sees_ready(network))
-        if ready:
+        found = networks.found_for(declared, self._host, self._cluster.record) if declared else None
+        ready = network in known or (declared and found and not networks.overlay_differences(declared, found))
+        if ready and swarm.local == "active" and not self._host.settles_in_s:
             return Plan()
         return waiting_plan(resource, f"network {network} is not ready yet", f"network/{network}")
-
-    def _sees_ready(self, network: str) -> bool:
-        declared = self._intent.network(network)
-        found = found_for(declared, self._host, self._cluster.record) if declared else None
-        return bool(declared and found and not overlay_differences(declared, found))
 
 
 def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
@@ -267,8 +241,8 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
-    if is_another_clusters(found) and not wanted.external:
-        reason = f"{describe_network(found)} has this name: nothing of it is used or changed"
+    if networks.is_another_clusters(found) and not wanted.external:
+        reason = f"{networks.describe_network(found)} has this name: nothing of it is used or changed"
         return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
-    differences = () if wanted.external else local_differences(wanted, found)
+    differences = () if wanted.external else networks.local_differences(wanted, found)
     return blocked_plan(resource, "foreign", describe(differences)) if differences else Plan()

@@ -19,26 +19,17 @@ def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str]
     The wanted name must be free (see `Names`). `overlays` are the overlays among the container's networks.
     """
     repairs = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
-    return Plan(
-        (*repairs, *_run(wanted, found)),
-        (*_dropped(wanted, found), *_backoff(wanted, found), *_unhealthy(wanted, found)),
-    )
+    return Plan((*repairs, *_run(wanted, found)), tuple(_faults(wanted, found)))
 
 
-def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+def _faults(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if dropped := [str(each) for each in found.differences if each.repair == "none"]:
         reason = f"{'; '.join(dropped)}: the engine or the kernel of this host does not support it"
         yield Blocked(resource=wanted.resource, reason=reason, kind="unsupported")
-
-
-def _backoff(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if _is_down(wanted, found) and found.restart_backoff_s:
-        reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
-        reason = f"{reason}: it is restarted after a backoff"
+        crashes = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
+        reason = f"{crashes}: it is restarted after a backoff"
         yield Blocked(resource=wanted.resource, reason=reason, kind="crash")
-
-
-def _unhealthy(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if found.status == "running" and found.health == "unhealthy":
         output = f": {found.health_output}" if found.health_output else ""
         reason = f"its health check fails{output}"

@@ -1,27 +1,19 @@
 """Plan the steps that bring the containers of this host to its assignment. Unmanaged containers are ignored."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
+from agent.diff import replicas
 from agent.diff.container import carried_volumes, describe_change
 from agent.diff.networks import local_names
-from agent.diff.replicas import (
-    DUPLICATE_ADDRESS,
-    STOPPABLE,
-    container_name,
-    fill_context,
-    finished,
-    has_duplicate_address,
-)
 from agent.errors import Invalid
-from agent.model import records, steps
+from agent.model import steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.status import Waiting
-from agent.planner.host import kept, update
+from agent.planner.host import update
 from agent.planner.host.exclusive import Exclusive
 from agent.planner.host.immutable import plan_immutable
 from agent.planner.host.prerequisites import Needs, heed_ports
@@ -39,20 +31,17 @@ from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
     """Postpone one replica for each overlay that would lose its last endpoint while another replica joins it."""
     stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
-    for network in sorted(_overlays(host)):
-        on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
+    overlays = {network for each in host.containers for network, _ in each.addresses} - local_names(host)
+    for network in sorted(overlays):
+        on_it = {each.name for each in host.containers if dict(each.addresses).get(network)}
         joining = _joining(network, plan, host)
         if on_it and on_it <= stopping and len(on_it | joining) > 1 and joining:
-            plan = _postpone(plan, _last(on_it, plan), network)
+            # Stop a replaced one last, if any: a surplus one must not stay longer.
+            replaced = on_it & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
+            last = f"container/{max(replaced or on_it)}"
+            reason = f"waits until another replica on this host has joined {network}"
+            plan = plan.without(frozenset({last})) + waiting_plan(last, reason)
     return plan
-
-
-def _overlays(host: HostState) -> set[str]:
-    return {network for each in host.containers for network, _ in each.addresses} - local_names(host)
-
-
-def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
-    return any(name == network and address for name, address in addresses)
 
 
 def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
@@ -64,18 +53,6 @@ def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
     joined |= {step.name for step in created if network in {each.network for each in step.spec.networks}}
     joined |= {step.name for step in connected if step.attachment.network == network}
     return starting & joined
-
-
-def _last(names: set[str], plan: Plan) -> str:
-    """Return the container to stop last: a replaced one, if any, because a surplus one must not stay longer."""
-    replaced = names & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
-    return max(replaced or names)
-
-
-def _postpone(plan: Plan, name: str, network: str) -> Plan:
-    resource = f"container/{name}"
-    reason = f"waits until another replica on this host has joined {network}"
-    return plan.without(frozenset({resource})) + waiting_plan(resource, reason)
 
 
 REPORTED_S = 20.0
@@ -91,8 +68,8 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         return Plan()
     project = cluster.assignment.project
     chosen = {
-        replica: update.best(update.candidates(replica, host), replica, container_name(project, replica))
-        for replica in cluster.assignment.replicas
+        each: update.best(update.candidates(each, host), each, replicas.container_name(project, each))
+        for each in cluster.assignment.replicas
     }
     keep = {found.id for found in chosen.values() if found}
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
@@ -101,18 +78,15 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     planner = _ReplicaPlanner(intent, host, cluster, names, observed)
     plan = Plan()
     for assigned, found in chosen.items():
-        replica = _with_known_spec(assigned, found, observed)
-        spec = cluster.specs.get(replica.spec)
+        # While etcd does not answer, the container may have a newer spec than the assignment: keep that one.
+        replica = replace(assigned, spec=found.replica.spec) if found and observed.stale else assigned
+        spec, name = cluster.specs.get(replica.spec), replicas.container_name(project, replica)
         if spec is None:
-            name = container_name(project, replica)
-            plan += blocked_plan(
-                f"container/{name}",
-                "dependency",
-                f"its spec {short_id(replica.spec)} cannot be read from etcd",
-            )
+            reason = f"its spec {short_id(replica.spec)} cannot be read from etcd"
+            plan += blocked_plan(f"container/{name}", "dependency", reason)
             continue
-        context = fill_context(intent, observed.me, host.swarm, replica)
-        called = name_instead(container_name(project, replica), host)
+        context = replicas.fill_context(intent, observed.me, host.swarm, replica)
+        called = name_instead(name, host)
         wanted = Wanted(replica=replica, project=project, spec=spec, context=context, called=called)
         others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
         plan += planner.plan_among(wanted, found, others)
@@ -124,13 +98,6 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     return keep_last_endpoints(_without_repetition(surplus + plan + stuck + immutable), host)
 
 
-def _with_known_spec(
-    replica: records.Replica, found: ContainerState | None, observed: Observed
-) -> records.Replica:
-    """Return the replica to plan. While etcd does not answer, the container may have a newer spec: keep that one."""
-    return replace(replica, spec=found.replica.spec) if found and observed.stale else replica
-
-
 def _postponed(surplus: Plan) -> Plan:
     """Return the surplus as waiting: etcd does not answer, and a newer assignment may have those replicas."""
     names = dict.fromkeys(step.resource for step in surplus.steps)
@@ -139,8 +106,6 @@ def _postponed(surplus: Plan) -> Plan:
 
 
 class _ReplicaPlanner:
-    """Plans for single replicas from one observation."""
-
     def __init__(
         self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
     ) -> None:
@@ -158,10 +123,10 @@ class _ReplicaPlanner:
             return self.plan(wanted, None)
         if (surge := self.plan_surge(wanted, found, others)) is not None:
             return surge
-        if (refused := kept.refused_among(wanted, others)) and self._why_replace(wanted, found):
+        if (refused := update.refused_among(wanted, others)) and self._why_replace(wanted, found):
             others = [found, *(each for each in others if each.id != refused.id)]
             found = refused
-        if (old := kept.old_of(found, others, wanted.name)) is None:
+        if (old := update.old_of(found, others, wanted.name)) is None:
             return update.remove_others(others, self.plan(wanted, found), wanted)
         rest = [each for each in others if each.id != old.id]
         return update.remove_others(rest, self._plan_pair(wanted, found, old), wanted)
@@ -171,32 +136,26 @@ class _ReplicaPlanner:
         if found.locked_by_engine or old.locked_by_engine:
             return self._wait_for_dockerd(found if found.locked_by_engine else old)
         spec = self.cluster.specs.get(old.replica.spec)
-        before = replace(
-            wanted, replica=replace(wanted.replica, spec=old.replica.spec), spec=spec or wanted.spec
-        )
+        replica = replace(wanted.replica, spec=old.replica.spec)
+        before = replace(wanted, replica=replica, spec=spec or wanted.spec)
         if not self.stale and (left := leave_strangers(before, old, self.strange)) is not None:
             return left
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return detach + (update.detach_for_recreate(before, old, self.recreated) or Plan())
-        if kept.goes_back(found, old, wanted, spec):
-            blocked = Blocked(
-                resource=wanted.resource, kind="refused", reason=kept.why_refused(wanted, found)
-            )
-            return (
-                Plan(kept.give_name_back(wanted, found))
-                + self._run_again(before, old)
-                + Plan(blocked=(blocked,))
-            )
+        if update.goes_back(found, old, wanted, spec):
+            blocked = blocked_plan(wanted.resource, "refused", update.why_refused(wanted, found))
+            return Plan(update.give_name_back(wanted, found)) + self._run_again(before, old) + blocked
         plan = self.plan(wanted, found)
         if _starts(plan):
-            return kept.around(plan, wanted, old)
+            return update.around(plan, wanted, old)
         if plan.blocked and old.status == "exited" and not wanted.replica.held:
-            return plan._replace(steps=kept.give_name_back(wanted, found)) + self._run_again(before, old)
+            return plan._replace(steps=update.give_name_back(wanted, found)) + self._run_again(before, old)
         return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
 
     def _run_again(self, before: Wanted, old: ContainerState) -> Plan:
-        if not kept.runs_again(old, self.cluster.specs.get(old.replica.spec)):
-            return Plan()
+        spec = self.cluster.specs.get(old.replica.spec)
+        if spec is not None and replicas.finished(spec, old):
+            return Plan()  # a job that has completed must not run again
         try:
             return self._repair(before, old)
         except Invalid as error:
@@ -217,7 +176,7 @@ class _ReplicaPlanner:
         if found.locked_by_engine or found.status == "removing":
             return Plan()
         aside = replace(wanted, called=found.name)
-        if has_duplicate_address(found, wanted.replica, wanted.spec):
+        if replicas.has_duplicate_address(found, wanted.replica, wanted.spec):
             return self.plan(aside, found)  # one chain of steps, so that failed attempts have a backoff
         plan = self._repair(aside, found)
         return plan if plan.steps else plan + waiting_plan(wanted.resource, lacks)
@@ -236,13 +195,11 @@ class _ReplicaPlanner:
         if wanted.replica.waits and found is None:
             waits = waiting_plan(wanted.resource, wanted.replica.waits, wanted.replica.waits_on)
             return self.needs.image(wanted) + waits
-        if wanted.replica.held and not (found and found.status in STOPPABLE):
+        if wanted.replica.held and not (found and found.status in replicas.STOPPABLE):
             # A running container is not blocked here: another replica may wait for its address.
             return self.needs.image(wanted) + _held(wanted)
         if found is None:
-            return self._create(
-                wanted, f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
-            )
+            return self._create(wanted)
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
         return self._repair(wanted, found)
@@ -251,7 +208,7 @@ class _ReplicaPlanner:
         """Return True if the replica has finished with this spec, and its container was removed since."""
         memory = self.host.memory_of(wanted.replica.key)
         run = memory.run if memory else None
-        return run is not None and run.spec == wanted.replica.spec and finished(wanted.spec, run)
+        return run is not None and run.spec == wanted.replica.spec and replicas.finished(wanted.spec, run)
 
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
@@ -265,15 +222,12 @@ class _ReplicaPlanner:
             return change or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
         if found.status == "dead":
             return "docker reports it as dead"
-        if has_duplicate_address(found, wanted.replica, wanted.spec):
-            return DUPLICATE_ADDRESS
-        if (why := dict(wanted.replica.recreate).get(found.id)) and self._is_sure(found):
+        if replicas.has_duplicate_address(found, wanted.replica, wanted.spec):
+            return replicas.DUPLICATE_ADDRESS
+        why = dict(wanted.replica.recreate).get(found.id)
+        if why and found.up_s >= REPORTED_S and not self.stale:
             return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
-
-    def _is_sure(self, found: ContainerState) -> bool:
-        """Return True if etcd answers, and every other host had time to report since the container started."""
-        return found.up_s >= REPORTED_S and not self.stale
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
@@ -285,14 +239,15 @@ class _ReplicaPlanner:
             return _held(wanted)
         if (obstacle := self.exclusive.obstacle(wanted, to_stop=True)) != Plan():
             stops_first = obstacle.waiting and self.exclusive.stops_first(wanted)
-            return kept.stopped_first(made, wanted, found, reason) + obstacle if stops_first else obstacle
+            return update.stopped_first(made, wanted, found, reason) + obstacle if stops_first else obstacle
         if wanted.replica.held:
-            return kept.stopped_first(made, wanted, found, reason) + _held(wanted)
+            return update.stopped_first(made, wanted, found, reason) + _held(wanted)
         if update.starts_first(self.intent.service(wanted.replica.service), wanted, found):
-            return kept.under_own_name(made, wanted)
-        return kept.replacement(made, wanted, found, reason)
+            return update.under_own_name(made, wanted)
+        return update.replacement(made, wanted, found, reason)
 
-    def _create(self, wanted: Wanted, reason: str) -> Plan:
+    def _create(self, wanted: Wanted) -> Plan:
+        reason = f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
             return made + waits
@@ -306,12 +261,9 @@ class _ReplicaPlanner:
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
         """Return the plan that creates the container or, first, its missing image or volumes."""
-        if (lacking := self.needs.host(wanted)) != Plan():
-            return lacking
-        if (lacking := self.needs.image(wanted)) != Plan():
-            return lacking
-        if (missing := self.needs.volumes(wanted)) != Plan():
-            return missing
+        for need in (self.needs.host, self.needs.image, self.needs.volumes):
+            if (lacking := need(wanted)) != Plan():
+                return lacking
         memory = self.host.memory_of(wanted.replica.key)
         had = memory.volumes if memory else ()
         # On a reported host the volumes of the image are not known: most images keep them from tag to tag.

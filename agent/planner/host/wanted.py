@@ -86,34 +86,23 @@ class Names:
 
         A container with the name of another replica is renamed to a temporary name: this resolves cycles of names.
         """
-        holder = self._holder(wanted, found)
-        if not holder:
-            return None
-        if self._is_being_removed(wanted):
-            return Plan()
+        holder = self._ours.get(wanted.name)
+        mine = holder is not None and holder.replica.key == wanted.replica.key
+        removing = holder is not None and holder.status == "removing"
+        if wanted.name in self._foreign:
+            owner = "an unmanaged container"
+        elif holder is None or holder is found or (mine and not removing):
+            return None  # another container of this replica is removed before its name is used
+        else:
+            going = ", which is being removed," if removing else ""
+            owner = f"replica {holder.replica.slot} of {holder.replica.service}{going}"
+        if mine and removing:
+            return Plan()  # the end of that causes an event
         if found and found.name in self._assigned:
             aside = f"{wanted.name}-{short_id(found.id)}"
-            reason = f"it has the name of another replica, and {holder} has its name"
+            reason = f"it has the name of another replica, and {owner} has its name"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
-        return blocked_plan(wanted.resource, "name", f"{holder} has the name {wanted.name}")
-
-    def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
-        if wanted.name in self._foreign:
-            return "an unmanaged container"
-        holder = self._ours.get(wanted.name)
-        if holder is None or holder is found or self._is_removed_first(holder, wanted):
-            return ""
-        going = ", which is being removed," if holder.status == "removing" else ""
-        return f"replica {holder.replica.slot} of {holder.replica.service}{going}"
-
-    def _is_being_removed(self, wanted: Wanted) -> bool:
-        """Return True if the engine is removing the replica's old container: the end of that causes an event."""
-        holder = self._ours.get(wanted.name)
-        return bool(holder and holder.status == "removing" and holder.replica.key == wanted.replica.key)
-
-    def _is_removed_first(self, holder: ContainerState, wanted: Wanted) -> bool:
-        """Return True if `holder` is another container of this replica: it is removed before its name is used."""
-        return holder.status != "removing" and holder.replica.key == wanted.replica.key
+        return blocked_plan(wanted.resource, "name", f"{owner} has the name {wanted.name}")
 
 
 # ---- Containers that docker cannot remove: their replicas go on under another name, and get their own name back later
@@ -131,14 +120,11 @@ def plan_stuck(host: HostState) -> Plan:
     """Report the stuck containers, and plan to remove those with which docker is not busy."""
     plan = Plan()
     for found in host.stuck:
-        reason = f"docker cannot remove {short_id(found.id)}, which is {_state(found)}: only its name is in the way"
+        state = "dead" if found.status == "dead" else "being removed"
+        reason = f"docker cannot remove {short_id(found.id)}, which is {state}: only its name is in the way"
         plan += blocked_plan(f"container/{found.name}", "error", f"{reason}; {_REMEDY}")
         if found.status == "dead":
             plan += Plan(
                 (steps.RemoveContainer(name=found.name, id=found.id, reason="docker reports it as dead"),)
             )
     return plan
-
-
-def _state(found: ContainerState) -> str:
-    return "dead" if found.status == "dead" else "being removed"

@@ -5,12 +5,13 @@ Neither host can detect it, and peers reach either replica at random. The leader
 one of the replicas to be recreated.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Plan
-from agent.model.records import Assignment, StartObstacle
+from agent.model.plan import Plan, blocked_plan
+from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
 from agent.model.status import ReplicaReport
 
@@ -41,15 +42,20 @@ class _Conflict:
         first = f"{self.first.replica.name} on {self.first.host}"
         return f"it has {self.address} of {self.network}, as {first} has: duplicate address assigned by Swarm"
 
+    @property
+    def remedy(self) -> str:
+        what = "this container is recreated with another address"
+        if self.user.asks:
+            what = "both ask for it; `docker rm --force` the one that may be recreated"
+        return f"on {self.user.host} {self.why}; {what}"
+
 
 def plan_address_conflicts(cluster: ClusterState) -> Plan:
     """Block each running replica that has another replica's address, with the remedy as reason."""
-    return Plan(
-        blocked=tuple(
-            Blocked(resource=f"container/{each.user.replica.name}", reason=_describe(each), kind="overlap")
-            for each in _conflicts(cluster)
-        )
-    )
+    plan = Plan()
+    for each in _conflicts(cluster):
+        plan += blocked_plan(f"container/{each.user.replica.name}", "overlap", each.remedy)
+    return plan
 
 
 def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
@@ -62,37 +68,38 @@ def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) ->
         for each in _conflicts(cluster)
         if not each.user.asks
     }
+
+    def recreated(host: str, replica: Replica) -> Replica:
+        found = recreations.get((host, *replica.key))
+        return replace(replica, recreate=(found,)) if found else replica
+
+    return with_replicas(wanted, recreated)
+
+
+def with_replicas(
+    assignments: Mapping[str, Assignment], change: Callable[[str, Replica], Replica]
+) -> dict[str, Assignment]:
+    """Return the assignments after `change` on (host, replica) of each replica."""
     return {
-        host: replace(
-            assignment,
-            replicas=tuple(
-                replace(replica, recreate=(recreations[key],))
-                if (key := (host, *replica.key)) in recreations
-                else replica
-                for replica in assignment.replicas
-            ),
-        )
-        for host, assignment in wanted.items()
+        host: replace(each, replicas=tuple(change(host, replica) for replica in each.replicas))
+        for host, each in assignments.items()
     }
 
 
 def _conflicts(cluster: ClusterState) -> Iterable[_Conflict]:
     """Yield the conflicts by address. The replica that asks for the address keeps it, else the one started first."""
     overlays = frozenset(cluster.record.networks) if cluster.record else frozenset()
-    users: dict[tuple[str, str], list[_User]] = {}
+    users: defaultdict[tuple[str, str], list[_User]] = defaultdict(list)
     for host in sorted(cluster.present):
         status = cluster.status_of(host)
         for replica in status.replicas if status and status.engine_up else ():
             for network, address in replica.addresses if replica.status == "running" else ():
                 if address not in ("", PREDICTED) and network in overlays:
                     asks = _asks(cluster, replica, network)
-                    users.setdefault((network, address), []).append(
-                        _User(host=host, replica=replica, asks=asks)
-                    )
+                    users[network, address].append(_User(host=host, replica=replica, asks=asks))
     for (network, address), each in sorted(users.items()):
-        first, *others = sorted(
-            each, key=lambda one: (not one.asks, one.replica.started_at, one.replica.name)
-        )
+        each.sort(key=lambda one: (not one.asks, one.replica.started_at, one.replica.name))
+        first, *others = each
         for other in others:
             yield _Conflict(network=network, address=address, user=other, first=first)
 
@@ -102,16 +109,6 @@ def _asks(cluster: ClusterState, replica: ReplicaReport, network: str) -> bool:
     spec = cluster.specs.get(replica.spec)
     fixed = spec is None or any(each.network == network and each.ipv4_address for each in spec.networks)
     return fixed or network in dict(replica.reserved)
-
-
-def _describe(conflict: _Conflict) -> str:
-    where, what = (
-        f"on {conflict.user.host} {conflict.why}",
-        "this container is recreated with another address",
-    )
-    if conflict.user.asks:
-        what = "both ask for it; `docker rm --force` the one that may be recreated"
-    return f"{where}; {what}"
 
 
 # ---- Replicas that wait for each other

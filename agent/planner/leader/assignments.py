@@ -13,7 +13,7 @@ from agent.model.phrases import and_more, first_of, short_id
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.spec import Key, spec_hash
 from agent.model.status import ReplicaReport
-from agent.planner.leader.address_conflicts import with_recreations
+from agent.planner.leader.address_conflicts import with_recreations, with_replicas
 from agent.planner.leader.ipam import reserve_addresses
 from agent.planner.leader.rollout import RolloutDecision
 from agent.planner.leader.scheduler import Placement, schedule, settled
@@ -35,27 +35,17 @@ def with_dependencies(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState
 ) -> dict[str, records.Assignment]:
     """Return `wanted` with the unmet dependencies (`waits`) of each replica that was never allowed to start."""
-    free = _let_start(current, cluster)
+    free = {replica.key for each in current.values() for replica in each.replicas if not replica.waits}
+    free |= {each.key for status in cluster.statuses.values() for each in status.replicas}
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
-    def held(replica: records.Replica) -> records.Replica:
+    def held(_: str, replica: records.Replica) -> records.Replica:
         unmet = waits[replica.service]
         if replica.key in free or unmet is None:
             return replica
         return replace(replica, waits=unmet[0], waits_on=unmet[1])
 
-    return {
-        name: replace(each, replicas=tuple(held(replica) for replica in each.replicas))
-        for name, each in wanted.items()
-    }
-
-
-def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
-    """Return the replicas that were allowed to start before, or that a host reports."""
-    found = {each.key for status in cluster.statuses.values() for each in status.replicas}
-    return found | {
-        replica.key for each in current.values() for replica in each.replicas if not replica.waits
-    }
+    return with_replicas(wanted, held)
 
 
 def _unmet(
@@ -68,9 +58,13 @@ def _unmet(
 
 def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
     """Return why `service` does not meet `how`; empty if it does. Unreachable hosts count only if all are."""
-    replicas = [(host, replica) for host, each in sorted(wanted.items()) for replica in each.replicas]
-    replicas = [each for each in replicas if each[1].service == service]
-    reachable = [each for each in replicas if (status := cluster.status_of(each[0])) and status.engine_up]
+    replicas = [
+        (host, replica)
+        for host, each in sorted(wanted.items())
+        for replica in each.replicas
+        if replica.service == service
+    ]
+    reachable = [each for each in replicas if not why_absent(each[0], cluster)]
     to, asked = _CONDITIONS[how]
     left = [
         (each, why) for each in reachable or replicas if (why := _faults(each, asked, cluster)) is not None
@@ -84,10 +78,9 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
 def _faults(where: _Where, asked: Callable[[ReplicaReport], str | None], cluster: ClusterState) -> str | None:
     """Return None if the replica meets the condition, else the cause, which may be empty."""
     host, replica = where
-    status = cluster.status_of(host)
-    if status is None or not status.engine_up:
-        return f", and {host} does not report it: {why_absent(host, cluster)}"
-    reports = [each for each in status.replicas if each.key == replica.key]
+    if absent := why_absent(host, cluster):
+        return f", and {host} does not report it: {absent}"
+    reports = [each for each in cluster.statuses[host].replicas if each.key == replica.key]
     found = [asked(each) for each in reports if each.spec == replica.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 
@@ -131,7 +124,7 @@ NONE: Decisions = MappingProxyType({})
 
 def assign(
     intent: Intent,
-    current: Mapping[str, records.Assignment],
+    current: Assignments,
     epoch: int = 0,
     decisions: Decisions = NONE,
     placement: Placement | None = None,
@@ -148,14 +141,14 @@ def assign(
     for service in intent.services:
         decision = decisions.get(service.name) or RolloutDecision(target=spec_hash(service.spec))
         for host, slots in placement.slots[service.name].items():
-            specs = {slot: decision.stays.get((host, slot), decision.target) for slot in slots}
-            replicas[host] += [
-                _with_held(
-                    records.Replica(service=service.name, slot=n, spec=spec),
-                    placement.held.get((service.name, n), records.StartObstacle()),
+            for slot in slots:
+                spec = decision.stays.get((host, slot), decision.target)
+                why, on, fault = placement.held.get((service.name, slot), records.StartObstacle())
+                replicas[host].append(
+                    records.Replica(
+                        service=service.name, slot=slot, spec=spec, held=why, waits_on=on, held_by_fault=fault
+                    )
                 )
-                for n, spec in specs.items()
-            ]
     return {
         host: records.Assignment(
             revision=intent.revision,
@@ -166,10 +159,6 @@ def assign(
         )
         for host, mine in replicas.items()
     }
-
-
-def _with_held(replica: records.Replica, held: records.StartObstacle) -> records.Replica:
-    return replace(replica, held=held.why, waits_on=held.on, held_by_fault=held.fault)
 
 
 def plan_assignments(
@@ -202,20 +191,19 @@ def plan_assignments(
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
-        change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(
-            host, decisions
-        )
+        change = _change(cluster.assignments.get(host), assignment, given_up)
         missing = tuple(specs[digest] for digest in needed)
+        moves = ((n, s) for n, each in decisions.items() for at, s in each.moves if at == host)
+        moved = ", ".join(f"{name}-{slot}" for name, slot in moves)
+        reason = f"{change} ({moved} is moved)" if moved else change
         steps.append(
-            leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change)
+            leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=reason)
         )
     plan = _note(intent, cluster, decisions) + Plan((), placement.blocked, placement.waiting)
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
 
 
-def _with_prefetching(
-    wanted: Mapping[str, records.Assignment], placement: Placement
-) -> dict[str, records.Assignment]:
+def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, records.Assignment]:
     """Return `wanted` with each replica that is to move also on its prefetch target, which pulls the image."""
     ready = dict(wanted)
     where = {replica.key: (name, replica) for name, each in wanted.items() for replica in each.replicas}
@@ -238,27 +226,27 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
     steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
     plan = Plan()
     for name, decision in decisions.items():
-        before, service = cluster.rollouts.get(name), intent.service(name)
+        before, record, service = cluster.rollouts.get(name), decision.record, intent.service(name)
         assert service is not None
-        if decision.record and decision.record != before:
-            reason = _describe_record(service, decision, cluster)
-            steps.append(leader_steps.PublishRollout(service=name, rollout=decision.record, reason=reason))
-        elif before and not decision.record:
-            steps.append(
-                leader_steps.WithdrawRollout(
-                    service=name, reason=f"all replicas have {_called(service, decision.target, cluster)}"
-                )
-            )
-        elif decision.record and decision.waits and not decision.moves:
-            plan += _waiting(service, decision, cluster)
+        if record and record != before:
+            reason = _describe_record(service, record, cluster)
+            steps.append(leader_steps.PublishRollout(service=name, rollout=record, reason=reason))
+        elif before and not record:
+            reason = f"all replicas have {_called(service, decision.target, cluster)}"
+            steps.append(leader_steps.WithdrawRollout(service=name, reason=reason))
+        elif record and decision.waits and not decision.moves:
+            target = _called(service, decision.target, cluster)
+            reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
+            if record.state in ("moving", "rolling-back"):
+                plan += waiting_plan(f"rollout/{name}", reason, decision.waits_on)
+            else:
+                plan += blocked_plan(f"rollout/{name}", "rollout", reason)
     gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
     steps += [leader_steps.WithdrawRollout(service=name, reason="removed from the document") for name in gone]
     return Plan(tuple(steps)) + plan
 
 
-def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> str:
-    record = decision.record
-    assert record is not None
+def _describe_record(service: ServiceIntent, record: records.Rollout, cluster: ClusterState) -> str:
     before, to = _called(service, record.before, cluster), _called(service, record.to, cluster)
     what = {
         "moving": f"{before} -> {to}",
@@ -268,16 +256,6 @@ def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster:
         "rolled-back": f"back at {before}",
     }[record.state]
     return f"{what}: {record.why}" if record.why else what
-
-
-def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> Plan:
-    record = decision.record
-    assert record is not None
-    target = _called(service, decision.target, cluster)
-    reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
-    if record.state in ("moving", "rolling-back"):
-        return waiting_plan(f"rollout/{service.name}", reason, decision.waits_on)
-    return blocked_plan(f"rollout/{service.name}", "rollout", reason)
 
 
 def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
@@ -290,14 +268,7 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
     return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({short_id(digest)})"
 
 
-def _moves(host: str, decisions: Decisions) -> str:
-    changes = [f"{name}-{slot}" for name, each in decisions.items() for at, slot in each.moves if at == host]
-    return f" ({', '.join(changes)} is moved)" if changes else ""
-
-
-def _collect(
-    intent: Intent, wanted: Mapping[str, records.Assignment], cluster: ClusterState, decisions: Decisions
-) -> Plan:
+def _collect(intent: Intent, wanted: Assignments, cluster: ClusterState, decisions: Decisions) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {replica.spec for assignment in assigned for replica in assignment.replicas}
     # A rollback needs the spec before the rollout, also when no replica has it any more.
@@ -308,20 +279,18 @@ def _collect(
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
     running = {replica.spec for status in declared for replica in status.replicas}
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
-    return (
-        Plan((leader_steps.CollectSpecs(digests=unused, reason="no replica uses them"),))
-        if unused
-        else Plan()
-    )
+    collect = leader_steps.CollectSpecs(digests=unused, reason="no replica uses them")
+    return Plan((collect,) if unused else ())
 
 
-def _addresses(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> list[str]:
+def _addresses(
+    before: Mapping[Key, records.Replica], new: records.Assignment, given_up: GivenUp
+) -> list[str]:
     """Return the changes of reserved addresses, of waits and of ordered recreations, for the reason of a step."""
-    before = {replica.key: replica for replica in old.replicas} if old else {}
     changes = []
     for replica in new.replicas:
-        was = before.get(replica.key)
-        name, had = f"{replica.service}-{replica.slot}", dict(was.addresses) if was else {}
+        was = before.get(replica.key, replica.made_as)
+        name, had = f"{replica.service}-{replica.slot}", dict(was.addresses)
         for network, address in replica.addresses:
             if had.get(network) != address:
                 was_at = given_up.get((replica.key, network))
@@ -331,32 +300,27 @@ def _addresses(old: records.Assignment | None, new: records.Assignment, given_up
             f"{name} keeps no address on {each}"
             for each in sorted(had.keys() - dict(replica.addresses).keys())
         ]
-        waits, waited = replica.held or replica.waits, (was.held or was.waits) if was else ""
+        waits, waited = replica.held or replica.waits, was.held or was.waits
         if waited and not waits:
             changes.append(f"{name} no longer waits")
         elif waits != waited:
             changes.append(f"{name} waits: {waits}")
-        changes += [
-            f"{name} is recreated: {why}"
-            for _, why in replica.recreate
-            if not was or replica.recreate != was.recreate
-        ]
+        if replica.recreate != was.recreate:
+            changes += [f"{name} is recreated: {why}" for _, why in replica.recreate]
     return first_of(changes, _MOST_NAMED, "{} more addresses")
 
 
-def _change(
-    intent: Intent, old: records.Assignment | None, new: records.Assignment, given_up: GivenUp
-) -> str:
-    before = {replica.key: replica.spec for replica in old.replicas} if old else {}
+def _change(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> str:
+    before = {replica.key: replica for replica in old.replicas} if old else {}
     after = {replica.key: replica.spec for replica in new.replicas}
-    changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
+    changed = sum(before[key].spec != after[key] for key in before.keys() & after.keys())
     counts = (
         (len(after.keys() - before.keys()), "new"),
         (changed, "changed"),
         (len(before.keys() - after.keys()), "dropped"),
     )
     changes = [f"{count} {word}" for count, word in counts if count]
-    changes += _addresses(old, new, given_up)
+    changes += _addresses(before, new, given_up)
     unchanged = "no replica changed yet" if new.pending else "no replica changed"
     what = ", ".join(changes) if changes else unchanged if old != new else "re-publish specs missing in etcd"
-    return f"revision {intent.revision}: {what}"
+    return f"revision {new.revision}: {what}"

@@ -43,8 +43,7 @@ def plan_digests(observed: Observed) -> Plan:
     if cluster is None or intent is None or not intent.policy.resolve_digests:
         return Plan()
     tags, asked = _tags(intent), _asked(intent, cluster)
-    lacking = tuple(each for each in tags if each not in asked)
-    if not lacking:
+    if not (lacking := tuple(each for each in tags if each not in asked)):
         return Plan()
     before = cluster.digests.images if cluster.digests else ()
     known = records.Digests(
@@ -65,11 +64,9 @@ def plan_digests(observed: Observed) -> Plan:
 def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) -> tuple[Blocked, ...]:
     if RESOURCE not in observed.failures:
         return ()  # no attempt has failed
-    if unknown := [each for each in lacking if each not in known]:
-        images, effect = unknown, "every replica stays as assigned"
-    else:
-        images, effect = list(lacking), "the previous digest is used"
-    reason = f"{', '.join(images)} cannot be resolved to a digest: the registry does not answer; {effect}"
+    unknown = [each for each in lacking if each not in known]
+    effect = "every replica stays as assigned" if unknown else "the previous digest is used"
+    reason = f"{', '.join(unknown or lacking)} cannot be resolved to a digest: the registry does not answer; {effect}"
     return (Blocked(resource=RESOURCE, reason=reason, kind="dependency"),)
 
 

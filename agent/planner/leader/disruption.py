@@ -14,10 +14,10 @@ from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, waiting_plan
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
 
-# ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile
+# ---- Method rejoin (host/bridge.py) from the leader's side: the rejoining host, and the roles meanwhile
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:
@@ -39,7 +39,9 @@ def role_for_now(declared: HostIntent, intent: Intent, cluster: ClusterState) ->
         return declared.role
     if leaving == name:
         return "worker" if has_to_leave(name, cluster) else declared.role
-    return "manager" if name == _temporary_manager(intent, leaving, cluster) else declared.role
+    alone = all(each.name == leaving for each in intent.managers)
+    able = (each.name for each in intent.hosts if each.name != leaving and each.name in cluster.present)
+    return "manager" if alone and name == next(able, None) else declared.role
 
 
 def has_to_leave(name: str, cluster: ClusterState) -> bool:
@@ -49,13 +51,6 @@ def has_to_leave(name: str, cluster: ClusterState) -> bool:
     """
     status = cluster.statuses.get(name)
     return status is not None and status.state == "active" and status.bridge.phase == "waiting"
-
-
-def _temporary_manager(intent: Intent, leaving: str, cluster: ClusterState) -> str | None:
-    if any(each.name != leaving for each in intent.managers):
-        return None
-    able = (each.name for each in intent.hosts if each.name != leaving and each.name in cluster.present)
-    return next(able, None)
 
 
 STARTING_S = 10.0
@@ -78,12 +73,9 @@ def plan_disruption(intent: Intent, observed: Observed) -> Plan:
     if disruption.host not in cluster.present:
         return _host_is_unreachable(intent, observed, disruption)
     if disruption.state == "granted":
-        needed = disruption.host in _waiting(intent, cluster)
-        return (
-            Plan()
-            if needed
-            else _revoke(observed, disruption, "the host no longer needs the disruption slot")
-        )
+        if disruption.host in _waiting(intent, cluster):
+            return Plan()
+        return _revoke(observed, disruption, "the host no longer needs the disruption slot")
     return _plan_acquired(cluster, disruption)
 
 
@@ -119,11 +111,9 @@ def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -
         on = _first_down(cluster.status_of(disruption.host)) or f"host/{disruption.host}"
         held = waiting_plan(f"disruption/{disruption.host}", reason, on)
         return held if waiting else Plan()
-    return (
-        _next(intent, observed)
-        if waiting
-        else _revoke(observed, disruption, "no other host needs the disruption slot")
-    )
+    if waiting:
+        return _next(intent, observed)
+    return _revoke(observed, disruption, "no other host needs the disruption slot")
 
 
 def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruption) -> tuple[str, ...]:
@@ -131,10 +121,10 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     cluster, name = etcd_of(observed), disruption.host
     if intent.host(name) is None:
         return ()
-    status = cluster.status_of(name)
-    if status is None or not status.engine_up:
-        return (f"{name}: {why_absent(name, cluster)}",)
-    if _is_elsewhere(status, cluster):
+    if absent := why_absent(name, cluster):
+        return (f"{name}: {absent}",)
+    status, recorded = cluster.statuses[name], cluster.record.swarm_id if cluster.record else None
+    if None not in (status.swarm_id, recorded) and status.swarm_id != recorded:
         return ()  # this swarm does not list that host's node
     faults = []
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
@@ -143,24 +133,18 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
-        return (
-            (*faults, "the swarm lost its quorum during the disruption")
-            if disruption.quorum
-            else tuple(faults)
-        )
+        lost = ["the swarm lost its quorum during the disruption"] if disruption.quorum else []
+        return (*faults, *lost)
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
-
-
-def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
-    recorded = cluster.record.swarm_id if cluster.record else None
-    return None not in (status.swarm_id, recorded) and status.swarm_id != recorded
 
 
 def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
     """Describe a replica for which the host has a step, or that waits or is blocked; empty: it is as declared."""
     resource = f"container/{replica.name}"
     state = f"{replica.name} on {host} is {replica.status}"
-    left = [each for each in status.left if each.resource == resource and each not in _unhealthy(status)]
+    # The disruption of a host does not make a check fail.
+    unhealthy = [each for each in status.blocked if each.kind == "unhealthy"]
+    left = [each for each in status.left if each.resource == resource and each not in unhealthy]
     if left:
         return f"{state}: {left[0].reason}"
     return state if any(each.resource == resource for each in status.steps) else ""
@@ -170,11 +154,6 @@ def _first_down(status: HostStatus | None) -> str:
     """Return the condition key of the first replica that is down after the disruption; empty: none is."""
     found = (each for each in status.replicas if _why_down(each, "", status)) if status else ()
     return next((f"replica/{each.service}-{each.slot}" for each in found), "")
-
-
-def _unhealthy(status: HostStatus) -> list[BlockedReport]:
-    """Return the replicas that run but fail their check, which the disruption of a host does not cause."""
-    return [each for each in status.blocked if each.kind == "unhealthy"]
 
 
 def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:
@@ -214,18 +193,15 @@ def _next(intent: Intent, observed: Observed) -> Plan:
 
 def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> tuple[str, str] | None:
     """Return why no host gets the slot now, and the condition key of the cause; None: the next host gets it."""
-    record = cluster.record
-    if record and record.recreating:
-        reason = f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
-        return reason, f"network/{record.recreating[0]}"
-    if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
-        reason = f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
-        return reason, f"host/{moving[0]}"
-    if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
-        reason = f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
-        return reason, f"host/{leaving[0]}"
+    waits, hosts = "waiting for the disruption slot", [each.name for each in intent.hosts]
+    if cluster.record and (names := cluster.record.recreating):
+        return f"{waits} until {', '.join(names)} is recreated", f"network/{names[0]}"
+    if moving := [name for name in hosts if _is_moving(cluster, name)]:
+        return f"{waits}: {', '.join(moving)} changes its docker_gwbridge", f"host/{moving[0]}"
+    if leaving := [name for name in hosts if _is_leaving(cluster, name)]:
+        return f"{waits}: {', '.join(leaving)} is not back in the swarm", f"host/{leaving[0]}"
     # The order of the hosts is known only after all hosts have reported whether they need the disruption slot.
-    silent = [each.name for each in intent.hosts if _has_not_reported(intent, cluster, each.name)]
+    silent = [name for name in hosts if _has_not_reported(intent, cluster, name)]
     silent += _may_be_starting(intent, observed, cluster)
     if not silent:
         return None
@@ -257,17 +233,10 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
     if status is None or not status.engine_up:
         return False
     if status.state == "active":
-        return (
-            membership_order is not None
-            and membership_order.what in ("leave", "force")
-            and not _is_order_blocked(status, membership_order)
-        )
+        if membership_order is None or membership_order.what == "quarantine":
+            return False
+        return all(each.order != membership_order for each in status.blocked)
     return status.state in ("inactive", "pending") and status.joined is not None
-
-
-def _is_order_blocked(status: HostStatus, membership_order: records.MembershipOrder) -> bool:
-    """Return True if the host reports that the order is blocked (host/leaving.py)."""
-    return any(each.order == membership_order for each in status.blocked)
 
 
 def _has_not_reported(intent: Intent, cluster: ClusterState, name: str) -> bool:
@@ -317,10 +286,5 @@ def _is_quarantined(cluster: ClusterState, name: str) -> bool:
 
 
 def _revoke(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
-    return Plan(
-        (
-            leader_steps.RevokeDisruption(
-                host=disruption.host, over=etcd_of(observed).disruption_revision, reason=reason
-            ),
-        )
-    )
+    over = etcd_of(observed).disruption_revision
+    return Plan((leader_steps.RevokeDisruption(host=disruption.host, over=over, reason=reason),))

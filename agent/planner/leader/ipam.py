@@ -6,6 +6,7 @@ it is the highest free address: Swarm assigns from the lowest address upwards, s
 subnet is full (docs/engine-quirks.md).
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -13,14 +14,16 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from agent.diff.networks import Asks, asks_of, found_for, sees_overlays
+from agent.diff.nodes import why_absent
 from agent.diff.replicas import STOPPABLE
-from agent.model.host_state import HostState, NetworkState
-from agent.model.intent import Intent
+from agent.model.host_state import Attached, HostState, NetworkState
+from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
 from agent.model.records import Assignment, Replica, StartObstacle
-from agent.model.spec import ContainerSpec, Key, spec_hash
-from agent.planner.leader.address_conflicts import first_of_cycles
+from agent.model.spec import Key, spec_hash
+from agent.model.status import ReplicaReport
+from agent.planner.leader.address_conflicts import first_of_cycles, with_replicas
 
 # ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
 #
@@ -63,30 +66,30 @@ class AddressUsers:
         previous: Mapping[str, str],
     ) -> None:
         self._cluster, self._network = cluster, network
-        self._by_address: dict[str, list[_User]] = {}
-        self._live: dict[tuple[str, Key], str] = {}
+        self._by_address: defaultdict[str, list[_User]] = defaultdict(list)
+        self.live: dict[tuple[str, Key], str] = {}
+        """(host, replica) -> the address that it has there now."""
         self._failed: set[tuple[str, Key]] = set()
         given_out = seen.address_users if seen else None
         for name in sorted(cluster.statuses):
             self._look(name, only_now=given_out is not None)
         nodes = {status.node_id: name for name, status in cluster.statuses.items() if status.node_id}
-        known = _named(cluster)
+        known: dict[tuple[str, str], _User] = {}
+        for name, status in cluster.statuses.items():
+            known |= {(name, each.id): _reported(each, name, cluster) for each in status.attached}
+            known |= {(name, each.id): _reported(each, name, cluster) for each in status.replicas}
         listed = {each.id for each in (host.swarm.nodes if host else None) or ()}
         for address, what, node in given_out or ():
             on = nodes.get(node, "")
             if node not in nodes and (node in previous or (listed and node and node not in listed)):
-                self._add(address, self._of_previous_node(what, previous.get(node, ""), node))
+                user = self._of_previous_node(what, previous.get(node, ""), node)
             else:
-                self._add(address, self._given_out(what, known.get((on, what)), on, node))
+                user = self._given_out(what, known.get((on, what)), on, node)
+            self._by_address[address].append(user)
 
     @property
     def addresses(self) -> frozenset[str]:
-        """All addresses that are known to be used."""
         return frozenset(self._by_address)
-
-    def runs_with(self, key: Key, host: str) -> str:
-        """Return the address that a replica has on `host` now; empty if none is reported."""
-        return self._live.get((host, key), "")
 
     def why_taken(self, address: str, key: Key, host: str) -> str:
         """Describe the user that prevents the replica, assigned to `host`, from keeping the address; empty: none.
@@ -94,22 +97,21 @@ class AddressUsers:
         The replica's own container on another reachable host will free the address, and does not count. A previous node
         of `host`, or of a host that is another node by now, goes as well.
         """
-        others = self._others(address, key, host)
+        others = self.others(address, key, host)
         return next((each.text for each in others if not self._goes(each, key, host)), "")
 
     def _goes(self, user: _User, key: Key, host: str) -> bool:
         """Return True if the user will free the address without another host's help."""
         if not user.left:
             return user.key == key and user.reachable
-        status = self._cluster.status_of(user.host)
-        back = status is not None and status.engine_up and status.state == "active"
-        return not user.host or user.host == host or back
+        if user.host in ("", host):
+            return True
+        return (
+            not why_absent(user.host, self._cluster) and self._cluster.statuses[user.host].state == "active"
+        )
 
-    def current_user(self, address: str, key: Key, host: str) -> _User | None:
-        """Return the current user of an address that is reserved for the replica on `host`; None: none."""
-        return next(self._others(address, key, host), None)
-
-    def _others(self, address: str, key: Key, host: str) -> Iterator[_User]:
+    def others(self, address: str, key: Key, host: str) -> Iterator[_User]:
+        """Yield the present users of an address that is reserved for the replica on `host`."""
         for each in self._by_address.get(address, ()):
             if each.left:
                 other = True
@@ -124,7 +126,7 @@ class AddressUsers:
 
     def _look(self, name: str, *, only_now: bool) -> None:
         """Read the report of one host. `only_now`: ignore it if unreachable, as Swarm's list is more recent."""
-        reachable = _is_reachable(self._cluster, name)
+        reachable = not why_absent(name, self._cluster)
         for each in self._cluster.statuses[name].replicas:
             # A dockerd that was killed still shows the addresses of containers that ended with it.
             up = each.status in STOPPABLE
@@ -132,54 +134,32 @@ class AddressUsers:
             if reachable and each.error and not up:
                 self._failed.add((name, each.key))
             if address and reachable:
-                self._live[name, each.key] = address
+                self.live[name, each.key] = address
             if address and (reachable or not only_now):
-                text = _describe(each.name, name, reachable=reachable)
-                self._add(address, _User(text=text, key=each.key, host=name, reachable=reachable))
+                self._by_address[address].append(_reported(each, name, self._cluster))
 
     def _given_out(self, what: str, named: _User | None, host: str, node: str) -> _User:
         if what.startswith(_SERVICE):
             return _User(text=f"the {what}")
         if named:
             return named
-        text, reachable = (
-            f"container {short_id(what)} on {host or f'node {node}'}",
-            _is_reachable(self._cluster, host),
-        )
-        remedy = f"{host} has no such container; restart dockerd on {host} to free the address"
-        remedy = remedy if reachable else _AWAY
-        return _User(text=f"{text}: {remedy}", host=host, reachable=reachable, certain=False)
+        reachable, remedy = not why_absent(host, self._cluster), _AWAY
+        if reachable:
+            remedy = f"{host} has no such container; restart dockerd on {host} to free the address"
+        text = f"container {short_id(what)} on {host or f'node {node}'}: {remedy}"
+        return _User(text=text, host=host, reachable=reachable, certain=False)
 
     def _of_previous_node(self, what: str, host: str, node: str) -> _User:
         on = f"{host}'s previous node {short_id(node)}" if host else f"the removed node {short_id(node)}"
         text = f"container {short_id(what)} on {on}: {_LEFT}"
         return _User(text=text, host=host, reachable=False, certain=False, left=True)
 
-    def _add(self, address: str, user: _User) -> None:
-        self._by_address.setdefault(address, []).append(user)
 
-
-def _is_reachable(cluster: ClusterState, name: str) -> bool:
-    status = cluster.status_of(name)
-    return status is not None and status.engine_up
-
-
-def _describe(container: str, host: str, *, reachable: bool) -> str:
-    return f"{container} on {host}" if reachable else f"{container} on {host}: {_AWAY}"
-
-
-def _named(cluster: ClusterState) -> dict[tuple[str, str], _User]:
-    """Return all containers in the reports, by host and container id."""
-    found = {}
-    for name, status in sorted(cluster.statuses.items()):
-        reachable = _is_reachable(cluster, name)
-        for other in status.attached:
-            text = _describe(other.name, name, reachable=reachable)
-            found[name, other.id] = _User(text=text, host=name, reachable=reachable)
-        for each in status.replicas:
-            text = _describe(each.name, name, reachable=reachable)
-            found[name, each.id] = _User(text=text, key=each.key, host=name, reachable=reachable)
-    return found
+def _reported(found: Attached | ReplicaReport, host: str, cluster: ClusterState) -> _User:
+    """Return a container in the report of `host` as a user."""
+    reachable, key = not why_absent(host, cluster), found.key if isinstance(found, ReplicaReport) else None
+    text = f"{found.name} on {host}" if reachable else f"{found.name} on {host}: {_AWAY}"
+    return _User(text=text, key=key, host=host, reachable=reachable)
 
 
 # ---- The address pool: the addresses of an overlay that may be reserved
@@ -187,29 +167,13 @@ def _named(cluster: ClusterState) -> dict[tuple[str, str], _User]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPool:
-    """The addresses of one overlay."""
-
-    network: str
     subnet: IPv4Network | None = None
     """None: unknown at the moment. Existing reservations stay, and no new ones are made."""
     gateway: str = ""
     fixed: frozenset[str] = frozenset()
     """Addresses that specs fix (`ipv4_address`)."""
 
-    @property
-    def why_none(self) -> str:
-        """Reason why no address can be reserved."""
-        if self.subnet is None:
-            return f"the subnet of {self.network} is not known yet"
-        return f"{self.network} has no free address in {self.subnet} to reserve"
-
-    @property
-    def why_unusable(self) -> str:
-        """Reason why an address that does not fit cannot be kept."""
-        return f"it is fixed for another replica, is the gateway, or is outside {self.subnet}"
-
     def fits(self, address: str) -> bool:
-        """Return True if the address may be reserved."""
         if address in self.fixed or address == self.gateway:
             return False
         try:
@@ -236,8 +200,6 @@ Assignments = Mapping[str, Assignment]
 
 
 class Reserved(NamedTuple):
-    """The assignments with their reservations."""
-
     assignments: dict[str, Assignment]
     given_up: Mapping[tuple[Key, str], str]
     """Replica and overlay -> the previous address, and why the replica could not keep it."""
@@ -296,23 +258,14 @@ def reserve_addresses(
         why, on, fault = obstacles[key]
         return replace(replica, held=why, waits_on=on, held_by_fault=fault, stops_first=key in first)
 
-    assignments = {
-        name: replace(each, replicas=tuple(with_addresses(name, replica) for replica in each.replicas))
-        for name, each in wanted.items()
-    }
-    return Reserved(assignments, given_up)
+    return Reserved(with_replicas(wanted, with_addresses), given_up)
 
 
 def _asks(intent: Intent, replica: Replica, cluster: ClusterState) -> Asks:
-    spec = _spec(intent, replica, cluster)
-    return Asks(unknown=True) if spec is None else asks_of(intent, spec)
-
-
-def _spec(intent: Intent, replica: Replica, cluster: ClusterState) -> ContainerSpec | None:
-    service = intent.service(replica.service)
+    service, spec = intent.service(replica.service), cluster.specs.get(replica.spec)
     if service and spec_hash(service.spec) == replica.spec:
-        return service.spec
-    return cluster.specs.get(replica.spec)
+        spec = service.spec
+    return Asks(unknown=True) if spec is None else asks_of(intent, spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,19 +287,23 @@ class _Overlay:
             self._give(given, key, self.had.get(key, ""))
         left = [key for key in sorted(self.where) if key not in given.values()]
         for key in left:
-            self._give(given, key, self.users.runs_with(key, self.where[key]))
+            self._give(given, key, self.users.live.get((self.where[key], key), ""))
         left = [key for key in left if key not in given.values()]
-        free = self._free(frozenset(given)) if left else iter(())
+        # A previous reservation that cannot be kept stays out of the pool: the replica's container may still use it.
+        taken = {*given, *self.users.addresses}
+        free = (each for each in self.pool.addresses() if each not in taken)
         given |= dict(zip(free, left, strict=False))
         return {key: address for address, key in given.items()}
 
     def held(self, host: str, key: Key, asks: Asks, reserved: str) -> StartObstacle:
         """Return why the replica must not start on `host` yet; without a reason it may."""
         if self.network in asks.reserved and not reserved:
-            fault = self.pool.subnet is not None
-            return StartObstacle(self.pool.why_none, f"network/{self.network}", fault)
+            why, subnet = f"the subnet of {self.network} is not known yet", self.pool.subnet
+            if subnet:
+                why = f"{self.network} has no free address in {subnet} to reserve"
+            return StartObstacle(why, f"network/{self.network}", fault=subnet is not None)
         address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.reserved else "")
-        user = self.users.current_user(address, key, host) if address else None
+        user = next(self.users.others(address, key, host), None) if address else None
         if user is None:
             return StartObstacle()
         why = f"{address} on {self.network} is used by {user.text}"
@@ -360,7 +317,7 @@ class _Overlay:
     def why_lost(self, key: Key, had: str) -> str:
         """Return why a replica cannot keep its previous address."""
         if not self.pool.fits(had):
-            return self.pool.why_unusable
+            return f"it is fixed for another replica, is the gateway, or is outside {self.pool.subnet}"
         user = self.users.why_taken(had, key, self.where[key])
         return f"it is used by {user}" if user else "it was reserved for another replica first"
 
@@ -369,31 +326,22 @@ class _Overlay:
         if fits and address not in given and not self.users.why_taken(address, key, self.where[key]):
             given[address] = key
 
-    def _free(self, given: frozenset[str]) -> Iterator[str]:
-        # A previous reservation that cannot be kept stays out of the pool: the replica's container may still use it.
-        taken = {*given, *self.users.addresses}
-        return (each for each in self.pool.addresses() if each not in taken)
-
 
 def _pool(
     intent: Intent, network: str, cluster: ClusterState, host: HostState | None, found: NetworkState | None
 ) -> AddressPool:
-    declared = intent.network(network)
     fixed = frozenset(
         each.ipv4_address
         for spec in (*(service.spec for service in intent.services), *cluster.specs.values())
         for each in spec.networks
         if each.network == network and each.ipv4_address
     )
-    unknown = AddressPool(network=network, fixed=fixed)
+    known: NetworkState | NetworkIntent | None = intent.network(network)
     if host is not None and sees_overlays(host):
         if found:
-            allocated = found.driver and found.subnet
-            return (
-                replace(unknown, subnet=found.subnet, gateway=found.gateway or "") if allocated else unknown
-            )
+            known = found if found.driver else None  # else the swarm has not allocated it
     elif cluster.record and cluster.record.swarm_id:
-        return unknown  # the overlay may exist, as declared or not
-    if declared is None or declared.subnet is None:
-        return unknown
-    return replace(unknown, subnet=declared.subnet, gateway=str(declared.gateway or ""))
+        known = None  # the overlay may exist, as declared or not
+    if known is None or known.subnet is None:
+        return AddressPool(fixed=fixed)
+    return AddressPool(subnet=known.subnet, gateway=str(known.gateway or ""), fixed=fixed)

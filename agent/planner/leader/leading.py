@@ -27,25 +27,19 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     """Publish the verdict on the newest document, once for each revision."""
     accepted_revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
-        reason = (
-            f"there is no intent; holding revision {accepted_revision}"
-            if accepted_revision
-            else "there is no intent yet"
-        )
-        return waiting_plan("intent", reason, "document/")
-    verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
+        state = f"; holding revision {accepted_revision}" if accepted_revision else " yet"
+        return waiting_plan("intent", f"there is no intent{state}", "document/")
+    verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
     if cluster.verdict == verdict and verdict.accepted_revision == accepted_revision and not begins_epoch:
         return Plan(blocked=refused)
-    what = (
-        "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
-    )
+    what = "waits for a confirmation" if verdict.confirm else "is refused"
+    what = "is accepted" if verdict.accepted else what
     step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     if verdict.accepted:
-        step = replace(
-            step, document=cluster.document.text, epoch=cluster.epoch + bool(cluster.store_rolled_back)
-        )
+        epoch = cluster.epoch + bool(cluster.store_rolled_back)
+        step = replace(step, document=cluster.document.text, epoch=epoch)
     return Plan((step,), refused)
 
 
@@ -61,9 +55,7 @@ def judge(document: Document, accepted_revision: int) -> records.Verdict:
     )
 
 
-def _unless_it_waits(
-    verdict: records.Verdict, cluster: ClusterState, accepted_revision: int
-) -> records.Verdict:
+def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState) -> records.Verdict:
     """Return the verdict, changed to waiting if a valid document needs the operator's confirmation."""
     if not verdict.accepted:
         return verdict
@@ -78,9 +70,8 @@ def _unless_it_waits(
         )
     if not why:
         return verdict
-    return replace(
-        verdict, accepted=False, accepted_revision=accepted_revision, errors=tuple(why), confirm=confirm
-    )
+    holding = cluster.accepted.revision if cluster.accepted else 0
+    return replace(verdict, accepted=False, accepted_revision=holding, errors=tuple(why), confirm=confirm)
 
 
 def _refusal(verdict: records.Verdict) -> Blocked:

@@ -19,32 +19,34 @@ from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_un
 
 def plan_membership_orders(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
     """Issue the order that each host needs, and revoke orders whose cause is cleared or cannot be verified."""
-    cluster, host = etcd_of(observed), observed.host
-    assert host is not None
+    cluster = etcd_of(observed)
     reports = _Reports(intent, observed, node_owners) if node_owners else None
     wanted = reports.membership_orders() if reports else {}
-    listed = {each.id for each in host.swarm.nodes or ()}
     steps: list[Step] = [
         leader_steps.RevokeMembershipOrder(host=name, reason="its cause is cleared or cannot be verified")
         for name in sorted(cluster.membership_orders.keys() - wanted.keys())
     ]
-    for name, membership_order in sorted(wanted.items()):
-        if cluster.membership_orders.get(name) != membership_order:
-            about = reports.node_of(name) if reports else None
-            unlisted = about if about not in listed else None
-            reason = f"{membership_order.what}: {membership_order.reason}"
+    if reports is None:
+        return Plan(tuple(steps))
+    for name, order in sorted(wanted.items()):
+        if cluster.membership_orders.get(name) != order:
+            about, reason = reports.node_of(name), f"{order.what}: {order.reason}"
+            unlisted = about if about not in reports.nodes else None
             steps.append(
                 leader_steps.IssueMembershipOrder(
-                    host=name, membership_order=membership_order, unlisted=unlisted, reason=reason
+                    host=name, membership_order=order, unlisted=unlisted, reason=reason
                 )
             )
-    waits = reports.waits() if reports else {}
     waiting = (
         Waiting(resource=f"membership-order/{name}", reason=f"its change of address waits: {why}", on=on)
-        for name, (why, on) in waits.items()
+        for name, (why, on) in reports.waits().items()
         if name not in wanted
     )
     return Plan(tuple(steps), waiting=tuple(waiting))
+
+
+_Order = tuple[Literal["leave", "force", "quarantine"], str]
+"""(what the host must do, reason)"""
 
 
 class _Reports:
@@ -52,29 +54,29 @@ class _Reports:
 
     def __init__(self, intent: Intent, observed: Observed, node_owners: NodeOwners) -> None:
         assert observed.host is not None
-        self.intent, self.cluster, self.me, self.node_owners = (
-            intent,
-            etcd_of(observed),
-            observed.me,
-            node_owners,
-        )
-        self.observed = observed
+        self.intent, self.observed, self.node_owners = intent, observed, node_owners
+        self.cluster = etcd_of(observed)
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
         statuses = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in statuses.items() if status and status.engine_up}
 
     def membership_orders(self) -> dict[str, records.MembershipOrder]:
-        """Return the order for each host that needs one."""
-        found = {name: self._order(name, status) for name, status in self.reports.items() if name != self.me}
-        return {name: membership_order for name, membership_order in found.items() if membership_order}
+        found = {}
+        for name, status in self.reports.items():
+            if name != self.observed.me and (order := self._order(name, status)):
+                assert status.state in ("active", "pending", "error")
+                found[name] = records.MembershipOrder(
+                    state=status.state, node_id=status.node_id, what=order[0], reason=order[1]
+                )
+        return found
 
-    def _order(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _order(self, name: str, status: HostStatus) -> _Order | None:
         if namesakes := self._namesakes(name, status):
             return self._of_one_node(name, status, namesakes)
         if status.state == "error":
             return self._failed(name, status)
         if status.state == "active" and status.node_id is None:
-            return self._half_out(name, status)
+            return self._half_out(name)
         if status.node_id is None or status.state not in ("active", "pending"):
             return None
         if status.is_manager:
@@ -85,41 +87,35 @@ class _Reports:
         return self._listed(name, status, node_state) if status.state == "active" else None
 
     def _namesakes(self, name: str, status: HostStatus) -> list[str]:
-        """Return the other hosts that report this host's node id."""
         same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
         return [each for each in same if each != name]
 
-    def _of_one_node(
-        self, name: str, status: HostStatus, namesakes: list[str]
-    ) -> records.MembershipOrder | None:
+    def _of_one_node(self, name: str, status: HostStatus, namesakes: list[str]) -> _Order | None:
         # The node list shows the address of the machine that contacted a manager last. The address in the engine's
         # own state was cloned with its identity, so it is the original machine's.
         owner = next((each for each in namesakes if self._address(each) == status.swarm_address), None)
         if owner is None or self._address(name) == status.swarm_address:
             return None
         node = f"node {status.node_id} is {owner}'s, and {name} reports the same node id"
-        return _membership_order(
-            status, "quarantine", f"{node}: one of the two machines is a clone of the other"
-        )
+        return "quarantine", f"{node}: one of the two machines is a clone of the other"
 
-    def _failed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _failed(self, name: str, status: HostStatus) -> _Order | None:
         """Return a leave for an engine in state error if its agent began the join or it was a worker of this swarm."""
         error = f": {status.swarm_error}" if status.swarm_error else ""
         if not self._is_ours(name):
             return None
         if status.joining and status.joining == self._swarm_id:
-            return _membership_order(status, "leave", f"its join failed, and dockerd does not retry{error}")
+            return "leave", f"its join failed, and dockerd does not retry{error}"
         before = self.node_owners.previous_of(name)
         if before and all(each.has_no_vote for each in before):
-            return _membership_order(status, "leave", f"its engine cannot resume its worker node{error}")
+            return "leave", f"its engine cannot resume its worker node{error}"
         joined = status.joined
         if not before and joined and joined.swarm == self._swarm_id and joined.node_id not in self.nodes:
             why = f"the swarm no longer has node {joined.node_id}, and its engine cannot resume it{error}"
-            return _membership_order(status, "leave", why)
+            return "leave", why
         return None
 
     def node_of(self, name: str) -> str | None:
-        """Return the node that the order for a host is about."""
         status = self.reports[name]
         last = status.joined.node_id if status.state == "error" and status.joined else None
         return status.node_id or last
@@ -128,7 +124,7 @@ class _Reports:
         """Return True for a declared host, and for a removed one."""
         return self.intent.host(name) is not None or name in self.cluster.assignments
 
-    def _cut_off(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _cut_off(self, name: str, status: HostStatus) -> _Order | None:
         """Return a leave by force for a manager that the swarm has removed and that finds no raft leader.
 
         Its swarm must be this one, and the managers that it knows must not be able to form a majority without the
@@ -144,24 +140,22 @@ class _Reports:
         if status.swarm_id not in (None, self._swarm_id):
             return None
         why = f"the swarm no longer has node {status.node_id}, and Docker lets such a manager leave by force only"
-        return _membership_order(status, "force", why)
+        return "force", why
 
-    def _half_out(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _half_out(self, name: str) -> _Order | None:
         """Return the leave again for an engine that is active without a node: its first leave took more than 15 s.
 
         The state does not change by itself, and a second leave succeeds immediately (docs/engine-quirks.md).
         """
         given = self.cluster.membership_orders.get(name)
-        return _membership_order(status, "leave", given.reason) if given and given.what == "leave" else None
+        return ("leave", given.reason) if given and given.what == "leave" else None
 
-    def _unlisted(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _unlisted(self, name: str, status: HostStatus) -> _Order | None:
         node = f"node {status.node_id}"
         if status.swarm_id == self._swarm_id or {each for each, _ in status.managers} & self.nodes.keys():
-            return _membership_order(status, "leave", f"the swarm no longer has {node}")
+            return "leave", f"the swarm no longer has {node}"
         if self.intent.host(name) and self._is_gone(status):
-            return _membership_order(
-                status, "leave", f"all managers of the swarm of its {node} have left that swarm"
-            )
+            return "leave", f"all managers of the swarm of its {node} have left that swarm"
         return None
 
     def _is_gone(self, status: HostStatus) -> bool:
@@ -174,25 +168,22 @@ class _Reports:
         known = all(each.state in ("active", "inactive") and each.node_id != node_id for each in at_it)
         return bool(at_it) and known and not any(each.node_id == node_id for each in self.reports.values())
 
-    def _listed(self, name: str, status: HostStatus, node: NodeState) -> records.MembershipOrder | None:
+    def _listed(self, name: str, status: HostStatus, node: NodeState) -> _Order | None:
         if node.role == "manager":
             return None
         if self.intent.host(name) is None:
             return self._removed(name, status)
         if rejoining_host(self.intent, self.cluster) == name and has_to_leave(name, self.cluster):
-            return _membership_order(
-                status, "leave", "method rejoin: its docker_gwbridge is recreated outside the swarm"
-            )
-        wanted = self._address(name)
-        if wanted is None or status.swarm_address in (None, wanted) or self._why_move_waits(name):
+            return "leave", "method rejoin: its docker_gwbridge is recreated outside the swarm"
+        if not self._moves(name) or self._why_move_waits(name):
             return None
-        return _membership_order(status, "leave", differs("address", wanted, status.swarm_address))
+        return "leave", differs("address", self._address(name), status.swarm_address)
 
-    def _removed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _removed(self, name: str, status: HostStatus) -> _Order | None:
         assignment = self.cluster.assignments.get(name)
         if assignment is None or assignment.replicas or status.replicas:
             return None
-        return _membership_order(status, "leave", "the document no longer declares the host")
+        return "leave", "the document no longer declares the host"
 
     def waits(self) -> dict[str, tuple[str, str]]:
         """Return the hosts whose change of address waits, with the reason and the condition key of the cause."""
@@ -208,18 +199,16 @@ class _Reports:
             return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer", f"host/{out[0]}"
         disruption = self.cluster.disruption
         if disruption and disruption.host != name:
-            unwell = (
-                why_unwell(self.intent, self.observed, disruption)
-                if disruption.state == "released"
-                else ("it has the disruption slot",)
-            )
+            unwell: tuple[str, ...] = ("it has the disruption slot",)
+            if disruption.state == "released":
+                unwell = why_unwell(self.intent, self.observed, disruption)
             if unwell:
                 return f"{disruption.host} first: {'; '.join(unwell)}", f"host/{disruption.host}"
         given = self.cluster.membership_orders.get(name)
         if given and given.what == "leave":
             return None  # the host may be leaving: the disruption slot waits for it
-        needs = [each.name for each in self.intent.hosts if self._needs_disruption(each.name)]
-        if needs:
+        phases = {name: each.bridge.phase for name, each in self.reports.items()}
+        if needs := [each.name for each in self.intent.hosts if phases.get(each.name) == "waiting"]:
             return f"{', '.join(needs)} waits for the disruption slot", f"host/{needs[0]}"
         first = next((each for each in self.reports if self._moves(each)), name)
         return None if first == name else (f"{first} moves first", f"host/{first}")
@@ -231,10 +220,6 @@ class _Reports:
             return False
         outside = name in self.reports and status.state in ("inactive", "pending", "error")
         return outside or (status.state != "active" and status.joined is not None)
-
-    def _needs_disruption(self, name: str) -> bool:
-        status = self.reports.get(name)
-        return status is not None and status.bridge.phase == "waiting"
 
     def _moves(self, name: str) -> bool:
         status, wanted = self.reports[name], self._address(name)
@@ -254,15 +239,3 @@ class _Reports:
     @property
     def _swarm_id(self) -> str | None:
         return self.cluster.record.swarm_id if self.cluster.record else None
-
-
-def _membership_order(
-    status: HostStatus, what: Literal["leave", "force", "quarantine"], reason: str
-) -> records.MembershipOrder:
-    assert status.state in ("active", "pending", "error")
-    return records.MembershipOrder(
-        state=status.state,
-        node_id=status.node_id,
-        what=what,
-        reason=reason,
-    )

@@ -10,24 +10,26 @@ from agent.model.host_state import Difference, NodeState, describe
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
 from agent.model.observed import Observed
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Plan, blocked_plan
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 from agent.planner.leader.roles import plan_roles
 
 LABELS_LABEL = "io.swarmkeeper.labels"
 """Node label: the names of the labels that the intent set, separated by spaces."""
+_CLAIMED = (
+    "both report this node id: the leader changes nothing on the node. "
+    "On the clone: `systemctl stop docker`, remove /var/lib/docker/swarm, and start docker"
+)
 
 
 def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
     """Update every node to its host's declaration, and remove the records of ghosts."""
-    cluster = etcd_of(observed)
-    plan = Plan()
-    gone = gone_nodes(intent, observed, node_owners)
+    plan, gone = Plan(), gone_nodes(intent, observed, node_owners)
     for each in intent.hosts:
         if node := node_owners.now.get(each.name):
             plan += _plan_node(node, each.name, each.availability, _labels(each, observed))
-    for name in removed_hosts(intent, cluster):
+    for name in removed_hosts(intent, etcd_of(observed)):
         node = node_owners.now.get(name)
         if node and node.id not in {each.node.id for each in gone}:
             plan += _plan_node(node, name, "drain", dict(node.labels) | _host_label(name, observed))
@@ -36,20 +38,23 @@ def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> P
         if left.node.has_no_vote:
             reason = f"{left.reason}, and this one is down"
             plan += Plan((RemoveNode(node_id=left.node.id, host=left.host, reason=reason),))
-    return plan + Plan(blocked=tuple(_claimed(node, names) for node, names in node_owners.claimed))
+    for node, names in node_owners.claimed:
+        plan += blocked_plan(f"node/{node.id}", "foreign", f"{' and '.join(names)} {_CLAIMED}")
+    return plan
 
 
 def _plan_node(node: NodeState, host: str, availability: Availability, wanted: dict[str, str]) -> Plan:
     found = dict(node.labels)
-    without = tuple(name for name in _labels_of_intent(node) if name not in wanted)
+    # The labels that an intent set, and the one that lists them.
+    marker = found.get(LABELS_LABEL)
+    set_before = () if marker is None else (*marker.split(), LABELS_LABEL)
+    without = tuple(name for name in set_before if name not in wanted)
     labels = tuple(sorted((name, value) for name, value in wanted.items() if found.get(name) != value))
     drained = node.availability != availability
     if not drained and not labels and not without:
         return Plan()
-    differences = (
-        *((_differs("availability", availability, node.availability),) if drained else ()),
-        *_label_differences(labels, without, found),
-    )
+    differences = [_differs("availability", availability, node.availability)] if drained else []
+    differences += _label_differences(labels, without, found)
     step = UpdateNode(
         node_id=node.id,
         host=host,
@@ -75,12 +80,6 @@ def _host_label(host: str, observed: Observed) -> dict[str, str]:
     return {HOST_LABEL: host} if known else {}
 
 
-def _labels_of_intent(node: NodeState) -> tuple[str, ...]:
-    """Return the names of the labels that an intent set, and of the label that lists them."""
-    marker = dict(node.labels).get(LABELS_LABEL)
-    return () if marker is None else (*marker.split(), LABELS_LABEL)
-
-
 def _label_differences(
     labels: Pairs, without: tuple[str, ...], found: dict[str, str]
 ) -> Iterator[Difference]:
@@ -93,14 +92,6 @@ def _label_differences(
 
 def _differs(field: str, wanted: str, found: str | None, text: str = "") -> Difference:
     return Difference.of(field, wanted or "nothing", found or "nothing", "update", text)
-
-
-def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
-    reason = (
-        f"{' and '.join(names)} both report this node id: the leader changes nothing on the node. "
-        "On the clone: `systemctl stop docker`, remove /var/lib/docker/swarm, and start docker"
-    )
-    return Blocked(resource=f"node/{node.id}", reason=reason, kind="foreign")
 
 
 # ---- Removed hosts: emptied, drained, demoted, out of the swarm, keys deleted
@@ -118,16 +109,11 @@ def plan_removals(intent: Intent, observed: Observed, node_owners: NodeOwners | 
     for name in removed_hosts(intent, etcd_of(observed)):
         if node_owners is None:
             plan += _blocked(name, "the node list is unknown now")
-        elif nodes := _nodes(node_owners, name):
+        elif nodes := [*filter(None, [node_owners.now.get(name)]), *node_owners.previous_of(name)]:
             plan += _blocked(name, _waits_for(name, nodes[0], observed))
         else:
             plan += _plan_keys(intent, name, observed)
     return plan
-
-
-def _nodes(node_owners: NodeOwners, name: str) -> tuple[NodeState, ...]:
-    now = node_owners.now.get(name)
-    return (*((now,) if now else ()), *node_owners.previous_of(name))
 
 
 def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
@@ -140,11 +126,8 @@ def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
         return f"{len(status.replicas)} of its replicas remain"
     if status and status.state != "inactive":
         return "it has not left the swarm yet"
-    return (
-        "its node is down and will be removed"
-        if node.state == "down"
-        else f"its node is {node.state} and will be removed once it is down"
-    )
+    once = "" if node.state == "down" else " once it is down"
+    return f"its node is {node.state} and will be removed{once}"
 
 
 def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
@@ -154,7 +137,7 @@ def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
         return _blocked(name, "its assignment is not empty yet")
     if status is None and name not in cluster.present:
         return _forget(name, "it never reported")
-    if status and _is_empty(status):
+    if status and status.engine_up and status.state == "inactive" and not status.replicas:
         if _may_be_joining(name, status, intent, observed):
             return _blocked(name, "it may still be joining the swarm")
         return _forget(name, "it is empty and in no swarm")
@@ -164,10 +147,6 @@ def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
         return _blocked(name, "it has not reported yet that it is empty and in no swarm")
     # Its agent is off permanently, or will read from these keys on its return that it must clean up.
     return Plan()
-
-
-def _is_empty(status: HostStatus) -> bool:
-    return status.engine_up and status.state == "inactive" and not status.replicas
 
 
 def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Observed) -> bool:

@@ -15,15 +15,7 @@ overlay as it is.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.diff.networks import (
-    describe_network,
-    found_for,
-    is_ours,
-    others_on,
-    overlay_differences,
-    sees_overlays,
-    strangers,
-)
+from agent.diff import networks
 from agent.diff.nodes import etcd_of
 from agent.model.host_state import Attached, HostState, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
@@ -34,36 +26,34 @@ from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.records import SwarmRecord
 from agent.model.status import HostStatus, ReplicaReport
 
-# ---- Overlay networks: created once by the leader (changing one: recreate.py)
+# ---- Overlay networks: created once by the leader
 
 
 def plan_overlays(intent: Intent, observed: Observed) -> Plan:
     """Create the missing overlays; block unmanaged overlays that are not as declared."""
     host = observed.host
     assert host is not None
-    if not sees_overlays(host):
+    if not networks.sees_overlays(host):
         return Plan()
-    plan = Plan()
-    for wanted in intent.networks:
-        if wanted.driver == "overlay":
-            plan += _plan_overlay(wanted, host, etcd_of(observed).record)
-    return plan
+    overlays = (each for each in intent.networks if each.driver == "overlay")
+    return sum((_plan_overlay(each, host, etcd_of(observed).record) for each in overlays), Plan())
 
 
 def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> Plan:
-    found, resource = found_for(wanted, host, record), f"network/{wanted.name}"
-    others = [each for each in strangers(wanted, host, record) if each.scope == "swarm"]
+    found, resource = networks.found_for(wanted, host, record), f"network/{wanted.name}"
+    others = [each for each in networks.strangers(wanted, host, record) if each.scope == "swarm"]
     if found is None and others:
         # Docker refuses a second network of the swarm with this name.
-        reason = f"{describe_network(others[0])} has this name: nothing of it is used or changed"
+        reason = f"{networks.describe_network(others[0])} has this name: nothing of it is used or changed"
         return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
     if found is None and wanted.external:
-        return blocked_plan(
-            resource, "dependency", "declared external, but the swarm has no network of that name"
-        )
+        reason = "declared external, but the swarm has no network of that name"
+        return blocked_plan(resource, "dependency", reason)
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
-    if not is_ours(wanted, found) and (wrong := describe(overlay_differences(wanted, found))):
+    if not networks.is_ours(wanted, found) and (
+        wrong := describe(networks.overlay_differences(wanted, found))
+    ):
         cause = "the overlay is not managed by this cluster, so it is not changed"
         return blocked_plan(resource, "foreign", f"{wrong}: {cause}")
     return Plan()
@@ -85,7 +75,7 @@ def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str
     for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
         on_it = {name: each for name, each in sorted(statuses.items()) if _runs_on(each, overlay)}
         for name, status in on_it.items():
-            seen = _peers(status, overlay)
+            seen = {peer for each in status.networks if each.name == overlay for peer in each.peers}
             wanted = [other for other in on_it if other != name and around in ("", name, other)]
             if missed := [other for other in wanted if on_it[other].swarm_address not in seen]:
                 unseen.append(f"{name} does not see {', '.join(missed)} on {overlay}")
@@ -95,10 +85,6 @@ def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str
 def _runs_on(status: HostStatus, overlay: str) -> bool:
     running = (each for each in status.replicas if each.status in ("running", "paused"))
     return any(dict(each.addresses).get(overlay) for each in running)
-
-
-def _peers(status: HostStatus, overlay: str) -> frozenset[str]:
-    return frozenset(peer for each in status.networks if each.name == overlay for peer in each.peers)
 
 
 POLICY = "x-cluster.policy.allow_network_recreate"
@@ -118,22 +104,16 @@ class _Change:
 
 def plan_recreations(intent: Intent, observed: Observed) -> Plan:
     """Remove the overlays to recreate that have no users; block the others with the obstacle or the missing policy."""
-    plan = Plan()
-    for change in _changes(intent, observed):
-        plan += _plan_change(change, intent, etcd_of(observed))
-    return plan
+    cluster = etcd_of(observed)
+    return sum((_plan_change(each, intent, cluster) for each in _changes(intent, observed)), Plan())
 
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
     """Return the overlays from which the hosts must detach their replicas now, sorted."""
-    ready = (
-        change.name
-        for change in _changes(intent, observed)
-        if change.found.driver
-        and _is_allowed(change, intent, etcd_of(observed))
-        and _obstacle(change, etcd_of(observed)) == Plan()
-    )
-    return tuple(sorted(ready))
+    cluster = etcd_of(observed)
+    allocated = (each for each in _changes(intent, observed) if each.found.driver)
+    allowed = (each for each in allocated if _is_allowed(each, intent, cluster))
+    return tuple(sorted(each.name for each in allowed if _obstacle(each, cluster) == Plan()))
 
 
 def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
@@ -144,29 +124,29 @@ def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
     """
     if intent.policy.allow_network_recreate:
         return True
+    joining = {
+        digest
+        for digest, spec in cluster.specs.items()
+        if any(each.network == change.name for each in spec.networks)
+    }
     replicas = [
         each
         for status in cluster.statuses.values()
         for each in status.replicas
-        if change.name in dict(each.addresses) or _joins(each, change.name, cluster)
+        if change.name in dict(each.addresses) or each.spec in joining
     ]
     return bool(replicas) and all(each.error and each.status in ("created", "exited") for each in replicas)
 
 
-def _joins(replica: ReplicaReport, network: str, cluster: ClusterState) -> bool:
-    spec = cluster.specs.get(replica.spec)
-    return spec is not None and any(each.network == network for each in spec.networks)
-
-
 def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
     host = observed.host
-    if host is None or not sees_overlays(host):
+    if host is None or not networks.sees_overlays(host):
         return
     for wanted in intent.networks:
-        found = found_for(wanted, host, etcd_of(observed).record)
-        if wanted.driver != "overlay" or found is None or not is_ours(wanted, found):
+        found = networks.found_for(wanted, host, etcd_of(observed).record)
+        if wanted.driver != "overlay" or found is None or not networks.is_ours(wanted, found):
             continue
-        if wrong := describe(overlay_differences(wanted, found)):
+        if wrong := describe(networks.overlay_differences(wanted, found)):
             yield _Change(found=found, why=wrong)
 
 
@@ -188,7 +168,7 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
 def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
     affected = [
         f"on {host} {', '.join(_with_ports(replica, intent) for replica in replicas)}"
-        for host, replicas in _replicas_on(change.name, cluster)
+        for host, replicas in _replicas_on(change.name, cluster).items()
     ]
     foreign = _foreign_users(change, cluster)
     what = "; ".join((*affected, *(f"not managed: {each}" for each in foreign))) or "no containers"
@@ -199,9 +179,8 @@ def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
 def _obstacle(change: _Change, cluster: ClusterState) -> Plan:
     """Return a plan that blocks the recreation with its obstacle; an empty plan if there is none."""
     if foreign := _foreign_users(change, cluster):
-        return _blocked(
-            change, "foreign", f"not recreated while unmanaged containers use it: {', '.join(foreign)}"
-        )
+        reason = f"not recreated while unmanaged containers use it: {', '.join(foreign)}"
+        return _blocked(change, "foreign", reason)
     disruption = cluster.disruption
     if disruption and disruption.state != "released":
         reason = f"recreation waits until {disruption.host} releases the disruption slot: {disruption.reason}"
@@ -217,19 +196,16 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
     named = [
         f"{each.name} on {host}"
         for host, status in sorted(cluster.statuses.items())
-        for each in _foreign(status)
-        if change.name in each.networks and _is_on_overlay(each, change.name, status)
+        for each in status.attached
+        if all(each.id != replica.id for replica in status.replicas)
+        and change.name in each.networks
+        and _is_on_overlay(each, change.name, status)
     ]
     unnamed = [
         f"container {short_id(what)} on node {node}" if node else what
-        for what, node in others_on(change.found, cluster)
+        for what, node in networks.others_on(change.found, cluster)
     ]
     return (*named, *unnamed)
-
-
-def _foreign(status: HostStatus) -> Iterator[Attached]:
-    ours = {each.id for each in status.replicas}
-    return (each for each in status.attached if each.id not in ours)
 
 
 def _is_on_overlay(found: Attached, name: str, status: HostStatus) -> bool:
@@ -247,47 +223,34 @@ def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[tuple[str, s
         for host in sorted(cluster.present)
         if host not in cluster.statuses
     )
-    away = [
-        (
-            host,
-            f"the {_absent(host, cluster)} of {host} ({', '.join(each.name for each in replicas)})",
-        )
-        for host, replicas in _replicas_on(change.name, cluster)
-        if host not in cluster.present or not cluster.statuses[host].engine_up
-    ]
+    away = []
+    for host, replicas in _replicas_on(change.name, cluster).items():
+        if host not in cluster.present or not cluster.statuses[host].engine_up:
+            what = "dockerd" if host in cluster.present else "agent"
+            away.append((host, f"the {what} of {host} ({', '.join(each.name for each in replicas)})"))
     return (*silent, *away)
 
 
-def _absent(host: str, cluster: ClusterState) -> str:
-    return "dockerd" if host in cluster.present else "agent"
-
-
 def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    replicas = [
-        f"{replica.name} on {host}"
-        for host, several in _replicas_on(change.name, cluster)
-        for replica in several
-    ]
+    found = _replicas_on(change.name, cluster).items()
+    replicas = tuple(f"{each.name} on {host}" for host, several in found for each in several)
     # A report may be older than Swarm's list of users.
-    return tuple(replicas) or tuple(short_id(what) for what, _ in change.found.users)
+    return replicas or tuple(short_id(what) for what, _ in change.found.users)
 
 
-def _replicas_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[ReplicaReport, ...]], ...]:
-    """Return (host, replicas) for the hosts that reported replicas on the network, running or not."""
-    found = (
-        (host, tuple(each for each in status.replicas if network in dict(each.addresses)))
+def _replicas_on(network: str, cluster: ClusterState) -> dict[str, list[ReplicaReport]]:
+    """Return the reported replicas on the network, running or not, by host."""
+    return {
+        host: replicas
         for host, status in sorted(cluster.statuses.items())
-    )
-    return tuple((host, replicas) for host, replicas in found if replicas)
+        if (replicas := [each for each in status.replicas if network in dict(each.addresses)])
+    }
 
 
 def _with_ports(replica: ReplicaReport, intent: Intent) -> str:
     service = intent.service(replica.service)
-    ports = [
-        f"{each.published}/{each.protocol}"
-        for each in (service.spec.ports if service else ())
-        if each.published
-    ]
+    published = [each for each in (service.spec.ports if service else ()) if each.published]
+    ports = [f"{each.published}/{each.protocol}" for each in published]
     return f"{replica.name} (publishes {', '.join(ports)})" if ports else replica.name
 
 

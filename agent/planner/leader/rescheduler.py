@@ -7,11 +7,10 @@ from typing import Literal
 from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.phrases import first_of
-from agent.model.plan import Blocked
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.records import Replica, StartObstacle
 from agent.model.spec import Key, Port
-from agent.model.status import Waiting
-from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
+from agent.planner.leader.scheduler_state import SchedulerState, replicas_of, spec_of
 
 # ---- The choice of a host for a replica
 #
@@ -37,7 +36,6 @@ class HostPicker:
                     self.take(service, host, count)
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        """Count replicas of the service on a host."""
         self._count[service.name, host] += count
         self._load[host] += count
         self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
@@ -92,7 +90,6 @@ class HostPicker:
         ).name
 
     def why_none(self, service: ServiceIntent) -> str:
-        """Return why no host can take one more replica."""
         reasons = [f"{each.name}: {self.why_rejected(service, each)}" for each in self._intent.hosts]
         return "; ".join(first_of(reasons, _MOST_NAMED, "and {} more hosts"))
 
@@ -117,8 +114,7 @@ class ReplicaScheduler:
         """Slot -> the host that will run it."""
         self.prefetching: dict[int, str] = {}
         """Slot -> its prefetch target."""
-        self.blocked: list[Blocked] = []
-        self.waiting: list[Waiting] = []
+        self.left = Plan()
         self.again: list[float] = []
         """Seconds until time alone may change the schedule."""
         self._has = replicas_of(service.name, state.current)
@@ -141,8 +137,7 @@ class ReplicaScheduler:
     def held(self) -> Iterator[tuple[Key, StartObstacle]]:
         """Yield (service and slot, reason) for the replicas that must not start yet."""
         for slot, host in sorted(self.at.items()):
-            held = self.state.held(host, self.service.name, slot)
-            if held.why:
+            if (held := self.state.held(host, self.service.name, slot)).why:
                 yield (self.service.name, slot), held
 
     def keep(self) -> None:
@@ -150,16 +145,20 @@ class ReplicaScheduler:
         self._from = self._origins()
         surplus = len(self._from) - (self.service.replicas or 0)
         for slot, host in sorted(self._from.items()):
-            self._decide(slot, host)
+            self._disposition[slot], self._why[slot] = self._disposition_on(host)
+            if self._disposition[slot] != "homeless":
+                self.at[slot] = host
+                self.picker.take(self.service, host)
         for _ in range(surplus):
-            self._drop(max(self._from, key=self._dispensable))
+            slot = max(self._from, key=self._dispensable)
+            if slot in self.at:
+                self.picker.release(self.service, self.at.pop(slot))
+            del self._from[slot], self._disposition[slot], self._why[slot]
 
     def _origins(self) -> dict[int, str]:
         """Return the current host of each replica: of several assigned hosts the one that is no prefetch target."""
-        places: dict[int, list[str]] = {}
-        for host, replicas in self._has.items():
-            for slot in replicas:
-                places.setdefault(slot, []).append(host)
+        slots = {slot for replicas in self._has.values() for slot in replicas}
+        places = {slot: [host for host, replicas in self._has.items() if slot in replicas] for slot in slots}
 
         def likely(slot: int, host: str) -> tuple[bool, bool, bool, str]:
             held = bool(self._has[host][slot].held)
@@ -167,13 +166,6 @@ class ReplicaScheduler:
             return held, self.state.is_gone(host), not runs, host
 
         return {slot: min(hosts, key=lambda host: likely(slot, host)) for slot, hosts in places.items()}
-
-    def _decide(self, slot: int, host: str) -> None:
-        disposition, why = self._disposition_on(host)
-        self._disposition[slot], self._why[slot] = disposition, why
-        if disposition != "homeless":
-            self.at[slot] = host
-            self.picker.take(self.service, host)
 
     def _disposition_on(self, name: str) -> tuple[Disposition, str]:
         host, where = self.state.intent.host(name), self.service.where
@@ -195,16 +187,9 @@ class ReplicaScheduler:
         crowd = self.picker.count(self.service, self._from[slot])
         return -_DISPOSITIONS.index(self._disposition[slot]), crowd, slot
 
-    def _drop(self, slot: int) -> None:
-        if host := self.at.pop(slot, None):
-            self.picker.release(self.service, host)
-        del self._from[slot], self._disposition[slot], self._why[slot]
-
     def complete(self) -> None:
         """Place the homeless replicas, then the new ones; then move those that leave."""
-        homeless = [
-            slot for slot, disposition in sorted(self._disposition.items()) if disposition == "homeless"
-        ]
+        homeless = self._with("homeless")
         used = {*self.at, *homeless}
         free = (slot for slot in range(1, 1_000_000) if slot not in used)
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
@@ -216,12 +201,14 @@ class ReplicaScheduler:
             self._block(f"{names}: no host can run it: {self.picker.why_none(self.service)}")
         self._await_lost()
 
+    def _with(self, disposition: Disposition) -> list[int]:
+        return sorted(slot for slot, each in self._disposition.items() if each == disposition)
+
     def _place(self, slot: int) -> bool:
         """Choose a host for a homeless replica: its gone host if no other can run it. Return False without a host."""
         host = self.picker.best(self.service)
         if host is None and (host := self._where_it_waits(slot)):
-            reason = f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}"
-            self._block(reason)
+            self._block(f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}")
         if host is None:
             return False
         self.at[slot] = host
@@ -237,11 +224,11 @@ class ReplicaScheduler:
         return name if fits else None
 
     def _move(self) -> None:
-        leaving = [slot for slot, disposition in sorted(self._disposition.items()) if disposition == "leaves"]
-        # A replica that does no work loses nothing; a replica with a prefetch target continues first.
-        leaving.sort(key=lambda slot: (self._is_up(slot), self._prepared(slot) is None, slot))
         free = True
-        for slot in leaving:
+        # A replica that does no work loses nothing; a replica with a prefetch target continues first.
+        for slot in sorted(
+            self._with("leaves"), key=lambda slot: (self._is_up(slot), self._prepared(slot) is None, slot)
+        ):
             self.picker.release(self.service, origin := self.at.pop(slot))
             target = self._prepared(slot) or self.picker.best(self.service)
             if target is None:
@@ -309,7 +296,8 @@ class ReplicaScheduler:
 
     def _image(self, slot: int) -> str:
         """Return the image of the replica's current spec, which during a rollout may be an older one."""
-        spec = self.state.spec(self._has[self._from[slot]][slot])
+        replica, cluster = self._has[self._from[slot]][slot], self.state.cluster
+        spec = spec_of(replica, self.service, cluster) if cluster else None
         return (spec or self.service.spec).image
 
     def _await_lost(self) -> None:
@@ -327,9 +315,7 @@ class ReplicaScheduler:
         return f"{self.service.name}-{slot}"
 
     def _block(self, reason: str) -> None:
-        self.blocked.append(
-            Blocked(resource=f"placement/{self.service.name}", reason=reason, kind="placement")
-        )
+        self.left += blocked_plan(f"placement/{self.service.name}", "placement", reason)
 
     def _wait(self, reason: str, on: str) -> None:
-        self.waiting.append(Waiting(resource=f"placement/{self.service.name}", reason=reason, on=on))
+        self.left += waiting_plan(f"placement/{self.service.name}", reason, on)

@@ -10,15 +10,7 @@ A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (agent/
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.nodes import (
-    NodeOwners,
-    etcd_of,
-    gone_nodes,
-    promotion_obstacle,
-    quorum,
-    removed_hosts,
-    unresumable_managers,
-)
+from agent.diff import nodes
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -51,7 +43,7 @@ class _Change:
         return kind(node_id=self.node.id, host=self.host, version=self.node.version, reason=self.reason)
 
 
-def plan_roles(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
+def plan_roles(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners) -> Plan:
     """Change the next role, and block the other changes with the reason."""
     changes = sorted(_changes(intent, observed, node_owners), key=lambda each: _order(each, observed))
     chosen: _Change | None = None
@@ -65,20 +57,25 @@ def plan_roles(intent: Intent, observed: Observed, node_owners: NodeOwners) -> P
         if why is None:
             chosen = each
         else:
-            plan += _postponed(each, why)
+            kind, cause, on = why
+            resource, reason = f"node/{each.node.id}", f"{each.reason}: {cause}"
+            if kind == "waiting":
+                plan += waiting_plan(resource, reason, on)
+            else:
+                plan += blocked_plan(resource, kind, reason)
     return Plan((chosen.step(),) if chosen else ()) + plan
 
 
-def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> list[_Change]:
+def _changes(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners) -> list[_Change]:
     wanted: list[tuple[str, NodeState, Role, str]] = []
     for each in intent.hosts:
-        node, role = node_owners.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
+        node, role = node_owners.now.get(each.name), role_for_now(each, intent, nodes.etcd_of(observed))
         if node:
             why = "" if role == each.role else " while another host rejoins"
             reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
-    gone = {each.node.id: each for each in gone_nodes(intent, observed, node_owners)}
-    for name in removed_hosts(intent, etcd_of(observed)):
+    gone = {each.node.id: each for each in nodes.gone_nodes(intent, observed, node_owners)}
+    for name in nodes.removed_hosts(intent, nodes.etcd_of(observed)):
         node = node_owners.now.get(name)
         if node and node.id not in gone:
             wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
@@ -90,7 +87,7 @@ def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> lis
     ]
     wanted += [
         (name, node, "worker", f"{name}: its engine cannot resume this manager")
-        for name, node in unresumable_managers(observed, node_owners)
+        for name, node in nodes.unresumable_managers(observed, node_owners)
         if node.id not in gone
     ]
     return [
@@ -107,7 +104,9 @@ def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
     return (kind, mine, change.node.leader, change.host)
 
 
-def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: str) -> tuple[str, str] | None:
+def _role_in_transition(
+    observed: Observed, node_owners: nodes.NodeOwners, changed: str
+) -> tuple[str, str] | None:
     """Return the role change that has not completed, and its condition key; None: every change has.
 
     The node `changed` itself may be changed back.
@@ -120,11 +119,11 @@ def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: st
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
         if (joining or leaving) and node.id != changed:
-            name = names.get(node.id, "")
-            on = f"host/{name}" if name else ""
-            return f"{name or f'node {short_id(node.id)}'} is becoming a {node.role}", on
+            name = names.get(node.id)
+            who = name or f"node {short_id(node.id)}"
+            return f"{who} is becoming a {node.role}", f"host/{name}" if name else ""
     for name, node in node_owners.now.items():
-        status = etcd_of(observed).status_of(name)
+        status = nodes.etcd_of(observed).status_of(name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
             continue
         if status.state == "active" and status.is_manager != (node.role == "manager"):
@@ -133,7 +132,6 @@ def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: st
 
 
 def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | None:
-    """Return why this role cannot be changed now; None if it can."""
     managers = [each for each in _nodes(observed) if each.reachable is not None]
     if change.role == "worker" and change.node.reachable is None:
         return "waiting", "its promotion has not completed, and Docker demotes only managers", ""
@@ -148,7 +146,7 @@ def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | Non
     if unreached:
         reached = len(managers) - len(unreached) - (1 if change.is_loss else 0)
         reason = (
-            f"{after} managers need a quorum of {quorum(after)}, and only {reached} would surely be reachable; "
+            f"{after} managers need a quorum of {nodes.quorum(after)}, and only {reached} would surely be reachable; "
             f"no role changes while {', '.join(unreached)} cannot be reached"
         )
         return "quorum", reason, ""
@@ -157,23 +155,17 @@ def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | Non
     if observed.host and change.node.id == observed.host.swarm.node_id:
         return "waiting", "another declared manager must become the leader first", "leader/"
     # While a host rejoins, there is one manager less than declared.
-    if after < len(intent.managers) and change.host != rejoining_host(intent, etcd_of(observed)):
+    if after < len(intent.managers) and change.host != rejoining_host(intent, nodes.etcd_of(observed)):
         return "quorum", f"only {after} of the {len(intent.managers)} declared managers would remain", ""
     return None
 
 
 def _why_unpromotable(change: _Change, observed: Observed) -> Why | None:
-    status = observed.cluster.statuses.get(change.host) if observed.cluster else None
-    why = promotion_obstacle(change.node, status, _nodes(observed))
+    status = nodes.etcd_of(observed).statuses.get(change.host)
+    why = nodes.promotion_obstacle(change.node, status, _nodes(observed))
     return ("role", why, "") if why else None
 
 
 def _nodes(observed: Observed) -> tuple[NodeState, ...]:
     assert observed.host is not None
     return observed.host.swarm.nodes or ()
-
-
-def _postponed(change: _Change, why: Why) -> Plan:
-    kind, reason, on = why
-    resource, reason = f"node/{change.node.id}", f"{change.reason}: {reason}"
-    return waiting_plan(resource, reason, on) if kind == "waiting" else blocked_plan(resource, kind, reason)

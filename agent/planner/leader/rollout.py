@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import Observed
 from agent.model.records import Assignment, Replica, Rollout
-from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import spec_hash
 from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placement, placement_of, settled
 from agent.planner.leader.scheduler_state import DOWN_S, Condition, Slots, condition, current_of
@@ -30,14 +30,11 @@ def startable(parallelism: int, total: int, updating: int, idle: int) -> int:
 
 
 def exceeds_ratio(failed: int, total: int, max_failure_ratio: float) -> bool:
-    """Return True if more replicas failed than the ratio tolerates."""
     return failed > max_failure_ratio * total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDecision:
-    """The leader's decision on the rollout of one service."""
-
     target: str
     """Hash of the spec that all replicas will have."""
     stays: Mapping[Place, str] = field(default_factory=dict)
@@ -66,16 +63,11 @@ class ServiceRollout:
     """The rollout of one service, with everything on which the decision depends."""
 
     def __init__(
-        self,
-        service: ServiceIntent,
-        observed: Observed,
-        cluster: ClusterState,
-        current: Mapping[str, Assignment],
-        slots: Slots,
+        self, service: ServiceIntent, observed: Observed, current: Mapping[str, Assignment], slots: Slots
     ) -> None:
-        self.service, self.observed, self.cluster = service, observed, cluster
+        self.service, self.observed, self.cluster = service, observed, etcd_of(observed)
         self.to = spec_hash(service.spec)
-        self.record = cluster.rollouts.get(service.name)
+        self.record = self.cluster.rollouts.get(service.name)
         kept = {(host, n) for host, ns in slots.items() for n in ns}
         self.total = len(kept)
         self.had: dict[Place, Replica] = {
@@ -93,17 +85,15 @@ class ServiceRollout:
         """Return the decision. It publishes a changed record first, and moves replicas once etcd has that record."""
         if self.record is None or self.record.to != self.to:
             return self._begun()
-        rollout = self.record
-        rollout = self._with_failures(rollout)
+        rollout = self._with_failures(self.record)
         if rollout != self.record:
-            return self._record_only(rollout)
-        target = rollout.before if rollout.back else rollout.to
-        pending = [place for place, replica in self.had.items() if replica.spec != target]
+            return self._resting(rollout)
+        pending = [place for place, replica in self.had.items() if replica.spec != _target(rollout)]
         if rollout.state in ("paused", "rollback-paused"):
-            return self._resting(rollout, target, f"{_STOPPED[rollout.state]}: {rollout.why}")
+            return self._resting(rollout, f"{_STOPPED[rollout.state]}: {rollout.why}")
         if rollout.state == "rolled-back" and not pending:
-            return self._resting(rollout, target, f"rolled back: {rollout.why}")
-        return self._moving(rollout, target, pending)
+            return self._resting(rollout, f"rolled back: {rollout.why}")
+        return self._moving(rollout, pending)
 
     def _begun(self) -> RolloutDecision:
         """Return the decision that begins a rollout, or one without a record if every replica has the spec already."""
@@ -111,13 +101,13 @@ class ServiceRollout:
             return RolloutDecision(target=self.to, total=self.total, moved=self.total)
         # After an unfinished rollout, its previous spec is the last one that was rolled out completely.
         before = self.record.before if self.record else self._most_common()
-        return self._record_only(Rollout(before=before, to=self.to, already=self._with(self.to)))
+        return self._resting(Rollout(before=before, to=self.to, already=self._with(self.to)))
 
     def _with_failures(self, rollout: Rollout) -> Rollout:
         """Return the record with the new failures, and with the state that they cause."""
-        target = rollout.before if rollout.back else rollout.to
         config = self._config(back=rollout.back)
-        failures = {slot: why for (_, slot), why in self._failures(rollout, target).items()}
+        found = {slot: self._condition((host, slot)) for host, slot in self._moved(rollout)}
+        failures = {slot: each.why for slot, each in found.items() if each.is_ == "failed"}
         failed = tuple(sorted({*rollout.failed, *failures}))
         why = rollout.why
         if failures.keys() - set(rollout.failed):
@@ -126,31 +116,27 @@ class ServiceRollout:
         rollout = replace(rollout, failed=failed, why=why)
         if rollout.state == "rolled-back":
             return self.record or rollout
-        if (
-            not exceeds_ratio(len(failed), self.total, config.max_failure_ratio)
-            or config.failure_action == "continue"
-        ):
+        exceeds = exceeds_ratio(len(failed), self.total, config.max_failure_ratio)
+        if not exceeds or config.failure_action == "continue":
             return replace(rollout, state="rolling-back" if rollout.back else "moving")
         if rollout.back:
             return replace(rollout, state="rollback-paused")
-        if (
-            config.failure_action == "rollback"
-            and rollout.before != rollout.to
-            and self._is_kept(rollout.before)
-        ):
-            return replace(rollout, state="rolling-back", failed=(), already=self._with(rollout.before))
+        before = rollout.before
+        is_kept = before in self.cluster.stored_specs or before in self.cluster.specs
+        if config.failure_action == "rollback" and before != rollout.to and is_kept:
+            return replace(rollout, state="rolling-back", failed=(), already=self._with(before))
         return replace(rollout, state="paused")
 
-    def _record_only(self, rollout: Rollout) -> RolloutDecision:
-        """Return a decision that publishes the record; replicas move only after the record is in etcd."""
-        target = rollout.before if rollout.back else rollout.to
-        return RolloutDecision(target=target, stays=self._stays(()), record=rollout, total=self.total)
-
-    def _moving(self, rollout: Rollout, target: str, pending: list[Place]) -> RolloutDecision:
-        config = self._config(back=rollout.back)
+    def _moving(self, rollout: Rollout, pending: list[Place]) -> RolloutDecision:
+        config, target = self._config(back=rollout.back), _target(rollout)
         watch_s = max(config.monitor_s, config.delay_s) if pending else config.monitor_s
         known = {place: self._condition(place) for place in self.had}
-        open_ = self._open(rollout, target, known, watch_s)
+        # The updated replicas for which the rollout still waits; a failed one is not among them.
+        open_ = {
+            place: known[place]
+            for place in self._moved(rollout)
+            if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
+        }
         moves = self._next(config, pending, known, len(open_))
         left = [place for place in pending if place not in moves]
         if not moves and not open_ and not left:
@@ -158,7 +144,8 @@ class ServiceRollout:
             return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
         times = {"healthy": watch_s, "unreachable": UNREACHABLE_S, "settling": DOWN_S}
         waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
-        waits, waits_on = self._waits(open_, left, known, watch_s)
+        away = {place: known[place] for place in left if known[place].is_ == "unreachable"}
+        waits, waits_on = self._waits(open_, away, watch_s)
         return RolloutDecision(
             target=target,
             stays=self._stays(moves),
@@ -170,16 +157,6 @@ class ServiceRollout:
             waits_on=waits_on,
             again_s=min((each for each in waiting if each > 0), default=0.0),
         )
-
-    def _open(
-        self, rollout: Rollout, target: str, known: Mapping[Place, Condition], watch_s: float
-    ) -> dict[Place, Condition]:
-        """Return the updated replicas for which the rollout still waits; a failed one is not among them."""
-        return {
-            place: known[place]
-            for place in self._moved(rollout, target)
-            if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
-        }
 
     def _next(
         self, config: Update, pending: list[Place], known: Mapping[Place, Condition], updating: int
@@ -199,11 +176,7 @@ class ServiceRollout:
         return (*sorted(idle), *able[: startable(config.parallelism, self.total, updating, len(idle))])
 
     def _waits(
-        self,
-        open_: Mapping[Place, Condition],
-        left: list[Place],
-        known: Mapping[Place, Condition],
-        watch_s: float,
+        self, open_: Mapping[Place, Condition], away: Mapping[Place, Condition], watch_s: float
     ) -> tuple[str, str]:
         """Return the reason why the rollout waits, and the condition key of the cause."""
         for (host, slot), each in open_.items():
@@ -212,15 +185,14 @@ class ServiceRollout:
             if each.is_ == "healthy":
                 return f"{name} on {host} must stay healthy for {watch_s:g} s", on
             return f"{name} on {host}: {each.why or 'its host has not reported yet'}", on
-        for place in left:
-            if known[place].is_ == "unreachable":
-                host, slot = place
-                why = f"{self.service.name}-{slot} waits until {host} is back: {known[place].why}"
-                return why, f"host/{host}"
+        for (host, slot), each in away.items():
+            return f"{self.service.name}-{slot} waits until {host} is back: {each.why}", f"host/{host}"
         return "", ""
 
-    def _resting(self, rollout: Rollout, target: str, waits: str) -> RolloutDecision:
-        moved = sum(replica.spec == target for replica in self.had.values())
+    def _resting(self, rollout: Rollout, waits: str = "") -> RolloutDecision:
+        """Return a decision that moves no replica; before any moves, the record must be in etcd."""
+        target = _target(rollout)
+        moved = len(self._with(target))
         return RolloutDecision(
             target=target, stays=self._stays(()), record=rollout, total=self.total, moved=moved, waits=waits
         )
@@ -228,27 +200,16 @@ class ServiceRollout:
     def _config(self, *, back: bool) -> Update:
         return (self.service.rollback or self.service.update) if back else self.service.update
 
-    def _moved(self, rollout: Rollout, target: str) -> list[Place]:
+    def _moved(self, rollout: Rollout) -> list[Place]:
         """Return the replicas that got the target spec since this rollout or rollback began."""
         return [
             place
             for place, replica in self.had.items()
-            if replica.spec == target and place[1] not in rollout.already
+            if replica.spec == _target(rollout) and place[1] not in rollout.already
         ]
 
-    def _failures(self, rollout: Rollout, target: str) -> dict[Place, str]:
-        found = {place: self._condition(place) for place in self._moved(rollout, target)}
-        return {place: each.why for place, each in found.items() if each.is_ == "failed"}
-
     def _condition(self, place: Place) -> Condition:
-        replica = self.had[place]
-        return condition(replica, place[0], self.observed, self._spec(replica.spec))
-
-    def _spec(self, digest: str) -> ContainerSpec | None:
-        return self.service.spec if digest == self.to else self.cluster.specs.get(digest)
-
-    def _is_kept(self, digest: str) -> bool:
-        return digest in self.cluster.stored_specs or digest in self.cluster.specs
+        return condition(self.had[place], place[0], self.observed, self.service)
 
     def _with(self, digest: str) -> tuple[int, ...]:
         return tuple(sorted(slot for (_, slot), replica in self.had.items() if replica.spec == digest))
@@ -259,6 +220,10 @@ class ServiceRollout:
     def _most_common(self) -> str:
         counts = Counter(replica.spec for replica in self.had.values() if replica.spec != self.to)
         return min(counts, key=lambda digest: (-counts[digest], digest))
+
+
+def _target(rollout: Rollout) -> str:
+    return rollout.before if rollout.back else rollout.to
 
 
 def _is_settled(found: Condition, watch_s: float) -> bool:
@@ -283,7 +248,7 @@ def plan_rollouts(
     placement = placement or placement_of(intent, observed)
     current, decisions = settled(intent, current_of(intent, cluster), placement), {}
     for service in intent.services:
-        rollout = ServiceRollout(service, observed, cluster, current, placement.slots[service.name])
+        rollout = ServiceRollout(service, observed, current, placement.slots[service.name])
         decisions[service.name] = rollout.held() if service.name in damaged else rollout.decision()
     return decisions
 

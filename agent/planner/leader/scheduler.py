@@ -10,13 +10,15 @@ A replica never runs on two hosts, as it keeps its name and its addresses. The n
 host has reported that its container is removed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
-from agent.model.plan import Blocked
+from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
 from agent.model.status import Waiting
@@ -26,8 +28,6 @@ from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The hosts of all replicas."""
-
     slots: Mapping[str, Slots]
     """Service -> host -> slots of its replicas there. No slot is on two hosts."""
     prefetching: Mapping[Key, str] = field(default_factory=dict)
@@ -56,18 +56,16 @@ def schedule(
     for each in schedulers.values():
         each.complete()
     slots: dict[str, Slots] = {}
-    blocked: list[Blocked] = []
-    waiting: list[Waiting] = []
+    left = Plan()
     for service in intent.services:
         if service.name in schedulers:
             slots[service.name] = schedulers[service.name].slots
-            blocked += schedulers[service.name].blocked
-            waiting += schedulers[service.name].waiting
+            left += schedulers[service.name].left
         else:
             counts = _counts(service, state, schedulers)
             slots[service.name] = slots_of(service, current, counts)
-            blocked += _refused(service, counts, state)
-    waiting += _draining(state)
+            left += _refused(service, counts, state)
+    left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
     return Placement(
         slots=slots,
@@ -75,8 +73,8 @@ def schedule(
             (name, slot): host for name, each in schedulers.items() for slot, host in each.prefetching.items()
         },
         held={key: why for each in schedulers.values() for key, why in each.held()},
-        blocked=tuple(blocked),
-        waiting=tuple(waiting),
+        blocked=left.blocked,
+        waiting=left.waiting,
         again_s=min(times, default=0.0),
     )
 
@@ -94,26 +92,24 @@ def schedules_again_in_s(observed: Observed) -> float:
 
 def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placement) -> dict[str, Assignment]:
     """Return `current` with each scheduled replica on its placed host only."""
+    scheduled = {each.name for each in intent.services if each.replicas is not None}
     to = {
-        (service.name, slot): host
-        for service in intent.services
-        if service.replicas is not None
-        for host, slots in placement.slots[service.name].items()
+        (name, slot): host
+        for name in scheduled
+        for host, slots in placement.slots[name].items()
         for slot in slots
     }
-    chosen = {each.name for each in intent.services if each.replicas is not None}
-    mine = {
-        host: [each for each in own.replicas if each.service not in chosen] for host, own in current.items()
-    }
-    found: dict[Key, tuple[str, Replica]] = {}
+    mine: dict[str, list[Replica]] = {host: [] for host in current}
+    found: defaultdict[Key, list[tuple[bool, bool, Replica]]] = defaultdict(list)
     for host, own in sorted(current.items()):
         for replica in own.replicas:
-            key = replica.key
-            if key in to and (
-                key not in found or host == to[key] or (found[key][1].held and not replica.held)
-            ):
-                found[key] = found[key] if key in found and found[key][0] == to[key] else (host, replica)
-    for key, (_, replica) in found.items():
+            if replica.service not in scheduled:
+                mine[host].append(replica)
+            elif replica.key in to:
+                found[replica.key].append((host != to[replica.key], bool(replica.held), replica))
+    for key, assigned in found.items():
+        # The assignment of its placed host counts, else the first one with which it may start.
+        *_, replica = min(assigned, key=itemgetter(0, 1))
         mine.setdefault(to[key], []).append(replica)
     none = Assignment(revision=intent.revision, project=intent.project)
     return {
@@ -140,22 +136,23 @@ def _counts(
     return counts
 
 
-def _refused(service: ServiceIntent, counts: Mapping[str, int], state: SchedulerState) -> Iterator[Blocked]:
+def _refused(service: ServiceIntent, counts: Mapping[str, int], state: SchedulerState) -> Plan:
     """Block for fixed replicas that the document puts on a paused host."""
-    if service.everywhere:
-        return
-    for name, count in service.placement:
+    plan = Plan()
+    for name, count in () if service.everywhere else service.placement:
         host = state.intent.host(name)
         if host and host.availability == "pause" and counts[name] < count:
             reason = f"{name} is paused and takes no new replicas: {counts[name]} of {count} exist"
-            yield Blocked(resource=f"placement/{service.name}", reason=reason, kind="placement")
+            plan += blocked_plan(f"placement/{service.name}", "placement", reason)
+    return plan
 
 
-def _draining(state: SchedulerState) -> Iterator[Waiting]:
+def _draining(state: SchedulerState) -> Plan:
+    plan = Plan()
     for host in state.intent.hosts:
         if host.availability == "drain" and (left := state.left_on(host.name)):
             reports = state.is_reachable(host.name)
             silent = "" if reports else f" by its last report; now {state.describe_absence(host.name)}"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
-            on = "" if reports else f"host/{host.name}"
-            yield Waiting(resource=f"drain/{host.name}", reason=reason, on=on)
+            plan += waiting_plan(f"drain/{host.name}", reason, "" if reports else f"host/{host.name}")
+    return plan

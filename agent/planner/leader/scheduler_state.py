@@ -1,13 +1,13 @@
 """The state on which the scheduler and the rollouts decide: the hosts, and the condition of each replica."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.nodes import find_node_owners, why_absent
+from agent.diff.nodes import etcd_of, find_node_owners, why_absent
 from agent.diff.replicas import (
     STOPPABLE,
-    container_name,
     finished,
     has_duplicate_address,
     is_about_a_network,
@@ -24,13 +24,10 @@ from agent.model.status import HostStatus, ReplicaReport
 
 DOWN_S = 5.0
 """Seconds for which a replica that never ran may be down before it counts as failed: its host may be starting it."""
-_NOT_WATCHED = ReplicaTimers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The condition of one replica."""
-
     is_: Literal["healthy", "settling", "failed", "unreachable", "unseen"]
     """unreachable: its host does not report now; unseen: its host never reported, or it was not allowed to start."""
     why: str = ""
@@ -41,19 +38,23 @@ class Condition:
     """True if a container of any spec does its work, or may do so on an unreachable host."""
 
 
-def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSpec | None) -> Condition:
-    """Return the condition of `replica`, assigned to `host`. `spec`: the one it has; None: unknown."""
-    cluster = observed.cluster
-    assert cluster is not None
+def spec_of(replica: Replica, service: ServiceIntent | None, cluster: ClusterState) -> ContainerSpec | None:
+    if service and spec_hash(service.spec) == replica.spec:
+        return service.spec
+    return cluster.specs.get(replica.spec)
+
+
+def condition(replica: Replica, host: str, observed: Observed, service: ServiceIntent | None) -> Condition:
+    """Return the condition of `replica`, assigned to `host`. `service`: its service in the intent."""
+    cluster = etcd_of(observed)
     if replica.waits:
         return Condition(is_="unseen", why=replica.waits)
-    watch = observed.watches.get((host, *replica.key), _NOT_WATCHED)
-    status = cluster.status_of(host)
-    if status is None or not status.engine_up:
-        if host not in cluster.statuses:
-            return Condition(is_="unseen")
-        why = why_absent(host, cluster)
+    watch = observed.watches.get((host, *replica.key), ReplicaTimers())
+    if host not in cluster.statuses:
+        return Condition(is_="unseen")
+    if why := why_absent(host, cluster):
         return Condition(is_="unreachable", why=why, for_s=watch.steady_s, up=True)
+    status, spec = cluster.statuses[host], spec_of(replica, service, cluster)
     reports = [each for each in status.replicas if each.key == replica.key]
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == replica.spec]
@@ -175,20 +176,17 @@ def replicas_of(service: str, current: Mapping[str, Assignment]) -> dict[str, di
 
 
 def slots_of(
-    service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int] | None = None
+    service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int]
 ) -> dict[str, list[int]]:
-    """Return host -> slots: a replica keeps its slot and its host; a new one takes the lowest slot not in use.
+    """Return host -> slots, as many as `counts` has for the host.
 
-    `counts`: number of replicas on each host; None: as in the document.
+    A replica keeps its slot and its host; a new one takes the lowest slot not in use.
     """
-    has = {host: sorted(replicas) for host, replicas in replicas_of(service.name, current).items()}
-    placement = service.placement if counts is None else tuple(counts.items())
-    kept = {host: has.get(host, [])[:count] for host, count in placement}
+    has = replicas_of(service.name, current)
+    kept = {host: sorted(has.get(host, ()))[:count] for host, count in counts.items()}
     used = {slot for slots in kept.values() for slot in slots}
     free = (slot for slot in range(1, 1_000_000) if slot not in used)
-    return {
-        host: kept[host] + [next(free) for _ in range(count - len(kept[host]))] for host, count in placement
-    }
+    return {host: kept[host] + [next(free) for _ in range(n - len(kept[host]))] for host, n in counts.items()}
 
 
 _HEALTHY = Condition(is_="healthy", for_s=float("inf"), up=True)
@@ -202,16 +200,15 @@ class SchedulerState:
         self.cluster = observed.cluster if observed else None
         self.lost_s: Mapping[str, float] = observed.lost_s if observed else {}
         self.ready = self._ready_nodes()
-        self._reports: dict[Key, dict[str, list[str]]] = {}
+        self._reports: defaultdict[Key, dict[str, list[str]]] = defaultdict(dict)
         for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
             for each in status.replicas:
-                hosts = self._reports.setdefault(each.key, {})
-                hosts.setdefault(name, []).append(each.status)
-        self._assigned: dict[Key, set[str]] = {}
+                self._reports[each.key].setdefault(name, []).append(each.status)
+        self._assigned: defaultdict[Key, set[str]] = defaultdict(set)
         for name, assignment in current.items():
             for replica in assignment.replicas:
                 if not replica.held:
-                    self._assigned.setdefault(replica.key, set()).add(name)
+                    self._assigned[replica.key].add(name)
 
     def takes_new(self, host: HostIntent) -> bool:
         """Return True if the host may get replicas: it is active and not gone. Unreachable alone does not count."""
@@ -222,11 +219,7 @@ class SchedulerState:
         return name in self.lost_s and self.lost_s[name] >= self.intent.policy.reschedule_after_s
 
     def is_reachable(self, name: str) -> bool:
-        """Return True if the host's agent and dockerd report now."""
-        if self.cluster is None:
-            return True
-        status = self.cluster.status_of(name)
-        return status is not None and status.engine_up
+        return self.cluster is None or not why_absent(name, self.cluster)
 
     def why_absent(self, name: str) -> str:
         """Return why the host does not report, or the state of its node that makes it lost."""
@@ -256,24 +249,18 @@ class SchedulerState:
         return self.cluster is None or (status is not None and image in status.images)
 
     def condition(self, replica: Replica, host: str) -> Condition:
-        return condition(replica, host, self.observed, self.spec(replica)) if self.observed else _HEALTHY
-
-    def spec(self, replica: Replica) -> ContainerSpec | None:
         service = self.intent.service(replica.service)
-        if service and spec_hash(service.spec) == replica.spec:
-            return service.spec
-        return self.cluster.specs.get(replica.spec) if self.cluster else None
+        return condition(replica, host, self.observed, service) if self.observed else _HEALTHY
 
     def runs_on(self, host: str, service: str, slot: int) -> bool:
         """Return True if a host reports a container of that replica that runs or may start."""
-        return any(status in STOPPABLE for status in self._reports.get((service, slot), {}).get(host, ()))
+        return any(status in STOPPABLE for status in self._reports[service, slot].get(host, ()))
 
     def held(self, host: str, service: str, slot: int) -> StartObstacle:
         """Return why a replica must not start on `host` yet: another host has it, or may have it."""
         if self.cluster is None or (self.is_reachable(host) and self.runs_on(host, service, slot)):
             return StartObstacle()
-        key = service, slot
-        has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
+        has, assigned = self._reports[service, slot], self._assigned[service, slot]
         for other in sorted((has.keys() | assigned) - {host}):
             if self.is_reachable(other):
                 still = f"it is still on {other}"
@@ -288,9 +275,6 @@ class SchedulerState:
         """Return the names of the replicas in the last report of a host, which may be unreachable."""
         status = self._status(host)
         return tuple(sorted(each.name for each in status.replicas)) if status else ()
-
-    def name(self, service: str, slot: int) -> str:
-        return container_name(self.intent.project, Replica(service=service, slot=slot, spec=""))
 
     def _status(self, name: str) -> HostStatus | None:
         return self.cluster.statuses.get(name) if self.cluster else None

@@ -10,7 +10,6 @@ from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, blocked_plan, waiting_plan
-from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
 # ---- Autolock: the leader turns it on or off by `x-cluster.swarm.autolock`, and publishes the unlock key
@@ -27,25 +26,19 @@ def plan_autolock(intent: Intent, cluster: ClusterState, host: HostState) -> Pla
     swarm, wanted = host.swarm, intent.swarm.autolock
     if swarm.autolock is None or swarm.nodes is None:
         return Plan()  # not a manager, or no quorum
+    known = _known(cluster, swarm)
     if not wanted:
-        return _off(cluster, swarm, declared=wanted is False)
+        reason = "autolock is declared false" if wanted is False else "autolock is no longer declared"
+        off = known.on or (wanted is False and swarm.autolock)
+        return Plan((leader_steps.TurnAutolockOff(known=known, reason=reason),) if off else ())
     if not cluster.can_seal:
         return blocked_plan("autolock", "dependency", NO_KEY)
     if cluster.unlock_locked:
         return Plan()  # reported as unreadable; the value may be the only key of a manager that is down
-    known = _known(cluster, swarm)
     if not swarm.autolock:
         return Plan((leader_steps.TurnAutolockOn(known=known, reason="autolock is declared"),))
     why = _why_publish_key(cluster, known, swarm)
     return Plan((leader_steps.PublishUnlockKey(known=known, reason=why),)) if why else Plan()
-
-
-def _off(cluster: ClusterState, swarm: SwarmState, *, declared: bool) -> Plan:
-    known = _known(cluster, swarm)
-    if not known.on and not (declared and swarm.autolock):
-        return Plan()
-    reason = "autolock is declared false" if declared else "autolock is no longer declared"
-    return Plan((leader_steps.TurnAutolockOff(known=known, reason=reason),))
 
 
 def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: SwarmState) -> str:
@@ -53,22 +46,17 @@ def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: Sw
         return "autolock is on, and its unlock key is not published"
     if swarm.unlock_key and known.keys[:1] != (swarm.unlock_key,):
         return "the published unlock key is outdated"
-    return (
-        "the published unlock key is not sealed with the first key of the hosts"
-        if cluster.unlock_aged
-        else ""
-    )
+    aged = "the published unlock key is not sealed with the first key of the hosts"
+    return aged if cluster.unlock_aged else ""
 
 
 def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
     """Return the published keys if they belong to this swarm, else none."""
     found = cluster.unlock
     assert swarm.swarm_id is not None, "a manager that knows of autolock knows its swarm"
-    return (
-        found
-        if found and found.swarm_id == swarm.swarm_id
-        else records.UnlockKeys(swarm_id=swarm.swarm_id, on=False)
-    )
+    if found and found.swarm_id == swarm.swarm_id:
+        return found
+    return records.UnlockKeys(swarm_id=swarm.swarm_id, on=False)
 
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:
@@ -84,17 +72,13 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
         return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, observed, host)
     if host.swarm.local != "inactive" or (record and record.swarm_id):
         return Plan()
-    return _plan_claim(intent, observed, cluster, record)
+    if host.no_swarm or (record and record.claimed_by == observed.me):
+        return Plan()  # host/membership.py blocks or inits
+    return _plan_claim(intent, observed, cluster)
 
 
-def _plan_claim(
-    intent: Intent, observed: Observed, cluster: ClusterState, record: records.SwarmRecord | None
-) -> Plan:
-    if record and record.claimed_by == observed.me:
-        return Plan()  # host/membership.py inits
-    assert observed.host is not None
-    if observed.host.no_swarm:
-        return Plan()  # host/membership.py blocks
+def _plan_claim(intent: Intent, observed: Observed, cluster: ClusterState) -> Plan:
+    record = cluster.record
     lapsed = _why_claim_lapses(observed, cluster, record) if record else "there is no swarm yet"
     if record and not lapsed:
         return _waiting(record.claimed_by, f"{record.claimed_by} claimed the init and still runs")
@@ -102,10 +86,13 @@ def _plan_claim(
     silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
     if silent:
         return _waiting(silent[0], f"{', '.join(silent)} did not report yet")
+    # A dockerd that never answered its agent may be in a swarm, which is to be adopted.
     unseen = [
         each.name
         for each in intent.managers
-        if each.name != observed.me and (status := cluster.status_of(each.name)) and _is_unseen(status)
+        if each.name != observed.me
+        and (status := cluster.status_of(each.name))
+        and not (status.engine_up or status.engine_version)
     ]
     if unseen:
         reason = f"the dockerd of {', '.join(unseen)} has not reported yet whether it is in a swarm"
@@ -141,11 +128,6 @@ def plan_pass_claim(intent: Intent, observed: Observed) -> Plan:
     return Plan((leader_steps.PassClaim(record=record, over=cluster.record_revision, reason=reason),))
 
 
-def _is_unseen(status: HostStatus) -> bool:
-    """Return True if the host's dockerd never answered its agent: the host may manage a swarm to adopt."""
-    return not status.engine_up and not status.engine_version
-
-
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
     before = record or records.SwarmRecord(claimed_by=observed.me)
@@ -162,13 +144,7 @@ def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host
         pool=tuple(str(each) for each in swarm.pool) or before.pool,
     )
     if swarm.nodes is None and record and record.swarm_id:
-        found = replace(
-            found,
-            managers=record.managers,
-            networks=record.networks,
-            overlay_ids=record.overlay_ids,
-            recreating=record.recreating,
-        )
+        found = replace(record, swarm_id=found.swarm_id, pool=found.pool, unable=())
     if found == record:
         return Plan()
     return Plan((leader_steps.PublishSwarm(record=found, reason=_record_change(record, found)),))
@@ -186,10 +162,8 @@ def _record_change(before: records.SwarmRecord | None, after: records.SwarmRecor
 
 def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
     """Return the managers to join through: the reachable ones; without a node list those that the engine knows."""
-    reached = tuple(
-        sorted((node.id, node.manager_address) for node in host.swarm.nodes or () if node.reachable)
-    )
-    return reached or tuple(sorted(host.swarm.managers))
+    reached = ((node.id, node.manager_address) for node in host.swarm.nodes or () if node.reachable)
+    return tuple(sorted(reached)) or tuple(sorted(host.swarm.managers))
 
 
 def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tuple[str, ...]:
@@ -255,9 +229,8 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
     While there is one, hosts join as workers: a new manager counts before it answers (n <= 3: quorum(n + 1) > n - 1).
     """
     managers = [each for each in host.swarm.nodes or () if each.reachable is False]
-    return tuple(
-        each.hostname for each in managers if HOST_LABEL in dict(each.labels) or each.state == "down"
-    )
+    lost = (each for each in managers if HOST_LABEL in dict(each.labels) or each.state == "down")
+    return tuple(each.hostname for each in lost)
 
 
 def _waiting(host: str, reason: str) -> Plan:

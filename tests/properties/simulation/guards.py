@@ -16,7 +16,7 @@ from agent.model.plan import Plan
 from agent.model.records import Disruption, Replica
 from agent.model.status import HostStatus
 from agent.model.store import Fence, KeyRange
-from agent.planner.host import bridge, bridge_swap, kept, membership
+from agent.planner.host import bridge, bridge_swap, membership, update
 from agent.planner.host.bridge_swap import needs_disruption
 from agent.planner.host.update import stop_and_remove
 from agent.planner.host.wanted import Wanted
@@ -148,7 +148,7 @@ def no_kept_container() -> Iterator[None]:
     def around(start: Plan, wanted: Wanted, old: ContainerState, reason: str = "") -> Plan:
         return start._replace(steps=(*stop_and_remove(wanted.name, old, 0.0, reason), *start.steps))
 
-    with mock.patch.object(kept, "around", around):
+    with mock.patch.object(update, "around", around):
         yield
 
 
