@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from agent.diff.container.isolation import device_rule
 from agent.diff.container.usage import cpu_set
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, text
@@ -95,14 +96,9 @@ _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 cpus = derived(number(0.01, 10_000), lambda value: round(value * NANO))
 """Reads a number of CPUs, such as 1.5, in billionths of a CPU."""
 cgroup_rules = derived(
-    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_with_sorted_letters, found)}))
+    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(device_rule, found)}))
 )
 """Reads rules such as `c 1:3 mr`; rules and their letters are sorted."""
-
-
-def _with_sorted_letters(rule: str) -> str:
-    head, _, letters = rule.rpartition(" ")
-    return f"{head} {''.join(sorted(letters))}"
 
 
 def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:

@@ -1,21 +1,9 @@
 """Resource limits, restart policy and logging."""
 
-from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import (
-    AtLeast,
-    Body,
-    Default,
-    FieldMapping,
-    Found,
-    as_text,
-    cpus,
-    place,
-    plain,
-    size,
-)
-from agent.model.spec import ContainerSpec, Restart, Ulimit
+from agent.diff.container.row import AtLeast, Body, Default, Found, as_text, cpus, plain, size
+from agent.model.spec import ContainerSpec, Logging, Restart, Ulimit
 
 _UNLIMITED = (None, 0, -1)
 _UNLIMITED_SWAP = -1
@@ -55,43 +43,33 @@ def _show_swap(value: int | None) -> str:
     return "unlimited" if value == _UNLIMITED_SWAP else size(value)
 
 
-def _ulimits(limits: tuple[Ulimit, ...]) -> dict[str, str]:
-    return {each.name: f"{each.soft}:{each.hard}" for each in limits}
+def _wanted_ulimits(limits: tuple[Ulimit, ...]) -> AtLeast:
+    # dockerd adds its --default-ulimit entries to the container's own.
+    return AtLeast({each.name: f"{each.soft}:{each.hard}" for each in limits})
 
 
 def _raw_ulimits(limits: tuple[Ulimit, ...]) -> list[dict[str, Any]]:
     return [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits]
 
 
-def _found_ulimits(found: Found) -> dict[str, str]:
-    return {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in found.at("HostConfig.Ulimits") or ()}
+def _read_ulimits(raw: list[dict[str, Any]] | None) -> dict[str, str]:
+    return {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in raw or ()}
 
 
-def _put_ulimits(spec: ContainerSpec, body: Body) -> None:
-    if spec.ulimits:
-        place(body, "HostConfig.Ulimits", _raw_ulimits(spec.ulimits))
-
-
-def _wanted_log(spec: ContainerSpec, _found: Found) -> Any:
-    if spec.logging is None:
-        return Default.ENGINE
-    driver = {"driver": spec.logging.driver} if spec.logging.driver else {}
+def _wanted_log(logging: Logging) -> AtLeast:
+    driver = {"driver": logging.driver} if logging.driver else {}
     # The engine adds its own default options to the declared ones (moby: daemon.mergeAndVerifyLogConfig).
-    return AtLeast({**driver, **{f"options.{key}": value for key, value in spec.logging.options}})
+    return AtLeast({**driver, **{f"options.{key}": value for key, value in logging.options}})
 
 
-def _found_log(found: Found) -> dict[str, str]:
-    raw = found.at("HostConfig.LogConfig") or {}
-    return {
-        "driver": raw.get("Type"),
-        **{f"options.{key}": each for key, each in (raw.get("Config") or {}).items()},
-    }
+def _raw_log(logging: Logging) -> dict[str, Any]:
+    return {"Type": logging.driver, "Config": dict(logging.options)}
 
 
-def _put_log(spec: ContainerSpec, body: Body) -> None:
-    if spec.logging is not None:
-        raw = {"Type": spec.logging.driver, "Config": dict(spec.logging.options)}
-        place(body, "HostConfig.LogConfig", raw)
+def _read_log(raw: dict[str, Any] | None) -> dict[str, str]:
+    found = raw or {}
+    options = {f"options.{key}": each for key, each in (found.get("Config") or {}).items()}
+    return {"driver": found.get("Type"), **options}
 
 
 def update_request(spec: ContainerSpec) -> Body:
@@ -126,12 +104,9 @@ ROWS = (
         "memory_reservation_bytes", "HostConfig.MemoryReservation", default=0, repair="update", show=size,
         read=lambda raw: max(raw or 0, 0), word="memory_reservation",
     ),
-    replace(
-        plain(
-            "memory_swap_bytes", "HostConfig.MemorySwap", default=Default.ENGINE, repair="update", show=_show_swap,
-            read=lambda raw: raw or 0, word="memswap_limit",
-        ),
-        wanted=_wanted_swap, default="as much swap as memory",
+    plain(
+        "memory_swap_bytes", "HostConfig.MemorySwap", default=Default.ENGINE, described="as much swap as memory",
+        repair="update", show=_show_swap, read=lambda raw: raw or 0, wanted=_wanted_swap, word="memswap_limit",
     ),
     plain(
         "memory_swappiness", "HostConfig.MemorySwappiness", read=lambda raw: raw, word="mem_swappiness", lossy=True,
@@ -147,13 +122,12 @@ ROWS = (
         "restart", "HostConfig.RestartPolicy", default="no", normal=_restart, write=_raw_restart, read=_read_restart,
         repair="update", unset="update",
     ),
-    FieldMapping(
-        field="ulimits", at="HostConfig.Ulimits", default=Default.ENGINE.value, put=_put_ulimits, found=_found_ulimits,
-        # dockerd adds its --default-ulimit entries to the container's own.
-        wanted=lambda spec, _found: AtLeast(_ulimits(spec.ulimits)),
+    plain(
+        "ulimits", "HostConfig.Ulimits", default=Default.ENGINE, normal=_wanted_ulimits, write=_raw_ulimits,
+        read=_read_ulimits,
     ),
-    FieldMapping(
-        field="logging", at="HostConfig.LogConfig", default=Default.ENGINE.value, put=_put_log, wanted=_wanted_log,
-        found=_found_log, secret=True, shown=frozenset({"driver"}),
+    plain(
+        "logging", "HostConfig.LogConfig", default=Default.ENGINE, normal=_wanted_log, write=_raw_log, read=_read_log,
+        secret=True, shown=frozenset({"driver"}),
     ),
 )  # fmt: skip

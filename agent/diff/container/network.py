@@ -1,7 +1,6 @@
 """Field mappings of a container's attachments, published ports and name resolution."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from agent.diff.container.process import PREFIX
@@ -191,11 +190,7 @@ ROWS = (
         unset="reconnect", put=_put_networks, wanted=_wanted_networks, named=True,
         found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
     ),
-    replace(
-        plain("network_mode", "HostConfig.NetworkMode"),
-        wanted=_wanted_mode,
-        found=_mode,
-    ),
+    plain("network_mode", "HostConfig.NetworkMode", wanted=_wanted_mode, found=_mode),
     FieldMapping(
         field="ports", at="HostConfig.PortBindings", default="none published", put=_put_ports, wanted=_wanted_ports,
         found=_found_ports, show=_show_ports,

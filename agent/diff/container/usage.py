@@ -1,6 +1,5 @@
 """Shares and limits of CPUs and block devices, beyond a plain number of CPUs."""
 
-from dataclasses import replace
 from typing import Any
 
 from agent.diff.container.row import Body, Found, as_text, place, plain
@@ -68,11 +67,8 @@ ROWS = (
         "blkio_weight", "HostConfig.BlkioWeight", default=0, repair="update", show=_number, word="blkio_config.weight",
         lossy=True,
     ),
-    replace(
-        plain(
-            "blkio_devices", "HostConfig.BlkioDevice*", default={}, normal=_devices, word="blkio_config", lossy=True,
-        ),
-        put=_put_devices,
-        found=_found_devices,
+    plain(
+        "blkio_devices", "HostConfig.BlkioDevice*", default={}, normal=_devices, word="blkio_config", lossy=True,
+        put=_put_devices, found=_found_devices,
     ),
 )  # fmt: skip
