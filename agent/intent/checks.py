@@ -71,10 +71,8 @@ def _check_names(
 
 def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
     """Note a fault for each port of a host that two replicas publish, or that the swarm itself uses."""
-    if (
-        sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
-        > MOST_PUBLISHED
-    ):
+    published = sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
+    if published > MOST_PUBLISHED:
         problem = f"more than {MOST_PUBLISHED} published ports"
         root.at("services").fault(problem, "use network_mode: host for some", kind="size")
         return
@@ -90,14 +88,13 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
                     problem = f"{replicas} replicas on {host} cannot all publish port {port.published}/{port.protocol}"
                     place.conflict(problem, "run one replica on each host, or publish no port")
                 if replicas:
-                    published = taken.setdefault((host, port.published or 0, port.protocol), [])
-                    _check_published(place, port, host, published)
-                    published.append((port, service.name))
+                    same = taken.setdefault((host, port.published or 0, port.protocol), [])
+                    _check_published(place, port, host, same)
+                    same.append((port, service.name))
 
 
 def _check_published(place: Cursor, port: Port, host: str, published: list[tuple[Port, str]]) -> None:
-    owner = next((service for other, service in published if clash(port, other)), None)
-    if owner is not None:
+    if owner := next((service for other, service in published if clash(port, other)), None):
         problem = f"port {port.published}/{port.protocol} on {host} is already published by service {owner}"
         place.conflict(problem, "publish another port, or run it on another host")
 
@@ -323,9 +320,8 @@ def check_fixed_addresses(
 def _check_inside(place: Cursor, address: IPv4Address, network: NetworkIntent) -> None:
     subnet = network.subnet
     if subnet is None:
-        place.conflict(
-            f"network {network.key} declares no subnet", "a fixed address needs one: declare it in ipam"
-        )
+        problem = f"network {network.key} declares no subnet"
+        place.conflict(problem, "a fixed address needs one: declare it in ipam")
     elif address not in subnet:
         place.conflict(f"{address} is outside {subnet} (network {network.key})", "choose an address inside")
     elif address == network.gateway:

@@ -10,7 +10,7 @@ from agent.intent.values import text
 from agent.model import intent
 from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
-from agent.yamldoc import readers
+from agent.yamldoc import Reader, readers
 from agent.yamldoc.faultlist import listed
 from agent.yamldoc.readers import Cursor, Fields, after, choice, duration, integer, number, sequence_of
 
@@ -48,6 +48,7 @@ WHERE = forms.Section(
 )
 
 _AS_SWARM = Update()
+_FAILURE_ACTION: Reader[FailureAction] = choice(get_args(FailureAction))
 
 UPDATE = forms.Section(
     {
@@ -131,10 +132,10 @@ def _check_global(fields: Fields, where: Where) -> None:
     one_each = "mode global runs one replica on every host"
     if place := fields.at("replicas"):
         place.hidden().conflict(f"{one_each}: replicas has no effect", "remove mode or replicas")
-    section = fields.at("placement")
     for key, value in (("preferences", where.spread), ("max_replicas_per_node", where.most_per_host)):
-        if section and value:
-            section.at(key).hidden().conflict(f"{one_each}: {key} has no effect", "remove it")
+        if value:
+            place = fields.cursor.at("placement", key).hidden()
+            place.conflict(f"{one_each}: {key} has no effect", "remove it")
 
 
 def restart_policy(cursor: Cursor) -> Restart | None:
@@ -142,10 +143,9 @@ def restart_policy(cursor: Cursor) -> Restart | None:
     fields = RESTART.read(cursor)
     condition: Condition = fields.read("condition", choice(get_args(Condition)), "any")
     attempts = fields.read("max_attempts", integer(0, 1_000_000), 0)
-    place = fields.at("max_attempts")
-    if attempts and place and condition != "on-failure":
+    if attempts and condition != "on-failure":
         problem = "the engine counts attempts only after failures"
-        place.conflict(problem, "write condition: on-failure, or remove max_attempts")
+        cursor.at("max_attempts").conflict(problem, "write condition: on-failure, or remove max_attempts")
     return Restart(name=_RESTARTS[condition], max_retries=attempts if condition == "on-failure" else 0)
 
 
@@ -155,9 +155,7 @@ def update_config(cursor: Cursor) -> Update | None:
     return Update(
         parallelism=fields.read("parallelism", integer(0, 10_000), _AS_SWARM.parallelism),
         order=fields.read("order", choice(get_args(UpdateOrder)), _AS_SWARM.order),
-        failure_action=fields.read(
-            "failure_action", choice(get_args(FailureAction)), _AS_SWARM.failure_action
-        ),
+        failure_action=fields.read("failure_action", _FAILURE_ACTION, _AS_SWARM.failure_action),
         monitor_s=fields.read("monitor", duration(), _AS_SWARM.monitor_s),
         delay_s=fields.read("delay", duration(), _AS_SWARM.delay_s),
         max_failure_ratio=fields.read("max_failure_ratio", number(0.0, 1.0), _AS_SWARM.max_failure_ratio),
@@ -283,11 +281,10 @@ def settle_hosts(
 def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
     """Return (host, replicas), from a mapping or from a list of hosts with one replica each."""
     count = integer(0, _MOST_OF_A_HOST)
-    found = (
-        [(key, count(value)) for key, value in place.entries()]
-        if place.is_mapping
-        else [(each, 1) for each in place.items()]
-    )
+    if place.is_mapping:
+        found = [(key, count(value)) for key, value in place.entries()]
+    else:
+        found = [(each, 1) for each in place.items()]
     if not found and (place.is_mapping or place.is_sequence):
         place.fault("names no host", "name at least one")
     return [(key, number) for key, number in found if number is not None]
@@ -300,9 +297,8 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placemen
         if host is None:
             continue
         if host in found:
-            place.conflict(
-                f"names the host {place.shown} twice", "write host: 2 for two replicas on one host"
-            )
+            problem = f"names the host {place.shown} twice"
+            place.conflict(problem, "write host: 2 for two replicas on one host")
         elif hosts and host not in hosts:
             known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
             place.conflict(f"{place.shown} is not a declared host", known)

@@ -48,9 +48,8 @@ def _request(place: Cursor, capability: str | None) -> DeviceRequest:
         fields.missing("capabilities", "write for example [gpu]")
     named = fields.read("device_ids", distinct_texts, ())
     count = fields.read("count", _how_many)
-    both = fields.at("count")
-    if named and both is not None:
-        both.conflict("'count' and 'device_ids' contradict each other", "keep one of them")
+    if named and "count" in fields:
+        place.at("count").conflict("'count' and 'device_ids' contradict each other", "keep one of them")
     return DeviceRequest(
         driver=fields.read("driver", text, ""),
         count=0 if named else count or _ALL_OF_THEM,
@@ -112,9 +111,8 @@ def _value(limit: str) -> Reader[int]:
 
     def read(cursor: Cursor) -> int | None:
         if limit == "nofile" and cursor.written == "-1":
-            cursor.fault(
-                "no kernel allows an unlimited number of open files", "write a number, such as 1048576"
-            )
+            problem = "no kernel allows an unlimited number of open files"
+            cursor.fault(problem, "write a number, such as 1048576")
             return None
         return number(cursor)
 

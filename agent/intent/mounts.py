@@ -8,9 +8,11 @@ from typing import Any, Literal, get_args
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Mount, MountType, Relabel
-from agent.yamldoc.readers import Cursor, Fields, after, boolean, choice, size
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.readers import after, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
+_TYPE: Reader[MountType] = choice(get_args(MountType))
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 BIND = forms.Section(
     {
@@ -108,11 +110,9 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
 
 def _long(place: Cursor) -> Mount | None:
     fields = MOUNT.read(place)
-    kind: MountType | None = fields.require(
-        "type", choice(get_args(MountType)), "write bind, volume or tmpfs"
-    )
-    source = fields.at("source")
-    on_host = (source.written or "") if source is not None and kind == "bind" else ""
+    kind: MountType | None = fields.require("type", _TYPE, "write bind, volume or tmpfs")
+    # If the key is missing, `at` returns the mount itself, a mapping.
+    on_host = (place.at("source").written or "") if kind == "bind" else ""
     read_target = after(text)(lambda place, path: target_of(place, path, on_host))
     target = fields.require("target", read_target, "write the path in the container")
     if kind is None or target is None:
@@ -134,10 +134,9 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
         return {"source": source, "create_host_path": True}
     relabel = inner.read("selinux", choice(get_args(Relabel)))
     create = inner.read("create_host_path", boolean, True)
-    place = inner.at("selinux")
-    if place and relabel and (not create or ":" in source):
+    if relabel and (not create or ":" in source):
         problem = "selinux requires create_host_path: true and a source without ':'"
-        place.conflict(problem, "change them, or remove selinux")
+        inner.cursor.at("selinux").conflict(problem, "change them, or remove selinux")
     return {
         "source": source,
         "propagation": inner.read("propagation", choice(PROPAGATION)),
@@ -297,14 +296,11 @@ def target_of(place: Cursor, path: str, source: str = "") -> str | None:
     if target == "/":
         place.fault("mounts over the container's root", "name a directory below it")
     elif _is_below(target, _PROC) and not _is_below(source, _PROC) and target not in _OVER_PROC:
-        place.fault(
-            f"mounts '{target[:60]}', and no container starts without its own {_PROC}",
-            "name another directory",
-        )
+        problem = f"mounts '{target[:60]}', and no container starts without its own {_PROC}"
+        place.fault(problem, "name another directory")
     elif target == _DEV and source != _DEV:
-        place.fault(
-            f"mounts over {_DEV}, and no container starts without its devices", "name a directory below it"
-        )
+        problem = f"mounts over {_DEV}, and no container starts without its devices"
+        place.fault(problem, "name a directory below it")
     else:
         return target
     return None

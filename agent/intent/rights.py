@@ -105,16 +105,14 @@ def _is_profile(cursor: Cursor, value: str) -> bool:
     if value == "unconfined":
         return True
     if value == "builtin":
-        cursor.fault(
-            "'builtin' is not supported: it requires Docker 23", "remove the option: it is the default"
-        )
+        problem = "'builtin' is not supported: it requires Docker 23"
+        cursor.fault(problem, "remove the option: it is the default")
     elif not value.lstrip().startswith("{"):
         problem = "is no profile: docker's client reads such a file, and the engine does not"
         cursor.fault(problem, "write the content of the file: 'seccomp={\"defaultAction\": ...}'")
     elif why := _why_no_profile(value):
-        cursor.hidden().fault(
-            f"is not a seccomp profile: {why}", "write the content of a profile that docker run takes"
-        )
+        problem = f"is not a seccomp profile: {why}"
+        cursor.hidden().fault(problem, "write the content of a profile that docker run takes")
     else:
         return True
     return False

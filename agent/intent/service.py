@@ -73,9 +73,8 @@ def _is_a_name(cursor: Cursor, short: str) -> bool:
     if re.fullmatch(r"[a-f0-9]{64}", repository):
         cursor.fault("is the id of an image", "write its name and tag: every host pulls it by name")
     elif len(whole) > _LONGEST_NAME:
-        cursor.fault(
-            f"has a name of {len(whole)} characters", f"the maximum is {_LONGEST_NAME}, the registry included"
-        )
+        problem = f"has a name of {len(whole)} characters"
+        cursor.fault(problem, f"the maximum is {_LONGEST_NAME}, the registry included")
     else:
         return True
     return False
@@ -258,9 +257,8 @@ def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
         value = None if field is None else fields.read(key, field.read)
         if field is None or value is None:
             continue
-        place = fields.at(key)
-        if field.attribute in in_deploy and place:
-            place.conflict(f"deploy sets '{key}' too", "keep one of them")
+        if field.attribute in in_deploy:
+            fields.cursor.at(key).conflict(f"deploy sets '{key}' too", "keep one of them")
         found |= value if field.attribute is None else {field.attribute: value}
     return ContainerSpec(**{"image": _UNREADABLE, **found})
 
@@ -290,31 +288,30 @@ def _check_hostname(fields: Fields, spec: ContainerSpec, values: Mapping[str, st
     longest = re.sub(
         r"\{\{\s?\.([A-Za-z.]+)\s?\}\}", lambda found: known.get(found[1], "0"), spec.hostname or ""
     )
-    place = fields.at("hostname")
-    if place is not None and len(longest) > _LONGEST_HOSTNAME:
+    if len(longest) > _LONGEST_HOSTNAME:
         problem = f"becomes {len(longest)} characters long"
-        place.conflict(problem, f"the maximum is {_LONGEST_HOSTNAME}: use fewer placeholders")
+        remedy = f"the maximum is {_LONGEST_HOSTNAME}: use fewer placeholders"
+        fields.cursor.at("hostname").conflict(problem, remedy)
 
 
 def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
-    place = fields.at("network_mode")
-    if place is None or spec.network_mode is None:
+    if spec.network_mode is None:
         return
+    place = fields.cursor.at("network_mode")
     ports_too = spec.network_mode != "bridge" and spec.ports
     for key, value in (("networks", spec.networks), ("ports", ports_too)):
         if value:
-            place.conflict(
-                f"network_mode: {spec.network_mode} cannot be combined with '{key}'", "keep one of them"
-            )
+            problem = f"network_mode: {spec.network_mode} cannot be combined with '{key}'"
+            place.conflict(problem, "keep one of them")
 
 
 def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
     limit, swap = spec.memory_limit_bytes, spec.memory_swap_bytes
     if limit and (spec.memory_reservation_bytes or 0) > limit:
         fields.cursor.hidden().conflict("reserves more memory than its limit", "lower the reservation")
-    place = fields.at("memswap_limit")
-    if place is None or swap is None:
+    if swap is None:
         return
+    place = fields.cursor.at("memswap_limit")
     if not limit:
         problem = "limits memory and swap together, but memory has no limit"
         place.conflict(problem, "set mem_limit too")
@@ -324,26 +321,23 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
 
 def _check_command(fields: Fields, spec: ContainerSpec) -> None:
     """Note a fault if nothing is left to run: the engine uses an image's command only with the image's entrypoint."""
-    place = fields.at("entrypoint")
-    if place is not None and spec.entrypoint == () and not any((spec.command or ())[:1]):
-        place.hidden().conflict(
-            "clears the image's command too, and no command is declared", "write a command"
-        )
+    if spec.entrypoint == () and not any((spec.command or ())[:1]):
+        problem = "clears the image's command too, and no command is declared"
+        fields.cursor.at("entrypoint").hidden().conflict(problem, "write a command")
 
 
 def _check_targets(fields: Fields, spec: ContainerSpec) -> None:
     """Note a fault for each path at which two keys put something."""
     taken = {each.target: "volumes" for each in spec.volumes}
     for key, targets in (("tmpfs", dict(spec.tmpfs)), ("devices", [each.target for each in spec.devices])):
-        place = fields.at(key)
-        for target in targets if place is not None else ():
-            assert place is not None
+        for target in targets:
             if target in taken:
-                place.conflict(f"'{target}' is already a target of '{taken[target]}'", "keep one of them")
+                problem = f"'{target}' is already a target of '{taken[target]}'"
+                fields.cursor.at(key).conflict(problem, "keep one of them")
             taken[target] = key
 
 
 def _exclude(fields: Fields, what: str, others: Iterable[str]) -> None:
     for other in others:
-        if (place := fields.at(other)) is not None:
+        if place := fields.at(other):
             place.conflict(f"{what} cannot be combined with '{other}'", "keep one of them")

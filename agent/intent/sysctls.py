@@ -38,12 +38,9 @@ def _is_good(place: Cursor, name: str, value: str) -> bool:
     if name == _HOSTNAME:
         place.fault(f"'{name}' is not set here", "use hostname")
     elif not (name in (*_IPC, _UTS) or name.startswith((_QUEUES, _NETWORK))):
-        near = place.guess(name, (*_IPC, _UTS))
-        problem = f"'{name[:60]}' is a setting of the whole host"
-        place.fault(
-            problem,
-            near or "set it on the host; a replica has its own net.*, fs.mqueue.* and kernel.shm*, msg*, sem",
-        )
+        own = "a replica has its own net.*, fs.mqueue.* and kernel.shm*, msg*, sem"
+        remedy = place.guess(name, (*_IPC, _UTS)) or f"set it on the host; {own}"
+        place.fault(f"'{name[:60]}' is a setting of the whole host", remedy)
     elif not _NAME.fullmatch(name):
         place.fault(f"'{name[:60]}' is not a setting", "write for example net.core.somaxconn")
     elif not value.strip():
@@ -70,13 +67,11 @@ def _fits(number: str, name: str) -> bool:
 
 def check_namespaces(fields: Fields, found: Pairs, shared: frozenset[str]) -> None:
     """Note a fault for each setting of a namespace that the replica shares with its host: network, ipc or uts."""
-    place = fields.at("sysctls")
-    for name, _ in found if place is not None else ():
-        assert place is not None
-        if _namespace(name) in shared:
-            key = {"network": "network_mode"}.get(_namespace(name), _namespace(name))
+    for name, _ in found:
+        if (namespace := _namespace(name)) in shared:
+            key = "network_mode" if namespace == "network" else namespace
             problem = f"'{name}' cannot be set beside {key}: host, because it is the host's own"
-            place.at(name).conflict(problem, "set it on the host")
+            fields.cursor.at("sysctls", name).conflict(problem, "set it on the host")
 
 
 def _namespace(name: str) -> str:

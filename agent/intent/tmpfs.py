@@ -57,9 +57,9 @@ def _are_options(place: Cursor, options: str) -> bool:
         if name in seen:
             place.fault(f"gives '{name}' twice", "keep one of them")
         elif form and not re.fullmatch(form, value, re.ASCII):
-            place.fault(
-                f"'{each[:60]}': {name} is not {described}", f"write for example {name}={_example(name)}"
-            )
+            example = {"size": "64m", "mode": "1777", "mpol": "local"}.get(name, "1000")
+            problem = f"'{each[:60]}': {name} is not {described}"
+            place.fault(problem, f"write for example {name}={example}")
         elif name in ("uid", "gid") and int(value) > _HIGHEST_ID:
             place.fault(f"'{each[:60]}' is too large", f"the maximum is {_HIGHEST_ID}")
         elif not form and (equals or each not in _FLAGS):
@@ -70,7 +70,3 @@ def _are_options(place: Cursor, options: str) -> bool:
             continue
         return False
     return True
-
-
-def _example(name: str) -> str:
-    return {"size": "64m", "mode": "1777", "mpol": "local"}.get(name, "1000")

@@ -25,10 +25,8 @@ _VARIABLE = re.compile(r"\$(?!\$)")
 def anything(cursor: Cursor, value: str) -> str | None:
     """Read text, which may be empty, with Compose's `$$` for `$`. It refuses variables."""
     if _VARIABLE.search(value.replace("$$", "")):
-        cursor.fault(
-            "uses $ for a variable, and the agent's environment is not read",
-            "write the value itself; write $$ for a literal $",
-        )
+        problem = "uses $ for a variable, and the agent's environment is not read"
+        cursor.fault(problem, "write the value itself; write $$ for a literal $")
         return None
     return value.replace("$$", "$")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from agent.model.faults import FaultKind
+from agent.model.faults import Fault, FaultKind
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
 # A scalar keeps its text, so `22:22`, `010`, `yes` and `1.10` keep their spelling. The code below interprets
@@ -95,10 +95,10 @@ def compose(text: str, faults: Faults) -> Node:
         _add_syntax_fault(error, text, faults)
         faults.stop()
     except yaml.YAMLError as error:
-        faults.add(kind="yaml", problem=str(error))
+        faults.add(Fault(kind="yaml", problem=str(error)))
         faults.stop()
     if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_null):
-        faults.add(kind="yaml", problem="the document is empty")
+        faults.add(Fault(kind="yaml", problem="the document is empty"))
         faults.stop()
     return composer.root
 
@@ -108,13 +108,8 @@ def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) ->
     problem = " ".join(each for each in (error.context, error.problem) if each) or "a syntax error"
     here = text[mark.index : mark.index + 1] if mark else ""
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    faults.add(
-        kind="yaml",
-        problem=f"not YAML: {problem}",
-        remedy=_syntax_remedy(problem, here),
-        line=line,
-        column=column,
-    )
+    remedy = _syntax_remedy(problem, here)
+    faults.add(Fault(kind="yaml", problem=f"not YAML: {problem}", remedy=remedy, line=line, column=column))
 
 
 def _syntax_remedy(problem: str, here: str) -> str:
@@ -268,8 +263,7 @@ class _Composer:
         """Add the entries that the mapping does not have itself; of several merged mappings the first wins."""
         if not isinstance(merged, Mapping):
             problem = "the value of a merge key must be a mapping or a list of mappings"
-            path = step(self._path(), _MERGE)
-            self._faults.add(kind="yaml", path=path, problem=problem, line=merged.line, column=merged.column)
+            self._fault(merged, problem, "", path=step(self._path(), _MERGE))
             return
         assert isinstance(done.node, Mapping)
         for key, entry in merged.entries.items():
@@ -295,11 +289,12 @@ class _Composer:
         if len(self._stack) + height > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
 
-    def _fault(self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml") -> None:
+    def _fault(
+        self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml", path: str = ""
+    ) -> None:
         line, column = _place(where) if isinstance(where, yaml.Event) else (where.line, where.column)
-        self._faults.add(
-            kind=kind, path=self._path(), problem=problem, remedy=remedy, line=line, column=column
-        )
+        place = {"path": path or self._path(), "problem": problem, "remedy": remedy}
+        self._faults.add(Fault(kind=kind, line=line, column=column, **place))
 
     def _stop(self, event: yaml.Event, problem: str, remedy: str, kind: FaultKind = "size") -> None:
         self._fault(event, problem, remedy, kind)

@@ -3,6 +3,7 @@
 import json
 import re
 
+from agent.model.faults import Fault
 from agent.yamldoc.faultlist import Faults
 
 MAX_BYTES = 1_400_000
@@ -23,9 +24,7 @@ _LINE_END = re.compile("\r\n|\r|\n")
 def decode(raw: bytes, faults: Faults) -> str:
     """Return the text of `raw` without a byte order mark. Raises InvalidDocument."""
     if len(raw) > MAX_BYTES:
-        faults.add(
-            kind="size", problem=f"the document has {len(raw)} bytes", remedy=f"the maximum is {MAX_BYTES}"
-        )
+        _add_size(faults, f"{len(raw)} bytes", MAX_BYTES)
         faults.stop()
     try:
         text = raw.decode("utf-8")
@@ -38,13 +37,15 @@ def decode(raw: bytes, faults: Faults) -> str:
     _refuse(_NOT_PRINTABLE, text, "is a control character", faults)
     _refuse(_OLD_LINE_BREAK, text, "is a line break in YAML 1.1 only", faults)
     if not text.strip():
-        faults.add(kind="yaml", problem="the document is empty")
+        faults.add(Fault(kind="yaml", problem="the document is empty"))
     if (kept := len(json.dumps(text, ensure_ascii=False).encode())) > MAX_KEPT:
-        faults.add(
-            kind="size", problem=f"the document has {kept} bytes as JSON", remedy=f"the maximum is {MAX_KEPT}"
-        )
+        _add_size(faults, f"{kept} bytes as JSON", MAX_KEPT)
     faults.raise_if_any()
     return text
+
+
+def _add_size(faults: Faults, size: str, most: int) -> None:
+    faults.add(Fault(kind="size", problem=f"the document has {size}", remedy=f"the maximum is {most}"))
 
 
 def _refuse(pattern: re.Pattern[str], text: str, problem: str, faults: Faults) -> None:
@@ -60,4 +61,5 @@ def _refuse(pattern: re.Pattern[str], text: str, problem: str, faults: Faults) -
 def _add_at(before: str, faults: Faults, problem: str, remedy: str) -> None:
     """Note a fault directly after `before`."""
     lines = _LINE_END.split(before)
-    faults.add(kind="yaml", problem=problem, remedy=remedy, line=len(lines), column=len(lines[-1]) + 1)
+    line, column = len(lines), len(lines[-1]) + 1
+    faults.add(Fault(kind="yaml", problem=problem, remedy=remedy, line=line, column=column))
