@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from agent.diff.container.isolation import device_rule
-from agent.diff.container.usage import cpu_set
+from agent.diff.container.limits import cpu_set
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit

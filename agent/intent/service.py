@@ -9,8 +9,6 @@ from agent.diff.container import familiar, split
 from agent.intent import forms, limits, log_drivers, mounts, networks, ports, process, rights
 from agent.intent.deploy import DEPLOY, HOSTS, Deploy, read_deploy, read_placement
 from agent.intent.refused import SERVICE_REFUSED
-from agent.intent.sysctls import check_namespaces, sysctls
-from agent.intent.tmpfs import tmpfs
 from agent.intent.values import absolute, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import (
@@ -174,9 +172,9 @@ FIELDS: dict[str, Field] = {
     "cap_drop": Field("cap_drop", rights.capabilities, forms.TEXTS),
     "security_opt": Field("security_opt", rights.security_options, forms.TEXTS),
     "ulimits": Field("ulimits", limits.ulimits, limits.ULIMITS),
-    "sysctls": Field("sysctls", sysctls, forms.PAIRS),
+    "sysctls": Field("sysctls", process.sysctls, forms.PAIRS),
     "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
-    "tmpfs": Field("tmpfs", tmpfs, forms.one_or_more(forms.TEXT)),
+    "tmpfs": Field("tmpfs", mounts.tmpfs, forms.one_or_more(forms.TEXT)),
     "dns": Field("dns", process.addresses, forms.one_or_more(forms.TEXT)),
     "dns_search": Field("dns_search", process.search_domains, forms.one_or_more(forms.TEXT)),
     "dns_opt": Field("dns_opt", process.resolver_options, forms.list_of(forms.SCALAR)),
@@ -272,7 +270,9 @@ def check_together(fields: Fields, spec: ContainerSpec) -> None:
     if spec.uts is not None:
         _exclude(fields, "uts: host", ("hostname", "domainname"))
     shared = {"network": spec.network_mode, "ipc": spec.ipc, "uts": spec.uts}
-    check_namespaces(fields, spec.sysctls, frozenset(each for each, mode in shared.items() if mode == "host"))
+    process.check_namespaces(
+        fields, spec.sysctls, frozenset(each for each, mode in shared.items() if mode == "host")
+    )
     _check_command(fields, spec)
     _check_targets(fields, spec)
 

@@ -5,19 +5,20 @@ from agent.diff.container.fill import FillContext, fill, uses_overlay_address
 from agent.diff.container.identity import (
     CLUSTER,
     SHAPE,
+    TABLE,
     CreateRequest,
     are_copied,
     by_slot,
     create_request,
     identity,
     is_called_so,
+    shape,
 )
 from agent.diff.container.limits import update_request
 from agent.diff.container.network import aliases, endpoint
 from agent.diff.container.process import leaves_entrypoint, with_entrypoint
 from agent.diff.container.row import FieldMapping, familiar, split
 from agent.diff.container.storage import carried_volumes, is_anonymous
-from agent.diff.container.table import TABLE, shape
 
 __all__ = [
     "CLUSTER",

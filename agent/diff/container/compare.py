@@ -5,10 +5,9 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from agent.diff.container.fill import FillContext, fill
-from agent.diff.container.identity import SHAPE, create_request
+from agent.diff.container.identity import SHAPE, TABLE, create_request, shape
 from agent.diff.container.network import endpoint
 from agent.diff.container.row import NOTHING, FieldMapping, Found, as_text
-from agent.diff.container.table import TABLE, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
 from agent.model.records import Replica
