@@ -199,30 +199,20 @@ def to_move(host: HostState) -> tuple[Attached, ...]:
 def _overlays_only(found: Attached, host: HostState) -> bool:
     """Return True if all networks are known, external overlays: else the gateway may be elsewhere or not needed."""
     on = [host.network_of(found, name) for name in found.networks]
-    return bool(on) and all(each is not None and _is_open_overlay(each) for each in on)
-
-
-def _is_open_overlay(found: NetworkState) -> bool:
-    return found.driver == "overlay" and not found.internal
+    return bool(on) and all(each and each.driver == "overlay" and not each.internal for each in on)
 
 
 def attached_by_hand(host: HostState) -> list[str]:
     """Names of the endpoints on docker_gwbridge that docker did not create by itself."""
-    return sorted(
-        {
-            name
-            for bridge in host.bridges
-            for owner, name in bridge.endpoints
-            if not name.startswith(_GATEWAY) and not owner.startswith("ep-")
-        }
-    )
+    endpoints = {each for bridge in host.bridges for each in bridge.endpoints}
+    by_hand = (name for owner, name in endpoints if not owner.startswith("ep-"))
+    return sorted({name for name in by_hand if not name.startswith(_GATEWAY)})
 
 
 def has_mesh(host: HostState) -> bool:
     """Return True if the ingress sandbox has its gateway or needs none. Restarting dockerd restores it after a swap."""
-    meshed = host.swarm.local == "active" and any(
-        (each.name, each.scope) == ("ingress", "swarm") for each in host.networks
-    )
+    networks = [(each.name, each.scope) for each in host.networks]
+    meshed = host.swarm.local == "active" and ("ingress", "swarm") in networks
     owners = {owner for bridge in host.bridges for owner, _ in bridge.endpoints}
     return not meshed or INGRESS in owners
 

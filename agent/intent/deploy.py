@@ -165,14 +165,13 @@ def update_config(cursor: Cursor) -> Update | None:
 def _resources(cursor: Cursor) -> dict[str, Any]:
     fields = _RESOURCES.read(cursor)
     most, reserved = LIMITS.within(fields, "limits"), RESERVATIONS.within(fields, "reservations")
-    found: dict[str, Any] = {}
-    if most is not None:
-        found["nano_cpus"] = most.read("cpus", limits.cpus)
-        found["memory_limit_bytes"] = most.read("memory", limits.memory)
-        found["pids_limit"] = most.read("pids", limits.pids)
-    if reserved is not None:
-        found["memory_reservation_bytes"] = reserved.read("memory", limits.reservation)
-        found["gpus"] = reserved.read("devices", limits.reserved_devices)
+    found: dict[str, Any] = {
+        "nano_cpus": most.read("cpus", limits.cpus),
+        "memory_limit_bytes": most.read("memory", limits.memory),
+        "pids_limit": most.read("pids", limits.pids),
+        "memory_reservation_bytes": reserved.read("memory", limits.memory),
+        "gpus": reserved.read("devices", limits.reserved_devices),
+    }
     return {attribute: value for attribute, value in found.items() if value is not None}
 
 

@@ -71,7 +71,6 @@ _LEAST_MEMORY = 6 << 20
 _MOST = 1 << 40
 
 memory = size(_LEAST_MEMORY)
-reservation = size(_LEAST_MEMORY)
 pids = integer(-1, 1 << 22)
 
 DEVICE = forms.Section(

@@ -130,8 +130,6 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
     inner = BIND.within(fields, "bind")
     if source is None:
         return None
-    if inner is None:
-        return {"source": source, "create_host_path": True}
     relabel = inner.read("selinux", choice(get_args(Relabel)))
     create = inner.read("create_host_path", boolean, True)
     if relabel and (not create or ":" in source):
@@ -146,8 +144,7 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
 
 
 def _volume(fields: Fields) -> dict[str, Any]:
-    inner = VOLUME.within(fields, "volume")
-    nocopy = inner.read("nocopy", boolean, False) if inner else False
+    nocopy = VOLUME.within(fields, "volume").read("nocopy", boolean, False)
     return {"source": fields.read("source", text), "nocopy": nocopy}
 
 
@@ -155,8 +152,6 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
     if (source := fields.at("source")) is not None:
         source.conflict("a tmpfs has no source", "remove it")
     inner = TMPFS.within(fields, "tmpfs")
-    if inner is None:
-        return {}
     return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
 
 

@@ -15,25 +15,17 @@ _user = matching(rf"{_ID}(?::{_ID})?", "a user: name or number, and :group if wa
 _group = matching(_ID, "a group: name or number")
 
 
-@after(_user)
-def user(cursor: Cursor, written: str) -> str | None:
-    """Read `user[:group]`, each a name or a number."""
-    return written if all(_in_range(cursor, each) for each in written.split(":")) else None
+def _in_range(cursor: Cursor, written: str) -> str | None:
+    for part in written.split(":"):
+        if part.isdigit() and int(part) > _HIGHEST_ID:
+            cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
+            return None
+    return written
 
 
-@after(_group)
-def _one_group(cursor: Cursor, written: str) -> str | None:
-    return written if _in_range(cursor, written) else None
-
-
-groups = derived(sequence_of(_one_group, distinct=True), lambda found: tuple(sorted(found)))
-
-
-def _in_range(cursor: Cursor, part: str) -> bool:
-    if part.isdigit() and int(part) > _HIGHEST_ID:
-        cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
-        return False
-    return True
+user = after(_user)(_in_range)
+"""Reads `user[:group]`, each a name or a number."""
+groups = derived(sequence_of(after(_group)(_in_range), distinct=True), lambda found: tuple(sorted(found)))
 
 
 # ---- Capabilities

@@ -182,7 +182,7 @@ FIELDS: dict[str, Field] = {
     "logging": Field("logging", log_drivers.logging, log_drivers.LOGGING.form),
     "devices": Field("devices", limits.devices, limits.DEVICES),
     "mem_limit": Field("memory_limit_bytes", limits.memory, forms.SIZE),
-    "mem_reservation": Field("memory_reservation_bytes", limits.reservation, forms.SIZE),
+    "mem_reservation": Field("memory_reservation_bytes", limits.memory, forms.SIZE),
     "cpus": Field("nano_cpus", limits.cpus, forms.number(0.01, 10_000)),
     "pids_limit": Field("pids_limit", limits.pids, forms.integer(-1, 1 << 22)),
     "pid": _unshared("pid", get_args(Pid)),

@@ -36,11 +36,8 @@ def _put_networks(spec: ContainerSpec, body: Body) -> None:
         first = spec.networks[0]
         place(body, "HostConfig.NetworkMode", first.network)
         service = body["Labels"][SERVICE]
-        place(
-            body,
-            "NetworkingConfig.EndpointsConfig",
-            {first.network: endpoint(first, aliases(first, service))},
-        )
+        endpoints = {first.network: endpoint(first, aliases(first, service))}
+        place(body, "NetworkingConfig.EndpointsConfig", endpoints)
 
 
 def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
@@ -172,9 +169,8 @@ def _put_ports(spec: ContainerSpec, body: Body) -> None:
     bindings: dict[str, list[dict[str, str]]] = {}
     for each in spec.ports:
         if each.published is not None:
-            bindings.setdefault(_target(each), []).append(
-                {"HostIp": each.host_ip, "HostPort": str(each.published)}
-            )
+            binding = {"HostIp": each.host_ip, "HostPort": str(each.published)}
+            bindings.setdefault(_target(each), []).append(binding)
     place(body, "Config.ExposedPorts", {_target(each): {} for each in spec.ports})
     place(body, "HostConfig.PortBindings", bindings)
 

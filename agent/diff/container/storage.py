@@ -120,9 +120,9 @@ def _of_text(text: str) -> Mount:
 
 def _anonymous(found: Found) -> set[str]:
     """Return targets of anonymous volumes (`docker run -v /path`) that the image, if known, does not declare."""
-    theirs = set(found.image_at("Config.Volumes") or ()) if found.image is not None else set()
-    own = set(found.at("Config.Volumes") or ()) if found.image is not None else set()
-    return own - theirs
+    if found.image is None:
+        return set()
+    return set(found.at("Config.Volumes") or ()) - set(found.image_at("Config.Volumes") or ())
 
 
 def _wanted_volumes(spec: ContainerSpec, found: Found) -> frozenset[str]:
@@ -155,14 +155,11 @@ def _found_volumes(found: Found) -> frozenset[str]:
 
 
 def _tmpfs_option(text: str) -> str:
-    key, sign, value = text.partition("=")
-    if key != "size" or not value[:-1].isdigit():
+    key, _, value = text.partition("=")
+    factor = _FACTORS.get(value[-1:].lower())
+    if key != "size" or factor is None or not value[:-1].isdigit():
         return text
-    return (
-        f"{key}{sign}{int(value[:-1]) * _FACTORS[value[-1].lower()]}"
-        if value[-1].lower() in _FACTORS
-        else text
-    )
+    return f"{key}={int(value[:-1]) * factor}"
 
 
 def _tmpfs(value: Pairs | dict[str, str]) -> dict[str, str]:
