@@ -85,7 +85,6 @@ def _kernel_differences(wanted: BridgeIntent, host: HostState) -> tuple[Differen
 
 # ---- A form that docker refused: the old form is made again, with labels that say which one was refused, and why
 
-
 REFUSED, REFUSAL = "io.swarmkeeper.refused", "io.swarmkeeper.refusal"
 _BEFORE = "io.swarmkeeper.before"
 """The label of the parking network with the form that docker_gwbridge had."""

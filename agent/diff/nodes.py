@@ -208,7 +208,6 @@ def _addresses(intent: Intent, cluster: ClusterState, name: str) -> tuple[str, .
 # swarm has other managers. If no manager has that address any more, the promotion fails and the node loses its
 # overlays until a manager has the address again or dockerd restarts (docs/engine-quirks.md).
 
-
 _ANY = ""
 _REMEDY = "restart that dockerd first"
 

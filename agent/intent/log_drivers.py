@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from agent.intent import forms
 from agent.intent.values import pairs, text
+from agent.model.network_options import FALSE, TRUE
 from agent.model.spec import Logging, Pairs
 from agent.yamldoc import Cursor
 
@@ -38,7 +39,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "splunk": ("splunk-url", "splunk-token"),
 }
 
-_BOOLEAN = (r"1|t|T|true|True|TRUE|0|f|F|false|False|FALSE", "neither true nor false")
+_BOOLEAN = ("|".join((*TRUE, *FALSE)), "neither true nor false")
 _SIZE = (r"0*[1-9][0-9]{0,14}(?:\.[0-9]{1,9})?(?: ?[kKmMgGtTpP]?[iI]?[bB]?)", "not a size, such as 50m")
 _FACILITIES = "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]|[01]?[0-9]|2[0-3]"
 _FORMS: Mapping[str, tuple[str, str]] = {
@@ -112,7 +113,7 @@ def _check_options(place: Cursor, driver: str, options: Pairs) -> None:
         problem = "max-buffer-size needs mode: non-blocking"
         place.at("max-buffer-size").conflict(problem, "write that, or remove it")
     few = "max-size" not in found or found.get("max-file", "1").strip("0") in ("", "1")
-    if driver == "json-file" and found.get("compress") in _BOOLEAN[0].split("|")[:6] and few:
+    if driver == "json-file" and found.get("compress") in TRUE and few:
         problem = "compress needs max-size, and max-file from 2 on"
         place.at("compress").conflict(problem, "write both, or remove it")
 

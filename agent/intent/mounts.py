@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from agent.diff.container.storage import PROPAGATIONS
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
@@ -13,10 +14,9 @@ from agent.yamldoc.readers import after, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 _TYPE: Reader[MountType] = choice(get_args(MountType))
-PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 BIND = forms.Section(
     {
-        "propagation": forms.choice(PROPAGATION),
+        "propagation": forms.choice(PROPAGATIONS),
         "create_host_path": forms.BOOLEAN,
         "selinux": forms.choice(_LABELS),
     },
@@ -100,7 +100,7 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
         return replace(mount, read_only=mode == "ro")
     if mode == "nocopy" and mount.type == "volume":
         return replace(mount, nocopy=True)
-    if mode in PROPAGATION and mount.type == "bind":
+    if mode in PROPAGATIONS and mount.type == "bind":
         return replace(mount, propagation=mode)
     if mode in _LABELS and mount.type == "bind":
         return replace(mount, relabel=_LABELS[mode])
@@ -137,7 +137,7 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
         inner.cursor.at("selinux").conflict(problem, "change them, or remove selinux")
     return {
         "source": source,
-        "propagation": inner.read("propagation", choice(PROPAGATION)),
+        "propagation": inner.read("propagation", choice(PROPAGATIONS)),
         "create_host_path": create,
         "relabel": relabel,
     }
@@ -309,7 +309,7 @@ def _is_below(path: str, top: str) -> bool:
 _FLAGS = (
     "rw", "ro", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "mand", "nomand",
     "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
-    "unbindable", "runbindable", "private", "rprivate", "shared", "rshared", "slave", "rslave", "defaults",
+    "unbindable", "runbindable", *PROPAGATIONS, "defaults",
 )  # fmt: skip
 """Flags that moby takes (pkg/mount), without `remount`, `bind` and `rbind`, with which no tmpfs can be mounted."""
 _NUMBER_OF = (r"[0-9]{1,15}[kKmMgG]?", "a number, such as 64k")

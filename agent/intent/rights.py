@@ -3,6 +3,7 @@
 import msgspec
 
 from agent.intent.values import text
+from agent.model.network_options import FALSE, TRUE
 from agent.yamldoc import Cursor
 from agent.yamldoc.readers import after, derived, matching, sequence_of
 
@@ -64,7 +65,6 @@ _OF_THE_CLIENT = {
     "credentialspec": "is not supported: it is for Windows",
 }
 _LABELS = ("user:", "role:", "type:", "level:", "filetype:")
-_BOOLEANS = ("1", "t", "T", "true", "True", "TRUE", "0", "f", "F", "false", "False", "FALSE")
 _ACTIONS = (
     "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
@@ -83,7 +83,7 @@ def _option(cursor: Cursor, written: str) -> str | None:
         return written if _is_profile(cursor, value) else None
     elif name == "label" and value != "disable" and not (value.startswith(_LABELS) and value[-1] != ":"):
         cursor.fault(f"{cursor.shown} is not a label", "write label=disable or for example label=type:web_t")
-    elif name == _BARE and written != _BARE and value not in _BOOLEANS:
+    elif name == _BARE and written != _BARE and value not in (*TRUE, *FALSE):
         cursor.fault(f"{cursor.shown} is neither true nor false", "write no-new-privileges:true")
     elif name == "apparmor" and not value:
         cursor.fault("names no profile", "write for example apparmor=docker-default")

@@ -2,6 +2,7 @@
 
 import re
 
+from agent.diff.container.process import PREFIX
 from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
 from agent.yamldoc.readers import Cursor, Reader, after, derived, matching, sequence_of, string
@@ -13,9 +14,6 @@ name = matching(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most"
 )
 host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
-
-OURS = "io.swarmkeeper."
-"""Prefix of the labels by which the agent recognises managed containers and networks."""
 
 _KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
 _VARIABLE = re.compile(r"\$(?!\$)")
@@ -60,8 +58,8 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
                 value_place.hidden().fault("has a key that is not printable ASCII without spaces and =")
             elif key in found:
                 value_place.hidden().conflict(f"the key '{key}' occurs twice", "keep one of them")
-            elif key.startswith(OURS):
-                problem = f"keys that begin with {OURS} are reserved for the agent"
+            elif key.startswith(PREFIX):
+                problem = f"keys that begin with {PREFIX} are reserved for the agent"
                 value_place.hidden().fault(problem, "choose another key")
             elif value is None and without_value is not None:
                 value_place.fault(*without_value)

@@ -14,8 +14,8 @@ Kind = Literal["boolean", "present", "mtu", "address", "interface", "prefix", "n
 BRIDGE = "com.docker.network.bridge."
 BRIDGE_NAME = f"{BRIDGE}name"
 _ENCRYPTED = "encrypted"
-_TRUE = ("1", "t", "T", "true", "True", "TRUE")
-_FALSE = ("0", "f", "F", "false", "False", "FALSE")
+TRUE = ("1", "t", "T", "true", "True", "TRUE")
+FALSE = ("0", "f", "F", "false", "False", "FALSE")
 """Spellings of booleans in Go, and so in the engine."""
 _LEAST_MTU, _MOST_MTU = 68, 65_535
 _LONGEST_DEVICE = 15
@@ -51,8 +51,8 @@ def normal(name: str, value: str) -> str:
     known = OPTIONS.get(name)
     if known is None:
         return value
-    if known.kind == "boolean" and value in (*_TRUE, *_FALSE):
-        return "true" if value in _TRUE else "false"
+    if known.kind == "boolean" and value in (*TRUE, *FALSE):
+        return "true" if value in TRUE else "false"
     if known.kind == "present":
         return ""  # the driver looks for the name alone
     if known.kind in ("mtu", "numbers") and re.fullmatch(r"[0-9]{1,10}", value):
@@ -76,9 +76,9 @@ def why_wrong(name: str, value: str) -> tuple[str, str] | None:
 
 
 def _why_no_mark(value: str) -> tuple[str, str] | None:
-    if value in _FALSE:
+    if value in FALSE:
         return "encrypts, whatever its value is", "remove the option"
-    if value and value not in _TRUE:
+    if value and value not in TRUE:
         return f"{value[:60]!r} is not a value of this option", 'write encrypted: ""'
     return None
 
@@ -103,7 +103,7 @@ def _is_device(value: str, longest: int) -> bool:
 
 
 _FORMS: Mapping[Kind, tuple[Callable[[str], bool], str, str]] = {
-    "boolean": (lambda value: value in (*_TRUE, *_FALSE), "true or false", 'write "true" or "false"'),
+    "boolean": (lambda value: value in (*TRUE, *FALSE), "true or false", 'write "true" or "false"'),
     "mtu": (
         lambda value: value.isascii() and value.isdigit() and _LEAST_MTU <= int(value[:10]) <= _MOST_MTU,
         "an MTU",

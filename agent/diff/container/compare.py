@@ -18,7 +18,6 @@ NONE = "(none)"
 
 # ---- Changing a container to another spec without recreating it
 
-
 FillFor = Callable[[Replica], FillContext]
 
 

@@ -16,7 +16,6 @@ from agent.model.spec import ContainerSpec
 
 # ---- Values of fields as texts for operators: sizes, durations, lists; short enough for a log line
 
-
 NOTHING = "nothing"
 
 _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
@@ -59,7 +58,6 @@ def seconds(nanoseconds: int | None) -> str:
 
 
 # ---- Image references: one short form for all spellings of the same reference
-
 
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from agent.diff.container.row import Body, Default, FieldMapping, Found, place, plain, size
 from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
-_PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _LABELS: tuple[Relabel, ...] = get_args(Relabel)
 _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -112,7 +112,7 @@ def _of_text(text: str) -> Mount:
         target=target,
         source=source,
         read_only="ro" in given,
-        propagation=next(iter(given & _PROPAGATIONS), None),
+        propagation=next((each for each in PROPAGATIONS if each in given), None),
         relabel=next((each for each in _LABELS if each in given), None),
         nocopy="nocopy" in given,
     )
