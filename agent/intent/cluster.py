@@ -25,7 +25,6 @@ _AVAILABILITY: Reader[intent.Availability] = choice(get_args(intent.Availability
 
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
-_ONE_AT_A_TIME = "Swarmkeeper disrupts one host at a time: write 1, or remove the key"
 _confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the confirmation token of {DIGITS} hexadecimal digits")
 _percent = matching(r"(?:100|[1-9]?[0-9])%", "a percentage, such as 50%")
 
@@ -198,7 +197,8 @@ def _one_at_a_time(cursor: Cursor) -> int | None:
     """Read the number 1. Two hosts could be two managers, or all hosts of a service: only 1 is always safe."""
     value = integer(1, 1000)(cursor)
     if value is not None and value > 1:
-        cursor.fault(f"{value} hosts at a time are not supported", _ONE_AT_A_TIME)
+        remedy = "Swarmkeeper disrupts one host at a time: write 1, or remove the key"
+        cursor.fault(f"{value} hosts at a time are not supported", remedy)
     return value
 
 

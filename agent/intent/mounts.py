@@ -1,7 +1,6 @@
 """Reads the mounts of a replica: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -245,25 +244,6 @@ def _use_target(place: Cursor, kind: Kind) -> str | None:
         source = name(place)
         return None if source is None else f"{_SECRETS}{source}"
     return None if written is None else target_of(place, written)
-
-
-def files(
-    uses: tuple[Use, ...], kind: Kind, declared: Mapping[str, str | None], taken: Mapping[str, object]
-) -> Iterator[Mount]:
-    """Yield the mounts of `uses`. Note a fault for each undeclared one, and for each with a target in use.
-
-    `declared` is the file by name, None for one with a fault. `taken` has the targets of other mounts.
-    """
-    seen = dict(taken)
-    for use in uses:
-        if use.name not in declared:
-            remedy = use.place.guess(use.name, list(declared)) or f"declare it under the top-level '{kind}'"
-            use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
-        elif use.target in seen:
-            use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
-        elif (source := declared[use.name]) is not None:
-            yield Mount(type="bind", source=source, target=use.target, read_only=True)
-        seen[use.target] = use
 
 
 # ---- The places where something can be mounted

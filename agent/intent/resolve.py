@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from agent.diff.container.fill import OVERLAY_IP
-from agent.intent.mounts import Kind, files, read_uses
+from agent.intent.mounts import Kind, read_uses
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.phrases import counted
 from agent.model.spec import Attachment, ContainerSpec, Mount
@@ -156,8 +156,16 @@ def _files(
     place = cursor.at(kind)
     if place.path == cursor.path:
         return
-    taken = {**dict.fromkeys(each.target for each in mounts), **dict.fromkeys(path for path, _ in spec.tmpfs)}
-    yield from files(read_uses(place, kind), kind, declared, taken)
+    taken = {*(each.target for each in mounts), *dict(spec.tmpfs)}
+    for use in read_uses(place, kind):
+        if use.name not in declared:
+            remedy = _remedy(use.place, use.name, declared, kind)
+            use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
+        elif use.target in taken:
+            use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
+        elif (source := declared[use.name]) is not None:
+            yield Mount(type="bind", source=source, target=use.target, read_only=True)
+        taken.add(use.target)
 
 
 def _remedy(place: Cursor, name: str, declared: Mapping[str, object], section: str) -> str:

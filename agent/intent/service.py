@@ -63,11 +63,9 @@ def image(cursor: Cursor, value: str) -> str | None:
 def _is_a_name(cursor: Cursor, short: str) -> bool:
     """Return True if the engine takes the reference `short`; note a fault if it takes it for an id, or as too long."""
     repository = split(short)[0]
-    whole = (
-        repository
-        if registry_of(repository) != HUB
-        else f"{HUB}/{'' if '/' in repository else 'library/'}{repository}"
-    )
+    whole = repository
+    if registry_of(repository) == HUB:
+        whole = f"{HUB}/{'' if '/' in repository else 'library/'}{repository}"
     if re.fullmatch(r"[a-f0-9]{64}", repository):
         cursor.fault("is the id of an image", "write its name and tag: every host pulls it by name")
     elif len(whole) > _LONGEST_NAME:

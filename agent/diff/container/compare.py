@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
+from itertools import chain
 from typing import Any
 
 from agent.diff.container.fill import FillContext, fill
@@ -95,9 +96,8 @@ def describe_change(old: ContainerSpec, new: ContainerSpec, *, show_secrets: boo
     Values of secret fields are left out unless `show_secrets` is set: then the text is for the operator alone.
     """
     made = _as_made(old, Replica(service="", slot=0, spec=""))
-    return "; ".join(
-        text for row in TABLE for text in _change(row, old, new, made, show_secrets=show_secrets)
-    )
+    changes = (_change(row, old, new, made, show_secrets=show_secrets) for row in TABLE)
+    return "; ".join(chain.from_iterable(changes))
 
 
 def _change(
@@ -107,9 +107,7 @@ def _change(
     if before == after:
         return
     if row.secret:
-        yield from (
-            _both_values(row.called, before, after) if show_secrets else _names(row.called, before, after)
-        )
+        yield from (_both_values if show_secrets else _names)(row.called, before, after)
         return
     if row.field == "networks":
         had, has = frozenset(map(_attachment, before)), frozenset(map(_attachment, after))

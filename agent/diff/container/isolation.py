@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agent.diff.container.row import AtLeast, Default, Found, each, plain
+from agent.diff.container.row import AtLeast, Default, Found, plain, unordered
 from agent.model.spec import ContainerSpec, Device, DeviceRequest
 
 _SHARED = frozenset({"", "private", "shareable"})
@@ -22,7 +22,7 @@ def _option(text: str) -> str:
     return f"{head}={rest}" if colon and "=" not in head else text
 
 
-_options = each(_option)
+_options = unordered(_option)
 
 
 def _added_options(found: Found) -> frozenset[str]:
@@ -67,7 +67,7 @@ def _raw_devices(devices: tuple[Device, ...]) -> list[dict[str, str]]:
     ]
 
 
-_devices = each(_device)
+_devices = unordered(_device)
 
 
 def _raw_requests(requests: tuple[DeviceRequest, ...]) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def _request(raw: dict[str, Any]) -> str:
     return " ".join(filter(None, (what, which, raw.get("Driver"), options)))
 
 
-_requests = each(_request)
+_requests = unordered(_request)
 
 
 def device_rule(text: str) -> str:
@@ -104,8 +104,8 @@ def device_rule(text: str) -> str:
 
 ROWS = (
     plain("privileged", "HostConfig.Privileged", default=False, normal=bool),
-    plain("cap_add", "HostConfig.CapAdd", default=frozenset(), normal=each(_capability), write=list),
-    plain("cap_drop", "HostConfig.CapDrop", default=frozenset(), normal=each(_capability), write=list),
+    plain("cap_add", "HostConfig.CapAdd", default=frozenset(), normal=unordered(_capability), write=list),
+    plain("cap_drop", "HostConfig.CapDrop", default=frozenset(), normal=unordered(_capability), write=list),
     plain(
         "security_opt", "HostConfig.SecurityOpt", default=frozenset(), write=list, wanted=_wanted_options,
         found=_found_options,
@@ -130,7 +130,7 @@ ROWS = (
         normal=lambda pairs: AtLeast(dict(pairs)), read=lambda raw: raw or {},
     ),
     plain(
-        "device_cgroup_rules", "HostConfig.DeviceCgroupRules", default=frozenset(), normal=each(device_rule),
+        "device_cgroup_rules", "HostConfig.DeviceCgroupRules", default=frozenset(), normal=unordered(device_rule),
         write=list,
     ),
     plain(

@@ -31,9 +31,8 @@ def as_text(value: Any) -> str:
         case tuple():
             return shorten(" ".join(value))
         case Mapping():
-            return (
-                shorten(", ".join(f"{key}={as_text(each)}" for key, each in sorted(value.items()))) or NOTHING
-            )
+            entries = ", ".join(f"{key}={as_text(each)}" for key, each in sorted(value.items()))
+            return shorten(entries) or NOTHING
     return shorten(str(value))
 
 
@@ -210,9 +209,8 @@ def plain(
     FieldMapping, also instead of those made here.
     """
     empty = ContainerSpec.__dataclass_fields__[name].default
-    reader = read or (
-        lambda raw: normal(raw) if raw else default if not isinstance(default, Default) else None
-    )
+    absent = None if isinstance(default, Default) else default
+    reader = read or (lambda raw: normal(raw) if raw else absent)
 
     def put(spec: ContainerSpec, body: Body) -> None:
         value = getattr(spec, name)
@@ -233,7 +231,7 @@ def plain(
     return FieldMapping(field=name, at=at, **{**own, **more})
 
 
-def each(normal: Callable[[Any], str]) -> Callable[[Iterable[Any] | None], frozenset[str]]:
+def unordered(normal: Callable[[Any], str]) -> Callable[[Iterable[Any] | None], frozenset[str]]:
     """Return the normal form of a list without an order, of whose members `normal` returns the normal form."""
     return lambda raw: frozenset(map(normal, raw or ()))
 
