@@ -18,13 +18,13 @@ contradict each other. Faults of an earlier kind cause others of a later one."""
 class Fault:
     """One fault and its place in the document. Lines and columns count from 1."""
 
-    kind: FaultKind
-    problem: str
-    remedy: str = ""
     path: str = ""
     """Path in the document, as `services.order.ports[0].published`; empty: the whole document."""
     value: str = ""
     """The value in the document, shortened; empty if it may be a secret."""
+    problem: str
+    remedy: str = ""
+    kind: FaultKind
     line: int = 1
     column: int = 1
 
