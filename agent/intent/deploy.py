@@ -235,10 +235,7 @@ HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.intege
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
-    """Return (host, replicas) in the document's order; empty if `deploy` places the replicas.
-
-    `hosts` are the names of the declared hosts.
-    """
+    """Return (host, replicas) in the document's order; empty if `deploy` places the replicas. `hosts` are declared."""
     place = fields.at("x-hosts")
     if place is None:
         if not deploy.everywhere and deploy.replicas is None:
@@ -248,7 +245,7 @@ def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Pl
         return ()
     for key in _placement_keys(deploy):
         place.hidden().conflict(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
-    return _checked(_counted(place), dict.fromkeys(hosts, 1))
+    return _checked(_counted(place), hosts)
 
 
 def _placement_keys(deploy: Deploy) -> list[str]:
@@ -289,7 +286,7 @@ def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
     return [(key, number) for key, number in found if number is not None]
 
 
-def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placement:
+def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placement:
     found: dict[str, int] = {}
     for place, count in pairs:
         host = readers.text(place)

@@ -153,10 +153,7 @@ texts_or_empty = sequence_of(anything)
 
 
 def command(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a command: a list of arguments, or a line, which is split as a shell and Compose do.
-
-    It may contain passwords.
-    """
+    """Read a command, which may contain passwords: a list, or a line, which is split as a shell and Compose do."""
     cursor = cursor.hidden()
     if cursor.is_sequence:
         return texts_or_empty(cursor)

@@ -126,26 +126,24 @@ def _syntax_remedy(problem: str, here: str) -> str:
 
 
 @dataclass(slots=True)
-class _Open:
+class _Sized:
+    """A node, with its size when aliases are expanded."""
+
+    node: Node
+    size: int = 1
+    characters: int = 0
+    height: int = 0
+
+
+@dataclass(slots=True)
+class _Open(_Sized):
     """A sequence or mapping that has not ended yet."""
 
     node: Sequence | Mapping
-    anchor: str | None
-    size: int = 1
-    characters: int = 0
     height: int = 1
+    anchor: str | None = None
     key: Scalar | None = None
     merges: list[Node] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A complete node, with its size when aliases are expanded."""
-
-    node: Node
-    size: int
-    characters: int
-    height: int
 
 
 class _Composer:
@@ -155,7 +153,7 @@ class _Composer:
         self.root: Node | None = None
         self._faults = faults
         self._stack: list[_Open] = []
-        self._anchors: dict[str, _Done | None] = {}  # None: the anchored node has not ended yet
+        self._anchors: dict[str, _Sized | None] = {}  # None: the anchored node has not ended yet
         self._count = self._characters = 0
         self._documents = 0
 
@@ -179,7 +177,7 @@ class _Composer:
         self._refuse_tag(event)
         line, column = _place(event)
         node = Scalar(text=event.value, plain=event.implicit[0], line=line, column=column)
-        done = _Done(node, 1, len(event.value), 0)
+        done = _Sized(node, characters=len(event.value))
         self._grow(event, done.size, done.characters)
         if event.anchor:
             self._anchors[event.anchor] = done
@@ -193,16 +191,15 @@ class _Composer:
         self._bound_depth(event, 1)
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._stack.append(_Open(kind(line=line, column=column), event.anchor))
+        self._stack.append(_Open(kind(line=line, column=column), anchor=event.anchor))
 
     def _end(self) -> None:
         ended = self._stack.pop()
         for merged in ended.merges or ():
             self._merge(ended, merged)
-        done = _Done(ended.node, ended.size, ended.characters, ended.height)
         if ended.anchor:
-            self._anchors[ended.anchor] = done
-        self._deliver(done)
+            self._anchors[ended.anchor] = ended
+        self._deliver(ended)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         line, column = _place(event)
@@ -215,12 +212,12 @@ class _Composer:
                 # The message omits the name: the value may be a password that begins with *.
                 problem = "an alias has no anchor before it"
                 self._fault(event, problem, "put a value that begins with * in quotes")
-            found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
+            found = _Sized(Scalar(text="", plain=False, line=line, column=column))
         self._grow(event, found.size, found.characters)
         self._bound_depth(event, found.height)
         self._deliver(found)
 
-    def _deliver(self, done: _Done) -> None:
+    def _deliver(self, done: _Sized) -> None:
         node = done.node
         if not self._stack:
             self.root = node

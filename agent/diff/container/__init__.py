@@ -12,12 +12,11 @@ from agent.diff.container.identity import (
     create_request,
     identity,
     is_called_so,
-    shape,
 )
 from agent.diff.container.limits import update_request
-from agent.diff.container.network import aliases, endpoint
+from agent.diff.container.network import endpoint
 from agent.diff.container.process import leaves_entrypoint, with_entrypoint
-from agent.diff.container.row import FieldMapping, familiar, split
+from agent.diff.container.row import familiar, split
 from agent.diff.container.storage import carried_volumes, is_anonymous
 
 __all__ = [
@@ -25,9 +24,7 @@ __all__ = [
     "SHAPE",
     "TABLE",
     "CreateRequest",
-    "FieldMapping",
     "FillContext",
-    "aliases",
     "are_copied",
     "by_slot",
     "carried_volumes",
@@ -44,7 +41,6 @@ __all__ = [
     "is_called_so",
     "leaves_entrypoint",
     "regarded",
-    "shape",
     "split",
     "update_request",
     "uses_overlay_address",

@@ -126,19 +126,15 @@ def _anonymous(found: Found) -> set[str]:
 
 
 def _wanted_volumes(spec: ContainerSpec, found: Found) -> frozenset[str]:
-    """Return the lines of the spec's mounts; a carried volume has the name that the container shows.
-
-    A carried volume that only the image declares is wanted too.
-    """
+    """Return the lines of the mounts of the spec, and of the carried volumes that only the image declares."""
     mounts = [_of_raw(each) for each in found.at("HostConfig.Mounts") or ()]
     carried = {
         each.target: each for each in mounts if each.type == "volume" and is_anonymous(each.source or "")
     }
     bare = {each.target for each in spec.volumes if each.type == "volume" and not each.source}
-    declared = [
-        replace(each, source=carried[each.target].source) if each.target in bare & carried.keys() else each
-        for each in spec.volumes
-    ]
+    # A carried volume has the name that the container shows.
+    named = {target: carried[target].source for target in bare & carried.keys()}
+    declared = [replace(each, source=named.get(each.target, each.source)) for each in spec.volumes]
     of_image = carried.keys() if found.image is None else found.image_at("Config.Volumes") or {}
     others = carried.keys() - {each.target for each in spec.volumes}
     more = [carried[target] for target in others if target in of_image]
