@@ -1,6 +1,7 @@
 """Readers of the common values of Compose: text with `$`, mappings that may be lists, names, paths."""
 
 import re
+from collections.abc import Iterator
 
 from agent.diff.container.process import PREFIX
 from agent.model.intent import HOST_NAME
@@ -70,23 +71,18 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
     return read
 
 
-def _from_mapping(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
-    found = []
+def _from_mapping(cursor: Cursor) -> Iterator[tuple[str, Cursor, str | None]]:
     for key, place in cursor.entries():
         value = None if place.is_null else anything(place)
         if value is not None or place.is_null:
-            found.append((string(key) or "", place, value))
-    return found
+            yield string(key) or "", place, value
 
 
-def _from_list(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
-    found = []
+def _from_list(cursor: Cursor) -> Iterator[tuple[str, Cursor, str | None]]:
     for place in cursor.items():
-        item = anything(place)
-        if item is not None:
+        if (item := anything(place)) is not None:
             key, equals, value = item.partition("=")
-            found.append((key, place, value if equals else None))
-    return found
+            yield key, place, value if equals else None
 
 
 def absolute_path(cursor: Cursor, value: str) -> str | None:

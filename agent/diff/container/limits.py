@@ -78,24 +78,16 @@ def update_request(spec: ContainerSpec) -> Body:
     The engine cannot remove a memory or CPU limit in place, so a limit that the spec leaves out is not in the JSON.
     It accepts a reservation of -1, but on cgroup v2 that reserves everything (runc writes memory.low = max).
     """
-    body: Body = {
-        "RestartPolicy": _raw_restart(spec.restart or Restart(name="no")),
-        "PidsLimit": _pids(spec.pids_limit) or -1,
-    }
+    body: Body = {"HostConfig": {}}
+    for row in ROWS:
+        if row.repair == "update":
+            row.put(spec, body)
+    request: Body = {"RestartPolicy": _raw_restart(Restart(name="no")), **body["HostConfig"]}
+    request["PidsLimit"] = _pids(spec.pids_limit) or -1
     if spec.memory_limit_bytes:
         # The engine gives a new container as much swap as memory. It refuses a memory limit above the old sum of both.
-        swap = spec.memory_swap_bytes or 2 * spec.memory_limit_bytes
-        body |= {"Memory": spec.memory_limit_bytes, "MemorySwap": swap}
-    values = {
-        "MemoryReservation": spec.memory_reservation_bytes,
-        "NanoCpus": spec.nano_cpus,
-        "CpuShares": spec.cpu_shares,
-        "CpuPeriod": spec.cpu_period_us,
-        "CpuQuota": spec.cpu_quota_us,
-        "CpusetCpus": spec.cpuset,
-        "BlkioWeight": spec.blkio_weight,
-    }
-    return body | {key: value for key, value in values.items() if value}
+        request.setdefault("MemorySwap", 2 * spec.memory_limit_bytes)
+    return request
 
 
 # ---- Shares and limits of CPUs and block devices, beyond a plain number of CPUs
