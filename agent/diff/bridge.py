@@ -13,13 +13,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 from agent.model.host_state import Attached, Difference, HostState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, Intent
-from agent.model.network_options import normalized
+from agent.model.network_options import BRIDGE, normalized
 from agent.model.phrases import cut, differs, short_id
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 
-_PREFIX = "com.docker.network.bridge."
-ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquerade": "true"}
+ENGINE_DEFAULTS = {f"{BRIDGE}enable_icc": "true", f"{BRIDGE}enable_ip_masquerade": "true"}
 """The engine's value of an option that is left out."""
 
 
@@ -66,7 +65,7 @@ def docker_differences(wanted: BridgeIntent, found: NetworkState) -> tuple[Diffe
     )
     want, have = (ENGINE_DEFAULTS | dict(normalized(each)) for each in (wanted.options, found.options))
     options = (
-        (name.removeprefix(_PREFIX), want.get(name, "nothing"), have.get(name, "nothing"))
+        (name.removeprefix(BRIDGE), want.get(name, "nothing"), have.get(name, "nothing"))
         for name in sorted(want.keys() | have.keys())
     )
     return tuple(_differs(*each) for each in (*fields, *options) if each[1] != each[2])
