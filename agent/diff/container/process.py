@@ -32,7 +32,7 @@ def _wanted_entrypoint(spec: ContainerSpec, found: Found) -> Any:
 
 
 def _of_image(found: Found, path: str) -> Any:
-    return Default.ENGINE if found.image is None else _words(found.image_at(path))
+    return Default.ENGINE if found.image is None else _as_tuple(found.image_at(path))
 
 
 def _over_image(
@@ -47,7 +47,7 @@ def _raw_entrypoint(entrypoint: tuple[str, ...]) -> list[str]:
     return list(entrypoint) or [""]
 
 
-def _words(raw: list[str] | None) -> tuple[str, ...]:
+def _as_tuple(raw: list[str] | None) -> tuple[str, ...]:
     return tuple(raw or ())
 
 
@@ -157,11 +157,11 @@ ROWS = (
     plain("image", "Config.Image", normal=familiar),
     plain(
         "command", "Config.Cmd", described="the image's, unless there is an entrypoint", ordered=True, secret=True,
-        write=list, read=_words, wanted=_wanted_command,
+        write=list, read=_as_tuple, wanted=_wanted_command,
     ),
     plain(
         "entrypoint", "Config.Entrypoint", default=Default.IMAGE, ordered=True, secret=True, write=_raw_entrypoint,
-        read=_words, wanted=_wanted_entrypoint,
+        read=_as_tuple, wanted=_wanted_entrypoint,
     ),
     plain(
         "environment", "Config.Env", default=Default.IMAGE, secret=True, put=_put_environment, read=_variables,
