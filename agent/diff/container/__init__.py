@@ -2,7 +2,12 @@
 
 from agent.diff.container.compare import describe_change, differences, differing, in_place, regarded
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address
-from agent.diff.container.identity import (
+from agent.diff.container.limits import update_request
+from agent.diff.container.network import endpoint
+from agent.diff.container.process import leaves_entrypoint, with_entrypoint
+from agent.diff.container.row import familiar, split
+from agent.diff.container.storage import carried_volumes, is_anonymous
+from agent.diff.container.table import (
     CLUSTER,
     SHAPE,
     TABLE,
@@ -13,11 +18,6 @@ from agent.diff.container.identity import (
     identity,
     is_called_so,
 )
-from agent.diff.container.limits import update_request
-from agent.diff.container.network import endpoint
-from agent.diff.container.process import leaves_entrypoint, with_entrypoint
-from agent.diff.container.row import familiar, split
-from agent.diff.container.storage import carried_volumes, is_anonymous
 
 __all__ = [
     "CLUSTER",

@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Any
 
 from agent.diff.container.fill import FillContext, fill
-from agent.diff.container.identity import SHAPE, TABLE, create_request, shape
 from agent.diff.container.network import endpoint
 from agent.diff.container.row import NOTHING, FieldMapping, Found, as_text
+from agent.diff.container.table import SHAPE, TABLE, create_request, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
 from agent.model.records import Replica
