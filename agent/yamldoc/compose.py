@@ -290,8 +290,9 @@ class _Composer:
         self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml", path: str = ""
     ) -> None:
         line, column = _place(where) if isinstance(where, yaml.Event) else (where.line, where.column)
-        place = {"path": path or self._path(), "problem": problem, "remedy": remedy}
-        self._faults.add(Fault(kind=kind, line=line, column=column, **place))
+        path = path or self._path()
+        fault = Fault(kind=kind, path=path, problem=problem, remedy=remedy, line=line, column=column)
+        self._faults.add(fault)
 
     def _stop(self, event: yaml.Event, problem: str, remedy: str, kind: FaultKind = "size") -> None:
         self._fault(event, problem, remedy, kind)
