@@ -235,7 +235,7 @@ HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.intege
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
-    """Return (host, replicas) in the document's order; empty if `deploy` places the replicas. `hosts` are declared."""
+    """Return (host, replicas) of the declared `hosts`, in the document's order; empty if `deploy` places them."""
     place = fields.at("x-hosts")
     if place is None:
         if not deploy.everywhere and deploy.replicas is None:
