@@ -13,13 +13,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 from agent.model.host_state import Attached, Difference, HostState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, Intent
-from agent.model.network_options import normalized
+from agent.model.network_options import BRIDGE, normalized
 from agent.model.phrases import cut, differs, short_id
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 
-_PREFIX = "com.docker.network.bridge."
-ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquerade": "true"}
+ENGINE_DEFAULTS = {f"{BRIDGE}enable_icc": "true", f"{BRIDGE}enable_ip_masquerade": "true"}
 """The engine's value of an option that is left out."""
 
 
@@ -66,7 +65,7 @@ def docker_differences(wanted: BridgeIntent, found: NetworkState) -> tuple[Diffe
     )
     want, have = (ENGINE_DEFAULTS | dict(normalized(each)) for each in (wanted.options, found.options))
     options = (
-        (name.removeprefix(_PREFIX), want.get(name, "nothing"), have.get(name, "nothing"))
+        (name.removeprefix(BRIDGE), want.get(name, "nothing"), have.get(name, "nothing"))
         for name in sorted(want.keys() | have.keys())
     )
     return tuple(_differs(*each) for each in (*fields, *options) if each[1] != each[2])
@@ -84,7 +83,6 @@ def _kernel_differences(wanted: BridgeIntent, host: HostState) -> tuple[Differen
 
 
 # ---- A form that docker refused: the old form is made again, with labels that say which one was refused, and why
-
 
 REFUSED, REFUSAL = "io.swarmkeeper.refused", "io.swarmkeeper.refusal"
 _BEFORE = "io.swarmkeeper.before"
@@ -199,30 +197,20 @@ def to_move(host: HostState) -> tuple[Attached, ...]:
 def _overlays_only(found: Attached, host: HostState) -> bool:
     """Return True if all networks are known, external overlays: else the gateway may be elsewhere or not needed."""
     on = [host.network_of(found, name) for name in found.networks]
-    return bool(on) and all(each is not None and _is_open_overlay(each) for each in on)
-
-
-def _is_open_overlay(found: NetworkState) -> bool:
-    return found.driver == "overlay" and not found.internal
+    return bool(on) and all(each and each.driver == "overlay" and not each.internal for each in on)
 
 
 def attached_by_hand(host: HostState) -> list[str]:
     """Names of the endpoints on docker_gwbridge that docker did not create by itself."""
-    return sorted(
-        {
-            name
-            for bridge in host.bridges
-            for owner, name in bridge.endpoints
-            if not name.startswith(_GATEWAY) and not owner.startswith("ep-")
-        }
-    )
+    endpoints = {each for bridge in host.bridges for each in bridge.endpoints}
+    by_hand = (name for owner, name in endpoints if not owner.startswith("ep-"))
+    return sorted({name for name in by_hand if not name.startswith(_GATEWAY)})
 
 
 def has_mesh(host: HostState) -> bool:
     """Return True if the ingress sandbox has its gateway or needs none. Restarting dockerd restores it after a swap."""
-    meshed = host.swarm.local == "active" and any(
-        (each.name, each.scope) == ("ingress", "swarm") for each in host.networks
-    )
+    networks = [(each.name, each.scope) for each in host.networks]
+    meshed = host.swarm.local == "active" and ("ingress", "swarm") in networks
     owners = {owner for bridge in host.bridges for owner, _ in bridge.endpoints}
     return not meshed or INGRESS in owners
 

@@ -133,15 +133,12 @@ def gone_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> t
             if name == observed.me or (status and status.state == "active" and status.node_id == other.id):
                 gone.append(Gone(host=name, node=node, reason=f"{name} is node {short_id(other.id)} now"))
     for name in removed_hosts(intent, cluster):
-        nodes = (
-            *node_owners.previous_of(name),
-            *([node_owners.now[name]] if name in node_owners.now else ()),
-        )
+        nodes = (*node_owners.previous_of(name), node_owners.now.get(name))
         reason = f"{name} is no longer in the intent"
         gone += [
             Gone(host=name, node=each, reason=reason)
             for each in nodes
-            if each.state == "down" and _is_out(observed, name)
+            if each and each.state == "down" and _is_out(observed, name)
         ]
     return tuple(gone)
 
@@ -211,7 +208,6 @@ def _addresses(intent: Intent, cluster: ClusterState, name: str) -> tuple[str, .
 # swarm has other managers. If no manager has that address any more, the promotion fails and the node loses its
 # overlays until a manager has the address again or dockerd restarts (docs/engine-quirks.md).
 
-
 _ANY = ""
 _REMEDY = "restart that dockerd first"
 
@@ -255,7 +251,10 @@ def lost_hosts(observed: Observed) -> frozenset[str]:
     """Names of the declared hosts that the leader sees as lost; empty on every other host."""
     intent = led_by(observed)
     node_owners = find_node_owners(intent, observed) if intent else None
-    return _lost(intent, observed, node_owners) if intent and node_owners else frozenset()
+    if intent is None or node_owners is None:
+        return frozenset()
+    absent = (each.name for each in intent.hosts if each.name not in etcd_of(observed).present)
+    return frozenset(name for name in absent if name != observed.me and _is_down(name, observed, node_owners))
 
 
 def led_by(observed: Observed) -> Intent | None:
@@ -264,11 +263,6 @@ def led_by(observed: Observed) -> Intent | None:
     if cluster is None or cluster.store_rolled_back or not observed.fence or observed.stale:
         return None
     return cluster.accepted
-
-
-def _lost(intent: Intent, observed: Observed, node_owners: NodeOwners) -> frozenset[str]:
-    absent = (each.name for each in intent.hosts if each.name not in etcd_of(observed).present)
-    return frozenset(name for name in absent if name != observed.me and _is_down(name, observed, node_owners))
 
 
 def _is_down(name: str, observed: Observed, node_owners: NodeOwners) -> bool:

@@ -59,18 +59,14 @@ def _with_gateways(host: host_state.HostState, status: HostStatus) -> host_state
 
 
 def _swarm(status: HostStatus) -> host_state.SwarmState:
-    return host_state.SwarmState(
+    return _alike(
+        host_state.SwarmState,
+        status,
         local="error" if status.state == "unknown" else status.state,
         error=status.swarm_error,
-        node_id=status.node_id,
-        swarm_id=status.swarm_id,
-        is_manager=status.is_manager,
         address=status.swarm_address,
-        managers=status.managers,
         joined_through=status.joined.through if status.joined else None,
-        nodes=status.nodes,
         pool=tuple(IPv4Network(each) for each in status.pool),
-        autolock=status.autolock,
         cluster=status.other_cluster,
     )
 
@@ -89,16 +85,13 @@ def finished_reports(host: host_state.HostState) -> tuple[ReplicaReport, ...]:
     """Return the reports of replicas that have finished and whose containers were removed since."""
     here = {each.replica.key for each in host.containers}
     return tuple(
-        ReplicaReport(
+        _alike(
+            ReplicaReport,
+            each.run,
             service=each.service,
             slot=each.slot,
-            spec=each.run.spec,
-            id=each.run.id,
-            name=each.run.name,
             status="exited",
-            exit_code=each.run.exit_code,
-            started_at=each.run.started_at,
-            restarts=each.run.restarts,
+            error="",
             volumes=each.volumes,
             removed=True,
         )
@@ -122,7 +115,7 @@ def _run(report: ReplicaReport) -> host_state.FinishedRun:
 
 
 def _alike(kind: Callable[..., T], report: object, **other: object) -> T:
-    """Build a `kind` from the report's fields of the same names and from `other`."""
+    """Build a `kind` from the fields of the same names in `report` and from `other`."""
     same = {each: getattr(report, each) for each in signature(kind).parameters if hasattr(report, each)}
     return kind(**{**same, **other})
 
@@ -130,6 +123,5 @@ def _alike(kind: Callable[..., T], report: object, **other: object) -> T:
 def _link(report: BridgeReport) -> host_state.LinkState | None:
     if not report.device:
         return None
-    return host_state.LinkState(
-        address=IPv4Interface(report.address) if report.address else None, up=report.up
-    )
+    address = IPv4Interface(report.address) if report.address else None
+    return host_state.LinkState(address=address, up=report.up)

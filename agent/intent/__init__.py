@@ -34,9 +34,8 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
     """
     root = open_document(raw)
     fields = root.fields(TOP_KEYS, TOP_REFUSED, extensions=True)
-    project = (
-        fields.require("name", project_name, "name the project: container names begin with it") or "unnamed"
-    )
+    remedy = "name the project: container names begin with it"
+    project = fields.require("name", project_name, remedy) or "unnamed"
     cluster = fields.require("x-cluster", read_cluster, "list the hosts") or Cluster()
     networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))

@@ -1,7 +1,9 @@
 """Checks across the sections of a document, and the choice of an address pool that overlaps none of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -44,7 +46,7 @@ def check_sections(
     check_fixed_addresses(root, networks, services)
     _check_host_ports(root, services, swarm)
     _check_sizes(root, services)
-    _check_dependencies(root, services, tuple(each.name for each in services))
+    _check_dependencies(root, services)
     if not swarm.default_addr_pool:
         problem = "no /16 of 10.0.0.0/8 is free for Docker's own networks"
         root.at("x-cluster").conflict(problem, "give a default_addr_pool")
@@ -71,10 +73,8 @@ def _check_names(
 
 def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
     """Note a fault for each port of a host that two replicas publish, or that the swarm itself uses."""
-    if (
-        sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
-        > MOST_PUBLISHED
-    ):
+    published = sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
+    if published > MOST_PUBLISHED:
         problem = f"more than {MOST_PUBLISHED} published ports"
         root.at("services").fault(problem, "use network_mode: host for some", kind="size")
         return
@@ -90,14 +90,13 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
                     problem = f"{replicas} replicas on {host} cannot all publish port {port.published}/{port.protocol}"
                     place.conflict(problem, "run one replica on each host, or publish no port")
                 if replicas:
-                    published = taken.setdefault((host, port.published or 0, port.protocol), [])
-                    _check_published(place, port, host, published)
-                    published.append((port, service.name))
+                    same = taken.setdefault((host, port.published or 0, port.protocol), [])
+                    _check_published(place, port, host, same)
+                    same.append((port, service.name))
 
 
 def _check_published(place: Cursor, port: Port, host: str, published: list[tuple[Port, str]]) -> None:
-    owner = next((service for other, service in published if clash(port, other)), None)
-    if owner is not None:
+    if owner := next((service for other, service in published if clash(port, other)), None):
         problem = f"port {port.published}/{port.protocol} on {host} is already published by service {owner}"
         place.conflict(problem, "publish another port, or run it on another host")
 
@@ -124,27 +123,20 @@ def _refuse(place: Cursor, has: str, size: int, most: int) -> None:
     place.hidden().fault(problem, f"the maximum is {most}", kind="size")
 
 
-def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], declared: tuple[str, ...]) -> None:
-    """Note a fault for each dependency on an undeclared service, and for each service in a cycle."""
-    waits = {each.name: tuple(name for name, _ in each.depends_on if name in declared) for each in services}
+def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
+    """Note a fault for each undeclared dependency, each condition that is never met, and each service in a cycle."""
+    specs = {each.name: each.spec for each in services}
     for service in services:
         place = root.at("services", service.name, "depends_on")
-        for name, _ in service.depends_on:
-            if name not in declared:
-                place.conflict(f"the service '{name}' is not declared", place.guess(name, declared))
-    _check_conditions(root, services)
+        for name, condition in service.depends_on:
+            if name not in specs:
+                place.conflict(f"the service '{name}' is not declared", place.guess(name, specs))
+            elif fault := _why_never(specs[name], name, condition):
+                place.at(name, "condition").conflict(*fault)
+    waits = {each.name: tuple(name for name, _ in each.depends_on if name in specs) for each in services}
     for name in _in_cycles(waits):
         problem = "is part of a cycle of dependencies"
         root.at("services", name, "depends_on").conflict(problem, "remove one of the dependencies")
-
-
-def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
-    """Note a fault for each condition that can never be met."""
-    specs = {each.name: each.spec for each in services}
-    asked = [(each.name, *need) for each in services for need in each.depends_on if need[0] in specs]
-    for service, name, condition in asked:
-        if fault := _why_never(specs[name], name, condition):
-            root.at("services", service, "depends_on", name, "condition").conflict(*fault)
 
 
 def _why_never(spec: ContainerSpec, name: str, condition: str) -> tuple[str, str] | None:
@@ -159,33 +151,27 @@ def _why_never(spec: ContainerSpec, name: str, condition: str) -> tuple[str, str
     return None
 
 
-Links = Mapping[str, Sequence[str]]
-
-
-def _in_cycles(waits: Links) -> list[str]:
+def _in_cycles(waits: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the services in cycles of `waits`, and those on a path between two cycles."""
-    wanted_by: dict[str, list[str]] = {name: [] for name in waits}
-    for name, needs in waits.items():
-        for need in needs:
-            wanted_by[need].append(name)
-    left = _without_ends(list(waits), waits, wanted_by)
-    return _without_ends(left, wanted_by, waits)
+    left = _without_order(waits)
+    wanted_by: dict[str, list[str]] = {name: [] for name in left}
+    for name in left:
+        for need in waits[name]:
+            if need in wanted_by:
+                wanted_by[need].append(name)
+    return _without_order(wanted_by)
 
 
-def _without_ends(names: list[str], ahead: Links, behind: Links) -> list[str]:
-    """Return `names` after repeatedly removing each that has no remaining link in `ahead`."""
-    left = set(names)
-    links = {name: sum(each in left for each in ahead[name]) for name in names}
-    ends = [name for name, count in links.items() if count == 0]
-    while ends:
-        end = ends.pop()
-        left.discard(end)
-        for name in behind[end]:
-            if name in left:
-                links[name] -= 1
-                if links[name] == 0:
-                    ends.append(name)
-    return [name for name in names if name in left]
+def _without_order(waits: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names that are in a cycle, or behind one."""
+    sorter = TopologicalSorter(waits)
+    with suppress(CycleError):  # the order up to the cycles can be read all the same
+        sorter.prepare()
+    ordered: set[str] = set()
+    while ready := sorter.get_ready():
+        ordered.update(ready)
+        sorter.done(*ready)
+    return [name for name in waits if name not in ordered]
 
 
 # ---- All addresses of a document
@@ -323,9 +309,8 @@ def check_fixed_addresses(
 def _check_inside(place: Cursor, address: IPv4Address, network: NetworkIntent) -> None:
     subnet = network.subnet
     if subnet is None:
-        place.conflict(
-            f"network {network.key} declares no subnet", "a fixed address needs one: declare it in ipam"
-        )
+        problem = f"network {network.key} declares no subnet"
+        place.conflict(problem, "a fixed address needs one: declare it in ipam")
     elif address not in subnet:
         place.conflict(f"{address} is outside {subnet} (network {network.key})", "choose an address inside")
     elif address == network.gateway:

@@ -25,7 +25,6 @@ _AVAILABILITY: Reader[intent.Availability] = choice(get_args(intent.Availability
 
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
-_ONE_AT_A_TIME = "Swarmkeeper disrupts one host at a time: write 1, or remove the key"
 _confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the confirmation token of {DIGITS} hexadecimal digits")
 _percent = matching(r"(?:100|[1-9]?[0-9])%", "a percentage, such as 50%")
 
@@ -161,9 +160,9 @@ def _bridge(cursor: Cursor) -> intent.BridgeIntent | None:
 def _bridge_options(fields: Fields) -> Pairs:
     """Return the options, with dockerd's own defaults for this bridge: its name, and no inter-container traffic."""
     declared = dict(fields.read("driver_opts", driver_options, ()))
-    place = fields.at("driver_opts")
-    if place is not None and declared.get(BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
-        place.at(BRIDGE_NAME).fault(f"the bridge is always called {GWBRIDGE}", "remove this option")
+    if declared.get(BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
+        place = fields.cursor.at("driver_opts", BRIDGE_NAME)
+        place.fault(f"the bridge is always called {GWBRIDGE}", "remove this option")
     return tuple(sorted({_BRIDGE_ICC: "false", **declared, BRIDGE_NAME: GWBRIDGE}.items()))
 
 
@@ -173,22 +172,23 @@ def _swarm(cursor: Cursor) -> intent.SwarmIntent:
     mask_length = fields.read("default_addr_pool_mask_length", integer(8, _LONGEST_MASK), 24)
     _check_mask(fields, pools, mask_length)
     inner = TOKENS.within(fields, "join_tokens")
-    if inner and (ttl := inner.at("ttl")) and inner.read("rotate", ROTATE) == "never":
+    rotate: intent.Rotation = inner.read("rotate", ROTATE, "after-join")
+    if (ttl := inner.at("ttl")) and rotate == "never":
         ttl.conflict("tokens that are never rotated have no ttl", "remove ttl, or write rotate: after-join")
     return intent.SwarmIntent(
         default_addr_pool=pools,
         mask_length=mask_length,
         data_path_port=fields.read("data_path_port", integer(1024, 49151)),
-        rotate_tokens=(inner.read("rotate", ROTATE) if inner else None) or "after-join",
-        token_ttl_s=inner.read("ttl", duration(60.0), 900.0) if inner else 900.0,
+        rotate_tokens=rotate,
+        token_ttl_s=inner.read("ttl", duration(60.0), 900.0),
         autolock=fields.read("autolock", boolean),
     )
 
 
 def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int) -> None:
-    place = fields.at("default_addr_pool_mask_length") or fields.at("default_addr_pool")
+    place = fields.at("default_addr_pool_mask_length") or fields.cursor.at("default_addr_pool")
     for pool in pools:
-        if pool.prefixlen > mask_length and place is not None:
+        if pool.prefixlen > mask_length:
             problem = f"networks of /{mask_length} do not fit into the pool {pool}"
             place.conflict(problem, "write a longer mask length")
 
@@ -197,7 +197,8 @@ def _one_at_a_time(cursor: Cursor) -> int | None:
     """Read the number 1. Two hosts could be two managers, or all hosts of a service: only 1 is always safe."""
     value = integer(1, 1000)(cursor)
     if value is not None and value > 1:
-        cursor.fault(f"{value} hosts at a time are not supported", _ONE_AT_A_TIME)
+        remedy = "Swarmkeeper disrupts one host at a time: write 1, or remove the key"
+        cursor.fault(f"{value} hosts at a time are not supported", remedy)
     return value
 
 

@@ -10,7 +10,7 @@ from agent.intent.values import text
 from agent.model import intent
 from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
-from agent.yamldoc import readers
+from agent.yamldoc import Reader, readers
 from agent.yamldoc.faultlist import listed
 from agent.yamldoc.readers import Cursor, Fields, after, choice, duration, integer, number, sequence_of
 
@@ -48,6 +48,7 @@ WHERE = forms.Section(
 )
 
 _AS_SWARM = Update()
+_FAILURE_ACTION: Reader[FailureAction] = choice(get_args(FailureAction))
 
 UPDATE = forms.Section(
     {
@@ -131,10 +132,10 @@ def _check_global(fields: Fields, where: Where) -> None:
     one_each = "mode global runs one replica on every host"
     if place := fields.at("replicas"):
         place.hidden().conflict(f"{one_each}: replicas has no effect", "remove mode or replicas")
-    section = fields.at("placement")
     for key, value in (("preferences", where.spread), ("max_replicas_per_node", where.most_per_host)):
-        if section and value:
-            section.at(key).hidden().conflict(f"{one_each}: {key} has no effect", "remove it")
+        if value:
+            place = fields.cursor.at("placement", key).hidden()
+            place.conflict(f"{one_each}: {key} has no effect", "remove it")
 
 
 def restart_policy(cursor: Cursor) -> Restart | None:
@@ -142,10 +143,9 @@ def restart_policy(cursor: Cursor) -> Restart | None:
     fields = RESTART.read(cursor)
     condition: Condition = fields.read("condition", choice(get_args(Condition)), "any")
     attempts = fields.read("max_attempts", integer(0, 1_000_000), 0)
-    place = fields.at("max_attempts")
-    if attempts and place and condition != "on-failure":
+    if attempts and condition != "on-failure":
         problem = "the engine counts attempts only after failures"
-        place.conflict(problem, "write condition: on-failure, or remove max_attempts")
+        cursor.at("max_attempts").conflict(problem, "write condition: on-failure, or remove max_attempts")
     return Restart(name=_RESTARTS[condition], max_retries=attempts if condition == "on-failure" else 0)
 
 
@@ -155,9 +155,7 @@ def update_config(cursor: Cursor) -> Update | None:
     return Update(
         parallelism=fields.read("parallelism", integer(0, 10_000), _AS_SWARM.parallelism),
         order=fields.read("order", choice(get_args(UpdateOrder)), _AS_SWARM.order),
-        failure_action=fields.read(
-            "failure_action", choice(get_args(FailureAction)), _AS_SWARM.failure_action
-        ),
+        failure_action=fields.read("failure_action", _FAILURE_ACTION, _AS_SWARM.failure_action),
         monitor_s=fields.read("monitor", duration(), _AS_SWARM.monitor_s),
         delay_s=fields.read("delay", duration(), _AS_SWARM.delay_s),
         max_failure_ratio=fields.read("max_failure_ratio", number(0.0, 1.0), _AS_SWARM.max_failure_ratio),
@@ -167,14 +165,13 @@ def update_config(cursor: Cursor) -> Update | None:
 def _resources(cursor: Cursor) -> dict[str, Any]:
     fields = _RESOURCES.read(cursor)
     most, reserved = LIMITS.within(fields, "limits"), RESERVATIONS.within(fields, "reservations")
-    found: dict[str, Any] = {}
-    if most is not None:
-        found["nano_cpus"] = most.read("cpus", limits.cpus)
-        found["memory_limit_bytes"] = most.read("memory", limits.memory)
-        found["pids_limit"] = most.read("pids", limits.pids)
-    if reserved is not None:
-        found["memory_reservation_bytes"] = reserved.read("memory", limits.reservation)
-        found["gpus"] = reserved.read("devices", limits.reserved_devices)
+    found: dict[str, Any] = {
+        "nano_cpus": most.read("cpus", limits.cpus),
+        "memory_limit_bytes": most.read("memory", limits.memory),
+        "pids_limit": most.read("pids", limits.pids),
+        "memory_reservation_bytes": reserved.read("memory", limits.memory),
+        "gpus": reserved.read("devices", limits.reserved_devices),
+    }
     return {attribute: value for attribute, value in found.items() if value is not None}
 
 
@@ -238,10 +235,7 @@ HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.intege
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
-    """Return (host, replicas) in the document's order; empty if `deploy` places the replicas.
-
-    `hosts` are the names of the declared hosts.
-    """
+    """Return (host, replicas) of the declared `hosts`, in the document's order; empty if `deploy` places them."""
     place = fields.at("x-hosts")
     if place is None:
         if not deploy.everywhere and deploy.replicas is None:
@@ -251,7 +245,7 @@ def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Pl
         return ()
     for key in _placement_keys(deploy):
         place.hidden().conflict(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
-    return _checked(_counted(place), dict.fromkeys(hosts, 1))
+    return _checked(_counted(place), hosts)
 
 
 def _placement_keys(deploy: Deploy) -> list[str]:
@@ -283,26 +277,24 @@ def settle_hosts(
 def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
     """Return (host, replicas), from a mapping or from a list of hosts with one replica each."""
     count = integer(0, _MOST_OF_A_HOST)
-    found = (
-        [(key, count(value)) for key, value in place.entries()]
-        if place.is_mapping
-        else [(each, 1) for each in place.items()]
-    )
+    if place.is_mapping:
+        found = [(key, count(value)) for key, value in place.entries()]
+    else:
+        found = [(each, 1) for each in place.items()]
     if not found and (place.is_mapping or place.is_sequence):
         place.fault("names no host", "name at least one")
     return [(key, number) for key, number in found if number is not None]
 
 
-def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placement:
+def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placement:
     found: dict[str, int] = {}
     for place, count in pairs:
         host = readers.text(place)
         if host is None:
             continue
         if host in found:
-            place.conflict(
-                f"names the host {place.shown} twice", "write host: 2 for two replicas on one host"
-            )
+            problem = f"names the host {place.shown} twice"
+            place.conflict(problem, "write host: 2 for two replicas on one host")
         elif hosts and host not in hosts:
             known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
             place.conflict(f"{place.shown} is not a declared host", known)

@@ -82,10 +82,10 @@ class Section:
         """Return the fields at `cursor`, and note a fault for each other key."""
         return cursor.fields(self.known, self.refused, extensions=self.extensions)
 
-    def within(self, fields: Fields, key: str) -> Fields | None:
-        """Return the fields of the section at `key` of `fields`; None if the key is absent."""
+    def within(self, fields: Fields, key: str) -> Fields:
+        """Return the fields of the section at `key` of `fields`; none if the key is absent."""
         place = fields.at(key)
-        return None if place is None else self.read(place)
+        return self.read(place) if place else Fields(fields.cursor, {}, frozenset())
 
     @property
     def form(self) -> Form:

@@ -6,6 +6,7 @@ stricter guard of the accepted and the new document applies, so that removing th
 
 import json
 import re
+from collections import Counter
 from hashlib import sha256
 from typing import Any
 
@@ -68,9 +69,8 @@ def confirmed(raw: bytes, token: str) -> bytes:
     root = open_document(raw)
     written = _written(raw.decode(), root, token).encode()
     if not _is_confirmed(written, token, document_hash(root.node)):
-        raise Invalid(
-            f"the token cannot be added to the document: write {'.'.join(TOKEN_KEY)}: {token} by hand"
-        )
+        remedy = f"write {'.'.join(TOKEN_KEY)}: {token} by hand"
+        raise Invalid(f"the token cannot be added to the document: {remedy}")
     return written
 
 
@@ -135,11 +135,9 @@ def confirmation(before: Intent, after: Intent) -> str:
 def _replicas(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
     declared = _counts(before)
     # Another project has other containers and other volumes: nothing of the previous one is left.
-    left = _counts(after) if after.project == before.project else {}
-    dropped = {
-        name: count - left.get(name, 0) for name, count in declared.items() if count > left.get(name, 0)
-    }
-    total, lost = sum(declared.values()), sum(dropped.values())
+    left = _counts(after) if after.project == before.project else Counter[str]()
+    dropped = declared - left
+    total, lost = declared.total(), dropped.total()
     if not lost or lost * 100 <= percent * total:
         return ()
     named = [f"{name} {gone} of {declared[name]}" for name, gone in dropped.items()]
@@ -152,13 +150,12 @@ def _managers(before: Intent, after: Intent) -> tuple[str, ...]:
     gone = [each.name for each in before.managers if each.name not in stay]
     if 2 * len(gone) <= len(before.managers):
         return ()
-    return (
-        f"{len(gone)} of {len(before.managers)} managers ({', '.join(gone)}), which is a majority of them",
-    )
+    share = f"{len(gone)} of {len(before.managers)} managers ({', '.join(gone)})"
+    return (f"{share}, which is a majority of them",)
 
 
-def _counts(intent: Intent) -> dict[str, int]:
-    return {each.name: each.replica_count for each in intent.services}
+def _counts(intent: Intent) -> Counter[str]:
+    return Counter({each.name: each.replica_count for each in intent.services})
 
 
 def guarding(cluster: ClusterState) -> tuple[str, str] | None:

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from agent.diff.container.usage import cpu_set
+from agent.diff.container.isolation import device_rule
+from agent.diff.container.limits import cpu_set
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
@@ -47,9 +48,8 @@ def _request(place: Cursor, capability: str | None) -> DeviceRequest:
         fields.missing("capabilities", "write for example [gpu]")
     named = fields.read("device_ids", distinct_texts, ())
     count = fields.read("count", _how_many)
-    both = fields.at("count")
-    if named and both is not None:
-        both.conflict("'count' and 'device_ids' contradict each other", "keep one of them")
+    if named and "count" in fields:
+        place.at("count").conflict("'count' and 'device_ids' contradict each other", "keep one of them")
     return DeviceRequest(
         driver=fields.read("driver", text, ""),
         count=0 if named else count or _ALL_OF_THEM,
@@ -71,7 +71,6 @@ _LEAST_MEMORY = 6 << 20
 _MOST = 1 << 40
 
 memory = size(_LEAST_MEMORY)
-reservation = size(_LEAST_MEMORY)
 pids = integer(-1, 1 << 22)
 
 DEVICE = forms.Section(
@@ -95,14 +94,9 @@ _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 cpus = derived(number(0.01, 10_000), lambda value: round(value * NANO))
 """Reads a number of CPUs, such as 1.5, in billionths of a CPU."""
 cgroup_rules = derived(
-    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_with_sorted_letters, found)}))
+    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(device_rule, found)}))
 )
 """Reads rules such as `c 1:3 mr`; rules and their letters are sorted."""
-
-
-def _with_sorted_letters(rule: str) -> str:
-    head, _, letters = rule.rpartition(" ")
-    return f"{head} {''.join(sorted(letters))}"
 
 
 def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:
@@ -116,9 +110,8 @@ def _value(limit: str) -> Reader[int]:
 
     def read(cursor: Cursor) -> int | None:
         if limit == "nofile" and cursor.written == "-1":
-            cursor.fault(
-                "no kernel allows an unlimited number of open files", "write a number, such as 1048576"
-            )
+            problem = "no kernel allows an unlimited number of open files"
+            cursor.fault(problem, "write a number, such as 1048576")
             return None
         return number(cursor)
 

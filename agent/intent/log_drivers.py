@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from agent.intent import forms
 from agent.intent.values import pairs, text
+from agent.model.network_options import FALSE, TRUE
 from agent.model.spec import Logging, Pairs
 from agent.yamldoc import Cursor
 
@@ -38,7 +39,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "splunk": ("splunk-url", "splunk-token"),
 }
 
-_BOOLEAN = (r"1|t|T|true|True|TRUE|0|f|F|false|False|FALSE", "neither true nor false")
+_BOOLEAN = ("|".join((*TRUE, *FALSE)), "neither true nor false")
 _SIZE = (r"0*[1-9][0-9]{0,14}(?:\.[0-9]{1,9})?(?: ?[kKmMgGtTpP]?[iI]?[bB]?)", "not a size, such as 50m")
 _FACILITIES = "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]|[01]?[0-9]|2[0-3]"
 _FORMS: Mapping[str, tuple[str, str]] = {
@@ -72,15 +73,13 @@ _GO_ONLY = re.compile(r"\\[pPQEzC]|\[\[|\(\?")
 def logging(cursor: Cursor) -> Logging | None:
     """Read the logging driver and its options. Faults omit the options, which may contain tokens."""
     fields = LOGGING.read(cursor)
-    driver, place = fields.read("driver", _driver, ""), fields.at("options")
+    driver = fields.read("driver", _driver, "")
     options = fields.read("options", pairs(secret=True), ())
     needed = [each for each in _NEEDED.get(driver, ()) if each not in dict(options)]
     if needed:
-        cursor.hidden().conflict(
-            f"the driver {driver} needs the option '{needed[0]}'", f"write {needed[0]} in options"
-        )
-    if place is not None:
-        _check_options(place.hidden(), driver, options)
+        problem = f"the driver {driver} needs the option '{needed[0]}'"
+        cursor.hidden().conflict(problem, f"write {needed[0]} in options")
+    _check_options(cursor.at("options").hidden(), driver, options)
     return Logging(driver=driver, options=options)
 
 
@@ -106,20 +105,17 @@ def _check_options(place: Cursor, driver: str, options: Pairs) -> None:
         if driver == "none":
             here.conflict("the driver none has no options", "remove them")
         elif known is not None and name not in (*known, *_EVERY):
-            here.conflict(
-                f"the driver {driver} has no option '{name[:60]}'", here.guess(name, (*known, *_EVERY))
-            )
+            problem = f"the driver {driver} has no option '{name[:60]}'"
+            here.conflict(problem, here.guess(name, (*known, *_EVERY)))
         elif driver in ("", *DRIVERS):
             _check_value(here, name, value)
     if "max-buffer-size" in found and found.get("mode") != "non-blocking":
-        place.at("max-buffer-size").conflict(
-            "max-buffer-size needs mode: non-blocking", "write that, or remove it"
-        )
+        problem = "max-buffer-size needs mode: non-blocking"
+        place.at("max-buffer-size").conflict(problem, "write that, or remove it")
     few = "max-size" not in found or found.get("max-file", "1").strip("0") in ("", "1")
-    if driver == "json-file" and found.get("compress") in _BOOLEAN[0].split("|")[:6] and few:
-        place.at("compress").conflict(
-            "compress needs max-size, and max-file from 2 on", "write both, or remove it"
-        )
+    if driver == "json-file" and found.get("compress") in TRUE and few:
+        problem = "compress needs max-size, and max-file from 2 on"
+        place.at("compress").conflict(problem, "write both, or remove it")
 
 
 def _check_value(here: Cursor, name: str, value: str) -> None:

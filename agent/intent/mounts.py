@@ -1,20 +1,21 @@
 """Reads the mounts of a replica: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from agent.diff.container.storage import PROPAGATIONS
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
-from agent.model.spec import Mount, MountType, Relabel
-from agent.yamldoc.readers import Cursor, Fields, after, boolean, choice, size
+from agent.model.spec import Mount, MountType, Pairs, Relabel
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.readers import after, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
-PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_TYPE: Reader[MountType] = choice(get_args(MountType))
 BIND = forms.Section(
     {
-        "propagation": forms.choice(PROPAGATION),
+        "propagation": forms.choice(PROPAGATIONS),
         "create_host_path": forms.BOOLEAN,
         "selinux": forms.choice(_LABELS),
     },
@@ -98,7 +99,7 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
         return replace(mount, read_only=mode == "ro")
     if mode == "nocopy" and mount.type == "volume":
         return replace(mount, nocopy=True)
-    if mode in PROPAGATION and mount.type == "bind":
+    if mode in PROPAGATIONS and mount.type == "bind":
         return replace(mount, propagation=mode)
     if mode in _LABELS and mount.type == "bind":
         return replace(mount, relabel=_LABELS[mode])
@@ -108,11 +109,9 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
 
 def _long(place: Cursor) -> Mount | None:
     fields = MOUNT.read(place)
-    kind: MountType | None = fields.require(
-        "type", choice(get_args(MountType)), "write bind, volume or tmpfs"
-    )
-    source = fields.at("source")
-    on_host = (source.written or "") if source is not None and kind == "bind" else ""
+    kind: MountType | None = fields.require("type", _TYPE, "write bind, volume or tmpfs")
+    # If the key is missing, `at` returns the mount itself, a mapping.
+    on_host = (place.at("source").written or "") if kind == "bind" else ""
     read_target = after(text)(lambda place, path: target_of(place, path, on_host))
     target = fields.require("target", read_target, "write the path in the container")
     if kind is None or target is None:
@@ -130,25 +129,21 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
     inner = BIND.within(fields, "bind")
     if source is None:
         return None
-    if inner is None:
-        return {"source": source, "create_host_path": True}
     relabel = inner.read("selinux", choice(get_args(Relabel)))
     create = inner.read("create_host_path", boolean, True)
-    place = inner.at("selinux")
-    if place and relabel and (not create or ":" in source):
+    if relabel and (not create or ":" in source):
         problem = "selinux requires create_host_path: true and a source without ':'"
-        place.conflict(problem, "change them, or remove selinux")
+        inner.cursor.at("selinux").conflict(problem, "change them, or remove selinux")
     return {
         "source": source,
-        "propagation": inner.read("propagation", choice(PROPAGATION)),
+        "propagation": inner.read("propagation", choice(PROPAGATIONS)),
         "create_host_path": create,
         "relabel": relabel,
     }
 
 
 def _volume(fields: Fields) -> dict[str, Any]:
-    inner = VOLUME.within(fields, "volume")
-    nocopy = inner.read("nocopy", boolean, False) if inner else False
+    nocopy = VOLUME.within(fields, "volume").read("nocopy", boolean, False)
     return {"source": fields.read("source", text), "nocopy": nocopy}
 
 
@@ -156,8 +151,6 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
     if (source := fields.at("source")) is not None:
         source.conflict("a tmpfs has no source", "remove it")
     inner = TMPFS.within(fields, "tmpfs")
-    if inner is None:
-        return {}
     return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
 
 
@@ -253,27 +246,7 @@ def _use_target(place: Cursor, kind: Kind) -> str | None:
     return None if written is None else target_of(place, written)
 
 
-def files(
-    uses: tuple[Use, ...], kind: Kind, declared: Mapping[str, str | None], taken: Mapping[str, object]
-) -> Iterator[Mount]:
-    """Yield the mounts of `uses`. Note a fault for each undeclared one, and for each with a target in use.
-
-    `declared` is the file by name, None for one with a fault. `taken` has the targets of other mounts.
-    """
-    seen = dict(taken)
-    for use in uses:
-        if use.name not in declared:
-            remedy = use.place.guess(use.name, list(declared)) or f"declare it under the top-level '{kind}'"
-            use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
-        elif use.target in seen:
-            use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
-        elif (source := declared[use.name]) is not None:
-            yield Mount(type="bind", source=source, target=use.target, read_only=True)
-        seen[use.target] = use
-
-
 # ---- The places where something can be mounted
-
 
 _PROC, _DEV = "/proc", "/dev"
 _OVER_PROC = frozenset(
@@ -297,14 +270,11 @@ def target_of(place: Cursor, path: str, source: str = "") -> str | None:
     if target == "/":
         place.fault("mounts over the container's root", "name a directory below it")
     elif _is_below(target, _PROC) and not _is_below(source, _PROC) and target not in _OVER_PROC:
-        place.fault(
-            f"mounts '{target[:60]}', and no container starts without its own {_PROC}",
-            "name another directory",
-        )
+        problem = f"mounts '{target[:60]}', and no container starts without its own {_PROC}"
+        place.fault(problem, "name another directory")
     elif target == _DEV and source != _DEV:
-        place.fault(
-            f"mounts over {_DEV}, and no container starts without its devices", "name a directory below it"
-        )
+        problem = f"mounts over {_DEV}, and no container starts without its devices"
+        place.fault(problem, "name a directory below it")
     else:
         return target
     return None
@@ -312,3 +282,70 @@ def target_of(place: Cursor, path: str, source: str = "") -> str | None:
 
 def _is_below(path: str, top: str) -> bool:
     return path == top or path.startswith(f"{top}/")
+
+
+# ---- `tmpfs`: file systems in memory, with the mount options that the engine takes
+
+_FLAGS = (
+    "rw", "ro", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "mand", "nomand",
+    "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+    "unbindable", "runbindable", *PROPAGATIONS, "defaults",
+)  # fmt: skip
+"""Flags that moby takes (pkg/mount), without `remount`, `bind` and `rbind`, with which no tmpfs can be mounted."""
+_NUMBER_OF = (r"[0-9]{1,15}[kKmMgG]?", "a number, such as 64k")
+_ID = (r"[0-9]{1,10}", "a number")
+_VALUES = {
+    "size": (r"[0-9]{1,15}[kKmMgGtTpP]?|[0-9]{1,3}%", "a size, such as 64m or 10%"),
+    "mode": (r"0?[0-7]{1,4}", "a mode in octal, such as 1777"),
+    "uid": _ID,
+    "gid": _ID,
+    "nr_inodes": _NUMBER_OF,
+    "nr_blocks": _NUMBER_OF,
+    "mpol": (r"default|local|interleave|prefer", "default, local, interleave or prefer"),
+}
+_HIGHEST_ID = 4_294_967_294
+_EXAMPLE = "write for example /run:size=64m"
+
+
+def tmpfs(cursor: Cursor) -> Pairs | None:
+    """Read one or several `path[:options]`, sorted by path."""
+    found: dict[str, str] = {}
+    for place, written in _written(cursor):
+        path, _, options = written.partition(":")
+        target = target_of(place, path)
+        if ":" in written and not _are_options(place, options):
+            continue
+        if target in found:
+            place.conflict(f"mounts '{target}' a second time", "keep one of them")
+        elif target is not None:
+            found[target] = options
+    return tuple(sorted(found.items()))
+
+
+def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
+    places = cursor.items() if cursor.is_sequence else [cursor]
+    return [(place, written) for place in places if (written := text(place)) is not None]
+
+
+def _are_options(place: Cursor, options: str) -> bool:
+    """Return True for options that the engine takes; note a fault for the first other one."""
+    seen: set[str] = set()
+    for each in options.split(","):
+        name, equals, value = each.partition("=")
+        form, described = _VALUES.get(name, ("", ""))
+        if name in seen:
+            place.fault(f"gives '{name}' twice", "keep one of them")
+        elif form and not re.fullmatch(form, value, re.ASCII):
+            example = {"size": "64m", "mode": "1777", "mpol": "local"}.get(name, "1000")
+            problem = f"'{each[:60]}': {name} is not {described}"
+            place.fault(problem, f"write for example {name}={example}")
+        elif name in ("uid", "gid") and int(value) > _HIGHEST_ID:
+            place.fault(f"'{each[:60]}' is too large", f"the maximum is {_HIGHEST_ID}")
+        elif not form and (equals or each not in _FLAGS):
+            problem = f"{place.shown} has options that tmpfs does not know"
+            place.fault(problem, place.guess(name, [*_VALUES, *_FLAGS]) or _EXAMPLE)
+        else:
+            seen.add(name)
+            continue
+        return False
+    return True

@@ -7,10 +7,10 @@ from typing import get_args
 from agent.intent import forms
 from agent.intent.values import name, pairs
 from agent.model import network_options
-from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
+from agent.model.intent import GWBRIDGE, LOCAL_DRIVER, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment, Pairs
-from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.readers import address, after, boolean, choice, derived, matching, network, sequence_of
+from agent.yamldoc import Cursor, Fields, readers
+from agent.yamldoc.readers import address, after, boolean, choice, derived, matching, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
 
@@ -122,17 +122,15 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     driver: NetworkDriver = fields.read("driver", choice(get_args(NetworkDriver)), "overlay")
     docker_name = fields.read("name", name, key if external else f"{project}_{key}")
     if docker_name in RESERVED:
-        (fields.at("name") or cursor).fault(f"'{docker_name}' is Docker's own network", "choose another name")
-    attachable = fields.at("attachable")
-    if attachable is not None and boolean(attachable) is False and driver == "overlay":
+        cursor.at("name").fault(f"'{docker_name}' is Docker's own network", "choose another name")
+    if fields.read("attachable", boolean) is False and driver == "overlay":
         problem = "containers cannot join an overlay that is not attachable"
-        attachable.conflict(problem, "write attachable: true, or remove the key")
+        cursor.at("attachable").conflict(problem, "write attachable: true, or remove the key")
     subnet, gateway = fields.read("ipam", _ipam, (None, None))
     options = fields.read("driver_opts", driver_options, ())
     if dict(options).get(network_options.BRIDGE_NAME) in (GWBRIDGE, _DOCKER0):
-        (fields.at("driver_opts") or cursor).fault(
-            "names the device of Docker's own bridge", "choose another name"
-        )
+        problem = "names the device of Docker's own bridge"
+        cursor.at("driver_opts").fault(problem, "choose another name")
     return NetworkIntent(
         key=key,
         name=docker_name,
@@ -152,17 +150,13 @@ def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
         return VolumeIntent(key=key, name=f"{project}_{key}")
     fields = VOLUME.read(cursor)
     external = _external(fields)
-    driver, options = (
-        fields.read("driver", _volume_driver, "local"),
-        fields.read("driver_opts", pairs(secret=True), ()),
-    )
-    if (place := fields.at("driver_opts")) is not None and driver == "local":
-        _check_local(place.hidden(), dict(options))
+    driver = fields.read("driver", _volume_driver, LOCAL_DRIVER)
+    options = fields.read("driver_opts", pairs(secret=True), ())
+    if driver == LOCAL_DRIVER:
+        _check_local(cursor.at("driver_opts").hidden(), dict(options))
     named = fields.read("name", name, key if external else f"{project}_{key}")
     if len(named) < _SHORTEST_VOLUME:
-        (fields.at("name") or cursor).fault(
-            f"'{named}' is too short for a volume", "Docker wants two characters"
-        )
+        cursor.at("name").fault(f"'{named}' is too short for a volume", "Docker wants two characters")
     return VolumeIntent(
         key=key,
         name=named,
@@ -188,24 +182,21 @@ def _check_local(place: Cursor, options: Mapping[str, str]) -> None:
     """Note a fault for options with which the driver `local` makes no volume."""
     for option in options:
         if option not in _LOCAL:
-            place.at(option).fault(
-                f"the driver local has no option '{option[:60]}'", place.guess(option, _LOCAL)
-            )
+            problem = f"the driver local has no option '{option[:60]}'"
+            place.at(option).fault(problem, place.guess(option, _LOCAL))
             return
     needed = [each for option in options for each in _LOCAL[option] if not options.get(each)]
     if needed:
-        place.fault(
-            f"the driver local needs the option '{needed[0]}' too",
-            "write type, device and o, as for mount(8)",
-        )
+        problem = f"the driver local needs the option '{needed[0]}' too"
+        place.fault(problem, "write type, device and o, as for mount(8)")
 
 
 def _external(fields: Fields, *more: str) -> bool:
     """Return True for an external network or volume, and note a fault for each key but its name and `more`."""
     external = fields.read("external", boolean, False)
-    for key in fields:
-        if external and key not in ("name", "external", *more) and (place := fields.at(key)) is not None:
-            place.hidden().conflict(_OTHERS, "remove it")
+    for key in fields if external else ():
+        if key not in ("name", "external", *more):
+            fields.cursor.at(key).hidden().conflict(_OTHERS, "remove it")
     return external
 
 
@@ -236,10 +227,17 @@ def _subnet(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
     return subnet, read_gateway(fields.at("gateway"), subnet)
 
 
-@after(network)
-def usable_network(cursor: Cursor, found: IPv4Network) -> IPv4Network | None:
-    """Read a network from /8 to /29 whose addresses hosts can have."""
-    if not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
+@after(readers.text)
+def usable_network(cursor: Cursor, written: str) -> IPv4Network | None:
+    """Read an IPv4 network from /8 to /29, without host bits, whose addresses hosts can have."""
+    try:
+        found = IPv4Network(written, strict=False)
+    except ValueError:
+        cursor.fault(f"{cursor.shown} is not an IPv4 network", "write for example 10.10.0.0/16")
+        return None
+    if written != str(found):
+        cursor.fault(f"{cursor.shown} is not an IPv4 network", f"did you mean {found}?")
+    elif not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
         cursor.fault(f"a network cannot have the prefix /{found.prefixlen}", "choose one from /8 to /29")
     elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:
         problem = f"{found} is reserved for other purposes"

@@ -19,7 +19,6 @@ _SHORT = re.compile(
     rf"(?:(?:(?P<ip>[0-9.]+):)?(?P<published>{_RANGE}):)?(?P<target>{_RANGE})(?:/(?P<protocol>tcp|udp|sctp))?",
     re.ASCII,
 )
-_EPHEMERAL = "has no port of the host"
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
 
 _PORT = forms.integer(1, 65535)
@@ -79,19 +78,16 @@ def _short(place: Cursor) -> list[Port]:
         place.fault(f"{place.shown} is not a port", _SHORT_REMEDY)
         return []
     if found["published"] is None:
-        place.fault(
-            _EPHEMERAL,
-            f'write "{written}:{written}", or remove it: replicas on a network reach every port of each other',
-        )
+        others = "replicas on a network reach every port of each other"
+        place.fault("has no port of the host", f'write "{written}:{written}", or remove it: {others}')
         return []
     host_ip = _host_ip(place, found["ip"] or "")
     published, target = _range(place, found["published"]), _range(place, found["target"])
     if not published or not target:
         return []
     if len(published) != len(target):
-        place.conflict(
-            "the two ranges differ in length", "write as many ports of the host as of the container"
-        )
+        problem = "the two ranges differ in length"
+        place.conflict(problem, "write as many ports of the host as of the container")
         return []
     protocol = _PROTOCOLS[found["protocol"] or "tcp"]
     return [
@@ -104,9 +100,8 @@ def _range(place: Cursor, written: str) -> range:
     first, _, last = written.partition("-")
     low, high = int(first), int(last or first)
     if not 1 <= low <= high <= _HIGHEST:
-        place.fault(
-            f"'{written}' is not a range of ports", "write ports from 1 to 65535, the lower one first"
-        )
+        problem = f"'{written}' is not a range of ports"
+        place.fault(problem, "write ports from 1 to 65535, the lower one first")
     elif high - low >= _MOST:
         problem = f"'{written}' is a range of more than {_MOST} ports"
         place.fault(problem, "publish fewer, or use network_mode: host")
@@ -129,10 +124,9 @@ def _long(place: Cursor) -> list[Port]:
     published = fields.require("published", PORT, "write the port of the host")
     protocol: Protocol = fields.read("protocol", choice(get_args(Protocol)), "tcp")
     host_ip = fields.read("host_ip", address)
-    mode = fields.at("mode")
-    if mode is not None and choice(get_args(PortMode))(mode) == "ingress":
+    if fields.read("mode", choice(get_args(PortMode))) == "ingress":
         problem = "the routing mesh is not supported"
-        mode.fault(problem, "write mode: host: the host of a replica publishes its ports")
+        place.at("mode").fault(problem, "write mode: host: the host of a replica publishes its ports")
     if target is None or published is None:
         return []
     bound_ip = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)

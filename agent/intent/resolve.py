@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from agent.intent.mounts import Kind, files, read_uses
+from agent.diff.container.fill import OVERLAY_IP
+from agent.intent.mounts import Kind, read_uses
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
+from agent.model.phrases import counted
 from agent.model.spec import Attachment, ContainerSpec, Mount
 from agent.yamldoc import Cursor
 from agent.yamldoc.faultlist import listed, nearest
@@ -13,7 +15,6 @@ from agent.yamldoc.faultlist import listed, nearest
 # ---- Placeholders such as `{{.Node.Hostname}}`: the agent of a replica's host replaces them by their values
 
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
-OVERLAY_IP = "Overlay.IP"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")
 """Keys whose values may have placeholders. Elsewhere `{{` may begin a template of Docker: logging.options.tag."""
 
@@ -41,10 +42,8 @@ def _check(place: Cursor, text: str, overlays: int) -> None:
         if exact and (name in KNOWN or (name == OVERLAY_IP and overlays == 1)):
             continue
         if exact and name == OVERLAY_IP:
-            number = f"{overlays or 'no'} overlay{'s' * (overlays != 1)}"
-            problem = (
-                f"{{{{.{OVERLAY_IP}}}}} requires a service on one overlay, and this service is on {number}"
-            )
+            number = counted(overlays, "overlay") if overlays else "no overlays"
+            problem = f"{{{{.{name}}}}} requires a service on one overlay, and this service is on {number}"
             place.conflict(problem, "attach the service to one overlay")
         else:
             offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
@@ -157,8 +156,16 @@ def _files(
     place = cursor.at(kind)
     if place.path == cursor.path:
         return
-    taken = {**dict.fromkeys(each.target for each in mounts), **dict.fromkeys(path for path, _ in spec.tmpfs)}
-    yield from files(read_uses(place, kind), kind, declared, taken)
+    taken = {*(each.target for each in mounts), *dict(spec.tmpfs)}
+    for use in read_uses(place, kind):
+        if use.name not in declared:
+            remedy = _remedy(use.place, use.name, declared, kind)
+            use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
+        elif use.target in taken:
+            use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
+        elif (source := declared[use.name]) is not None:
+            yield Mount(type="bind", source=source, target=use.target, read_only=True)
+        taken.add(use.target)
 
 
 def _remedy(place: Cursor, name: str, declared: Mapping[str, object], section: str) -> str:

@@ -3,6 +3,7 @@
 import msgspec
 
 from agent.intent.values import text
+from agent.model.network_options import FALSE, TRUE
 from agent.yamldoc import Cursor
 from agent.yamldoc.readers import after, derived, matching, sequence_of
 
@@ -15,25 +16,17 @@ _user = matching(rf"{_ID}(?::{_ID})?", "a user: name or number, and :group if wa
 _group = matching(_ID, "a group: name or number")
 
 
-@after(_user)
-def user(cursor: Cursor, written: str) -> str | None:
-    """Read `user[:group]`, each a name or a number."""
-    return written if all(_in_range(cursor, each) for each in written.split(":")) else None
+def _in_range(cursor: Cursor, written: str) -> str | None:
+    for part in written.split(":"):
+        if part.isdigit() and int(part) > _HIGHEST_ID:
+            cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
+            return None
+    return written
 
 
-@after(_group)
-def _one_group(cursor: Cursor, written: str) -> str | None:
-    return written if _in_range(cursor, written) else None
-
-
-groups = derived(sequence_of(_one_group, distinct=True), lambda found: tuple(sorted(found)))
-
-
-def _in_range(cursor: Cursor, part: str) -> bool:
-    if part.isdigit() and int(part) > _HIGHEST_ID:
-        cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
-        return False
-    return True
+user = after(_user)(_in_range)
+"""Reads `user[:group]`, each a name or a number."""
+groups = derived(sequence_of(after(_group)(_in_range), distinct=True), lambda found: tuple(sorted(found)))
 
 
 # ---- Capabilities
@@ -72,7 +65,6 @@ _OF_THE_CLIENT = {
     "credentialspec": "is not supported: it is for Windows",
 }
 _LABELS = ("user:", "role:", "type:", "level:", "filetype:")
-_BOOLEANS = ("1", "t", "T", "true", "True", "TRUE", "0", "f", "F", "false", "False", "FALSE")
 _ACTIONS = (
     "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
@@ -91,7 +83,7 @@ def _option(cursor: Cursor, written: str) -> str | None:
         return written if _is_profile(cursor, value) else None
     elif name == "label" and value != "disable" and not (value.startswith(_LABELS) and value[-1] != ":"):
         cursor.fault(f"{cursor.shown} is not a label", "write label=disable or for example label=type:web_t")
-    elif name == _BARE and written != _BARE and value not in _BOOLEANS:
+    elif name == _BARE and written != _BARE and value not in (*TRUE, *FALSE):
         cursor.fault(f"{cursor.shown} is neither true nor false", "write no-new-privileges:true")
     elif name == "apparmor" and not value:
         cursor.fault("names no profile", "write for example apparmor=docker-default")
@@ -105,16 +97,14 @@ def _is_profile(cursor: Cursor, value: str) -> bool:
     if value == "unconfined":
         return True
     if value == "builtin":
-        cursor.fault(
-            "'builtin' is not supported: it requires Docker 23", "remove the option: it is the default"
-        )
+        problem = "'builtin' is not supported: it requires Docker 23"
+        cursor.fault(problem, "remove the option: it is the default")
     elif not value.lstrip().startswith("{"):
         problem = "is no profile: docker's client reads such a file, and the engine does not"
         cursor.fault(problem, "write the content of the file: 'seccomp={\"defaultAction\": ...}'")
     elif why := _why_no_profile(value):
-        cursor.hidden().fault(
-            f"is not a seccomp profile: {why}", "write the content of a profile that docker run takes"
-        )
+        problem = f"is not a seccomp profile: {why}"
+        cursor.hidden().fault(problem, "write the content of a profile that docker run takes")
     else:
         return True
     return False

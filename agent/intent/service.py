@@ -9,8 +9,6 @@ from agent.diff.container import familiar, split
 from agent.intent import forms, limits, log_drivers, mounts, networks, ports, process, rights
 from agent.intent.deploy import DEPLOY, HOSTS, Deploy, read_deploy, read_placement
 from agent.intent.refused import SERVICE_REFUSED
-from agent.intent.sysctls import check_namespaces, sysctls
-from agent.intent.tmpfs import tmpfs
 from agent.intent.values import absolute, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import (
@@ -65,17 +63,14 @@ def image(cursor: Cursor, value: str) -> str | None:
 def _is_a_name(cursor: Cursor, short: str) -> bool:
     """Return True if the engine takes the reference `short`; note a fault if it takes it for an id, or as too long."""
     repository = split(short)[0]
-    whole = (
-        repository
-        if registry_of(repository) != HUB
-        else f"{HUB}/{'' if '/' in repository else 'library/'}{repository}"
-    )
+    whole = repository
+    if registry_of(repository) == HUB:
+        whole = f"{HUB}/{'' if '/' in repository else 'library/'}{repository}"
     if re.fullmatch(r"[a-f0-9]{64}", repository):
         cursor.fault("is the id of an image", "write its name and tag: every host pulls it by name")
     elif len(whole) > _LONGEST_NAME:
-        cursor.fault(
-            f"has a name of {len(whole)} characters", f"the maximum is {_LONGEST_NAME}, the registry included"
-        )
+        problem = f"has a name of {len(whole)} characters"
+        cursor.fault(problem, f"the maximum is {_LONGEST_NAME}, the registry included")
     else:
         return True
     return False
@@ -175,9 +170,9 @@ FIELDS: dict[str, Field] = {
     "cap_drop": Field("cap_drop", rights.capabilities, forms.TEXTS),
     "security_opt": Field("security_opt", rights.security_options, forms.TEXTS),
     "ulimits": Field("ulimits", limits.ulimits, limits.ULIMITS),
-    "sysctls": Field("sysctls", sysctls, forms.PAIRS),
+    "sysctls": Field("sysctls", process.sysctls, forms.PAIRS),
     "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
-    "tmpfs": Field("tmpfs", tmpfs, forms.one_or_more(forms.TEXT)),
+    "tmpfs": Field("tmpfs", mounts.tmpfs, forms.one_or_more(forms.TEXT)),
     "dns": Field("dns", process.addresses, forms.one_or_more(forms.TEXT)),
     "dns_search": Field("dns_search", process.search_domains, forms.one_or_more(forms.TEXT)),
     "dns_opt": Field("dns_opt", process.resolver_options, forms.list_of(forms.SCALAR)),
@@ -185,7 +180,7 @@ FIELDS: dict[str, Field] = {
     "logging": Field("logging", log_drivers.logging, log_drivers.LOGGING.form),
     "devices": Field("devices", limits.devices, limits.DEVICES),
     "mem_limit": Field("memory_limit_bytes", limits.memory, forms.SIZE),
-    "mem_reservation": Field("memory_reservation_bytes", limits.reservation, forms.SIZE),
+    "mem_reservation": Field("memory_reservation_bytes", limits.memory, forms.SIZE),
     "cpus": Field("nano_cpus", limits.cpus, forms.number(0.01, 10_000)),
     "pids_limit": Field("pids_limit", limits.pids, forms.integer(-1, 1 << 22)),
     "pid": _unshared("pid", get_args(Pid)),
@@ -258,9 +253,8 @@ def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
         value = None if field is None else fields.read(key, field.read)
         if field is None or value is None:
             continue
-        place = fields.at(key)
-        if field.attribute in in_deploy and place:
-            place.conflict(f"deploy sets '{key}' too", "keep one of them")
+        if field.attribute in in_deploy:
+            fields.cursor.at(key).conflict(f"deploy sets '{key}' too", "keep one of them")
         found |= value if field.attribute is None else {field.attribute: value}
     return ContainerSpec(**{"image": _UNREADABLE, **found})
 
@@ -274,7 +268,9 @@ def check_together(fields: Fields, spec: ContainerSpec) -> None:
     if spec.uts is not None:
         _exclude(fields, "uts: host", ("hostname", "domainname"))
     shared = {"network": spec.network_mode, "ipc": spec.ipc, "uts": spec.uts}
-    check_namespaces(fields, spec.sysctls, frozenset(each for each, mode in shared.items() if mode == "host"))
+    process.check_namespaces(
+        fields, spec.sysctls, frozenset(each for each, mode in shared.items() if mode == "host")
+    )
     _check_command(fields, spec)
     _check_targets(fields, spec)
 
@@ -290,31 +286,30 @@ def _check_hostname(fields: Fields, spec: ContainerSpec, values: Mapping[str, st
     longest = re.sub(
         r"\{\{\s?\.([A-Za-z.]+)\s?\}\}", lambda found: known.get(found[1], "0"), spec.hostname or ""
     )
-    place = fields.at("hostname")
-    if place is not None and len(longest) > _LONGEST_HOSTNAME:
+    if len(longest) > _LONGEST_HOSTNAME:
         problem = f"becomes {len(longest)} characters long"
-        place.conflict(problem, f"the maximum is {_LONGEST_HOSTNAME}: use fewer placeholders")
+        remedy = f"the maximum is {_LONGEST_HOSTNAME}: use fewer placeholders"
+        fields.cursor.at("hostname").conflict(problem, remedy)
 
 
 def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
-    place = fields.at("network_mode")
-    if place is None or spec.network_mode is None:
+    if spec.network_mode is None:
         return
+    place = fields.cursor.at("network_mode")
     ports_too = spec.network_mode != "bridge" and spec.ports
     for key, value in (("networks", spec.networks), ("ports", ports_too)):
         if value:
-            place.conflict(
-                f"network_mode: {spec.network_mode} cannot be combined with '{key}'", "keep one of them"
-            )
+            problem = f"network_mode: {spec.network_mode} cannot be combined with '{key}'"
+            place.conflict(problem, "keep one of them")
 
 
 def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
     limit, swap = spec.memory_limit_bytes, spec.memory_swap_bytes
     if limit and (spec.memory_reservation_bytes or 0) > limit:
         fields.cursor.hidden().conflict("reserves more memory than its limit", "lower the reservation")
-    place = fields.at("memswap_limit")
-    if place is None or swap is None:
+    if swap is None:
         return
+    place = fields.cursor.at("memswap_limit")
     if not limit:
         problem = "limits memory and swap together, but memory has no limit"
         place.conflict(problem, "set mem_limit too")
@@ -324,26 +319,23 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
 
 def _check_command(fields: Fields, spec: ContainerSpec) -> None:
     """Note a fault if nothing is left to run: the engine uses an image's command only with the image's entrypoint."""
-    place = fields.at("entrypoint")
-    if place is not None and spec.entrypoint == () and not any((spec.command or ())[:1]):
-        place.hidden().conflict(
-            "clears the image's command too, and no command is declared", "write a command"
-        )
+    if spec.entrypoint == () and not any((spec.command or ())[:1]):
+        problem = "clears the image's command too, and no command is declared"
+        fields.cursor.at("entrypoint").hidden().conflict(problem, "write a command")
 
 
 def _check_targets(fields: Fields, spec: ContainerSpec) -> None:
     """Note a fault for each path at which two keys put something."""
     taken = {each.target: "volumes" for each in spec.volumes}
     for key, targets in (("tmpfs", dict(spec.tmpfs)), ("devices", [each.target for each in spec.devices])):
-        place = fields.at(key)
-        for target in targets if place is not None else ():
-            assert place is not None
+        for target in targets:
             if target in taken:
-                place.conflict(f"'{target}' is already a target of '{taken[target]}'", "keep one of them")
+                problem = f"'{target}' is already a target of '{taken[target]}'"
+                fields.cursor.at(key).conflict(problem, "keep one of them")
             taken[target] = key
 
 
 def _exclude(fields: Fields, what: str, others: Iterable[str]) -> None:
     for other in others:
-        if (place := fields.at(other)) is not None:
+        if place := fields.at(other):
             place.conflict(f"{what} cannot be combined with '{other}'", "keep one of them")

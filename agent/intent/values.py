@@ -1,7 +1,9 @@
 """Readers of the common values of Compose: text with `$`, mappings that may be lists, names, paths."""
 
 import re
+from collections.abc import Iterator
 
+from agent.diff.container.process import PREFIX
 from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
 from agent.yamldoc.readers import Cursor, Reader, after, derived, matching, sequence_of, string
@@ -14,9 +16,6 @@ name = matching(
 )
 host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
-OURS = "io.swarmkeeper."
-"""Prefix of the labels by which the agent recognises managed containers and networks."""
-
 _KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
 _VARIABLE = re.compile(r"\$(?!\$)")
 
@@ -25,10 +24,8 @@ _VARIABLE = re.compile(r"\$(?!\$)")
 def anything(cursor: Cursor, value: str) -> str | None:
     """Read text, which may be empty, with Compose's `$$` for `$`. It refuses variables."""
     if _VARIABLE.search(value.replace("$$", "")):
-        cursor.fault(
-            "uses $ for a variable, and the agent's environment is not read",
-            "write the value itself; write $$ for a literal $",
-        )
+        problem = "uses $ for a variable, and the agent's environment is not read"
+        cursor.fault(problem, "write the value itself; write $$ for a literal $")
         return None
     return value.replace("$$", "$")
 
@@ -62,8 +59,8 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
                 value_place.hidden().fault("has a key that is not printable ASCII without spaces and =")
             elif key in found:
                 value_place.hidden().conflict(f"the key '{key}' occurs twice", "keep one of them")
-            elif key.startswith(OURS):
-                problem = f"keys that begin with {OURS} are reserved for the agent"
+            elif key.startswith(PREFIX):
+                problem = f"keys that begin with {PREFIX} are reserved for the agent"
                 value_place.hidden().fault(problem, "choose another key")
             elif value is None and without_value is not None:
                 value_place.fault(*without_value)
@@ -74,23 +71,18 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
     return read
 
 
-def _from_mapping(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
-    found = []
+def _from_mapping(cursor: Cursor) -> Iterator[tuple[str, Cursor, str | None]]:
     for key, place in cursor.entries():
         value = None if place.is_null else anything(place)
         if value is not None or place.is_null:
-            found.append((string(key) or "", place, value))
-    return found
+            yield string(key) or "", place, value
 
 
-def _from_list(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
-    found = []
+def _from_list(cursor: Cursor) -> Iterator[tuple[str, Cursor, str | None]]:
     for place in cursor.items():
-        item = anything(place)
-        if item is not None:
+        if (item := anything(place)) is not None:
             key, equals, value = item.partition("=")
-            found.append((key, place, value if equals else None))
-    return found
+            yield key, place, value if equals else None
 
 
 def absolute_path(cursor: Cursor, value: str) -> str | None:

@@ -18,15 +18,15 @@ contradict each other. Faults of an earlier kind cause others of a later one."""
 class Fault:
     """One fault and its place in the document. Lines and columns count from 1."""
 
-    path: str
+    path: str = ""
     """Path in the document, as `services.order.ports[0].published`; empty: the whole document."""
-    value: str
+    value: str = ""
     """The value in the document, shortened; empty if it may be a secret."""
     problem: str
-    remedy: str
+    remedy: str = ""
     kind: FaultKind
-    line: int
-    column: int
+    line: int = 1
+    column: int = 1
 
     def __str__(self) -> str:
         place = f"line {self.line}, column {self.column}: "

@@ -6,91 +6,47 @@ from typing import Literal
 ROOT = "/swarmkeeper/"
 
 
-@dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of one cluster. docs/etcd-keys.md describes the writer and the content of each."""
 
-    cluster: str
-
-    @property
-    def root(self) -> str:
-        return f"{ROOT}{self.cluster}/"
-
-    @property
-    def intent(self) -> str:
+    def __init__(self, cluster: str) -> None:
+        self.cluster = cluster
+        self.root = root = f"{ROOT}{cluster}/"
+        self.intent = f"{root}intent"
         """The operator's document: the only key that a person writes."""
-        return f"{self.root}intent"
-
-    @property
-    def accepted(self) -> str:
+        self.accepted = f"{root}accepted"
         """The last document that the leader accepted, even while `intent` has a newer one that it refused."""
-        return f"{self.root}accepted"
-
-    @property
-    def verdict(self) -> str:
+        self.verdict = f"{root}verdict"
         """The verdict on the newest document, for an operator with etcdctl alone."""
-        return f"{self.root}verdict"
-
-    @property
-    def leader(self) -> str:
+        self.leader = f"{root}leader"
         """The leader lock; its create_revision is the fencing token."""
-        return f"{self.root}leader"
-
-    @property
-    def swarm(self) -> str:
-        return f"{self.root}swarm"
-
-    @property
-    def tokens(self) -> str:
-        return f"{self.root}tokens"
-
-    @property
-    def unlock(self) -> str:
+        self.swarm = f"{root}swarm"
+        self.tokens = f"{root}tokens"
+        self.unlock = f"{root}unlock"
         """The unlock keys of the swarm, sealed. The key exists only if autolock is, or once was, declared."""
-        return f"{self.root}unlock"
-
-    @property
-    def disruption(self) -> str:
-        return f"{self.root}disruption"
-
-    @property
-    def digests(self) -> str:
+        self.disruption = f"{root}disruption"
+        self.digests = f"{root}digests"
         """The digests of the tags in the accepted document. The key exists only with `policy.resolve_digests`."""
-        return f"{self.root}digests"
-
-    @property
-    def specs(self) -> str:
-        return f"{self.root}specs/"
+        # The beginnings of the keys of several specs, hosts and services.
+        self.specs = f"{root}specs/"
+        self.assignments = f"{root}assignments/"
+        self.membership_orders = f"{root}membership-orders/"
+        self.rollouts = f"{root}rollouts/"
+        self.hosts = f"{root}hosts/"
 
     def spec(self, digest: str) -> str:
         return f"{self.specs}{digest}"
 
-    @property
-    def assignments(self) -> str:
-        return f"{self.root}assignments/"
-
     def assignment(self, host: str) -> str:
         return f"{self.assignments}{host}"
-
-    @property
-    def membership_orders(self) -> str:
-        return f"{self.root}membership-orders/"
 
     def membership_order(self, host: str) -> str:
         """The membership order for a host. The key exists only while the leader has issued one."""
         return f"{self.membership_orders}{host}"
 
-    @property
-    def rollouts(self) -> str:
-        return f"{self.root}rollouts/"
-
     def rollout(self, service: str) -> str:
         """The rollout of a service. The key exists only until all replicas have the spec of the intent."""
         return f"{self.rollouts}{service}"
-
-    @property
-    def hosts(self) -> str:
-        return f"{self.root}hosts/"
 
     def presence(self, host: str) -> str:
         return f"{self.hosts}{host}/presence"
@@ -100,7 +56,6 @@ class Keys:
 
 
 # ---- Permissions in an etcd with authentication: an operator writes the intent, the agents write everything else
-
 
 Right = Literal["read", "write", "readwrite"]
 

@@ -14,11 +14,12 @@ Kind = Literal["boolean", "present", "mtu", "address", "interface", "prefix", "n
 BRIDGE = "com.docker.network.bridge."
 BRIDGE_NAME = f"{BRIDGE}name"
 _ENCRYPTED = "encrypted"
-_TRUE = ("1", "t", "T", "true", "True", "TRUE")
-_FALSE = ("0", "f", "F", "false", "False", "FALSE")
+TRUE = ("1", "t", "T", "true", "True", "TRUE")
+FALSE = ("0", "f", "F", "false", "False", "FALSE")
 """Spellings of booleans in Go, and so in the engine."""
 _LEAST_MTU, _MOST_MTU = 68, 65_535
 _LONGEST_DEVICE = 15
+_DEVICE = "[A-Za-z0-9][A-Za-z0-9_.-]{{0,{}}}"
 _SIMILAR = 0.7
 _MODES = ("nat", "nat-unprotected", "routed", "isolated")
 
@@ -51,8 +52,8 @@ def normal(name: str, value: str) -> str:
     known = OPTIONS.get(name)
     if known is None:
         return value
-    if known.kind == "boolean" and value in (*_TRUE, *_FALSE):
-        return "true" if value in _TRUE else "false"
+    if known.kind == "boolean" and value in (*TRUE, *FALSE):
+        return "true" if value in TRUE else "false"
     if known.kind == "present":
         return ""  # the driver looks for the name alone
     if known.kind in ("mtu", "numbers") and re.fullmatch(r"[0-9]{1,10}", value):
@@ -76,9 +77,9 @@ def why_wrong(name: str, value: str) -> tuple[str, str] | None:
 
 
 def _why_no_mark(value: str) -> tuple[str, str] | None:
-    if value in _FALSE:
+    if value in FALSE:
         return "encrypts, whatever its value is", "remove the option"
-    if value and value not in _TRUE:
+    if value and value not in TRUE:
         return f"{value[:60]!r} is not a value of this option", 'write encrypted: ""'
     return None
 
@@ -98,12 +99,12 @@ def _is_address(value: str) -> bool:
     return True
 
 
-def _is_device(value: str, longest: int) -> bool:
-    return bool(re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{longest - 1}}}", value, re.ASCII))
+def _form(pattern: str) -> Callable[[str], bool]:
+    return lambda value: bool(re.fullmatch(pattern, value, re.ASCII))
 
 
 _FORMS: Mapping[Kind, tuple[Callable[[str], bool], str, str]] = {
-    "boolean": (lambda value: value in (*_TRUE, *_FALSE), "true or false", 'write "true" or "false"'),
+    "boolean": (_form("|".join((*TRUE, *FALSE))), "true or false", 'write "true" or "false"'),
     "mtu": (
         lambda value: value.isascii() and value.isdigit() and _LEAST_MTU <= int(value[:10]) <= _MOST_MTU,
         "an MTU",
@@ -111,20 +112,16 @@ _FORMS: Mapping[Kind, tuple[Callable[[str], bool], str, str]] = {
     ),
     "address": (_is_address, "an IPv4 address", "write an address of the host"),
     "interface": (
-        lambda value: _is_device(value, _LONGEST_DEVICE),
+        _form(_DEVICE.format(_LONGEST_DEVICE - 1)),
         "the name of a device",
         f"write at most {_LONGEST_DEVICE} letters, digits, - and _",
     ),
     "prefix": (
-        lambda value: _is_device(value, _LONGEST_DEVICE - 3),
+        _form(_DEVICE.format(_LONGEST_DEVICE - 4)),
         "the beginning of a device's name",
         "write for example eth",
     ),
-    "numbers": (
-        lambda value: bool(re.fullmatch(r"[0-9]{1,8}(?:,[0-9]{1,8}){0,20}", value, re.ASCII)),
-        "a list of numbers",
-        "write for example 4097",
-    ),
-    "gateway mode": (lambda value: value in _MODES, f"one of: {', '.join(_MODES)}", "write for example nat"),
+    "numbers": (_form(r"[0-9]{1,8}(?:,[0-9]{1,8}){0,20}"), "a list of numbers", "write for example 4097"),
+    "gateway mode": (_form("|".join(_MODES)), f"one of: {', '.join(_MODES)}", "write for example nat"),
 }
 """The check of a value by kind of option, what the value should be, and the remedy."""

@@ -62,6 +62,6 @@ def shorten(text: str, most: int = _LONGEST) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, one: str) -> str:
     """Return a count with its noun: `1 step`, `2 steps`."""
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"

@@ -9,7 +9,7 @@ from zlib import crc32
 import msgspec
 
 from agent.errors import Invalid, NewerFormat
-from agent.model.spec import Key, Pairs
+from agent.model.spec import Key, Pairs, without_defaults
 
 MOST_KEYS = 3
 """Maximum number of unlock keys kept. A manager that was down while the key changed needs the previous key."""
@@ -24,20 +24,9 @@ def encode(record: Any, *, terse: bool = False) -> bytes:
 
     `terse` leaves out every field with its default, which `decode` puts back.
     """
-    body = {
-        "v": VERSION,
-        **msgspec.to_builtins(_without_defaults(record) if terse else record, str_keys=True),
-    }
+    content = msgspec.to_builtins(without_defaults(record) if terse else record, str_keys=True)
+    body = {"v": VERSION, **content}
     return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
-
-
-def _without_defaults(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_without_defaults(each) for each in value]
-    if not dataclasses.is_dataclass(value):
-        return value
-    found = ((each, getattr(value, each.name)) for each in dataclasses.fields(value))
-    return {each.name: _without_defaults(given) for each, given in found if given != each.default}
 
 
 def _sum(body: dict[str, Any]) -> str:

@@ -224,7 +224,7 @@ class ContainerSpec:
 
 def encode(spec: ContainerSpec) -> bytes:
     """Return the canonical JSON of `spec`, with sorted keys and without defaults. Equal specs have equal bytes."""
-    return msgspec.json.encode(_plain(spec), order="sorted")
+    return msgspec.json.encode(without_defaults(spec), order="sorted")
 
 
 def decode(raw: bytes) -> ContainerSpec:
@@ -267,10 +267,11 @@ def why_alone(spec: ContainerSpec) -> str:
     return "its address is fixed" if fixed else ""
 
 
-def _plain(value: Any) -> Any:
+def without_defaults(value: Any) -> Any:
+    """Return a record in types of JSON, without each field that has its default; any other value as it is."""
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [without_defaults(each) for each in value]
     if not dataclasses.is_dataclass(value):
         return value
     content = ((each.name, getattr(value, each.name), each.default) for each in dataclasses.fields(value))
-    return {name: _plain(found) for name, found, default in content if found != default}
+    return {name: without_defaults(found) for name, found, default in content if found != default}

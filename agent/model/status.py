@@ -49,7 +49,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaReport:
-    """A replica as last seen on its host."""
+    """A replica as last seen on its host. Fields of the same name are those of ContainerState."""
 
     service: str
     slot: int
@@ -70,19 +70,16 @@ class ReplicaReport:
     them."""
     differences: tuple[Difference, ...] = ()
     image: str = ""
-    """Id of the image of the container."""
     image_now: str = ""
     """Id of the image that the tag names on this host now; empty: the same."""
     crashes: int = 0
-    """Number of starts in a row after which the container soon ended."""
     output: tuple[str, ...] = field(default=(), repr=False)
-    """The last lines of output before the last end, while the container keeps ending."""
     volumes: Pairs = ()
-    """(path in the container, name) of its anonymous volumes, which stay on the host when the replica moves."""
+    """They stay on the host when the replica moves."""
     removed: bool = False
     """True if the replica has finished and its container was removed since: the report is of its last state."""
     steady: bool = False
-    """True if the container has run without an end for the `monitor` of its service, by the clock of its host."""
+    """By the clock of its host."""
 
     @property
     def key(self) -> Key:
@@ -124,6 +121,8 @@ class BridgeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkReport:
+    """A network of the host. Fields of the same name are those of NetworkState."""
+
     id: str
     name: str
     driver: str
@@ -136,11 +135,8 @@ class NetworkReport:
     attachable: bool = False
     internal: bool = False
     ours: bool = False
-    """True if an agent of this cluster created the network."""
     cluster: str = ""
-    """Name of the cluster in its label, which may be another cluster."""
     peers: tuple[str, ...] = ()
-    """Overlays with replicas of this host: addresses of the hosts on the overlay that gossip has reported."""
     users: Pairs = ()
     """Managed overlays, from the leader only: (user, node id) of the users that no agent reports."""
     endpoints: Pairs = ()

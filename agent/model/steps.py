@@ -83,10 +83,7 @@ class InitSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUpInit(_MembershipStep):
-    """Delete the claim on the only `swarm init`, so that another host can initialise the swarm.
-
-    Only the claimant does so. The step has the resource of InitSwarm, so the two never run side by side.
-    """
+    """Delete the claim of this host on the only `swarm init`, so that another host can initialise the swarm."""
 
     over: int
     """mod_revision of the claim."""
@@ -113,23 +110,19 @@ class LeaveSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonNode(_MembershipStep):
-    """Leave by force, on a membership order: the swarm has removed this manager, which finds no raft leader.
-
-    The engine's client checks again that it is that node, without a raft leader.
-    """
+    """Leave by force, on a membership order: the swarm has removed this manager, which finds no raft leader."""
 
     node_id: str
+    """The engine's client checks again that the host is that node, without a raft leader."""
     verb = "leave by force"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DissolveSwarm(_MembershipStep):
-    """Leave an empty swarm that an agent initialised here and never recorded.
-
-    The only node of a swarm cannot leave without force, so the engine's client checks again that the swarm is empty.
-    """
+    """Leave an empty swarm that an agent initialised here and never recorded."""
 
     swarm_id: str
+    """Its only node cannot leave it without force, so the engine's client checks again that it is empty."""
     verb = "dissolve"
 
 

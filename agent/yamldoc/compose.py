@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from agent.model.faults import FaultKind
+from agent.model.faults import Fault, FaultKind
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
 # A scalar keeps its text, so `22:22`, `010`, `yes` and `1.10` keep their spelling. The code below interprets
@@ -95,10 +95,10 @@ def compose(text: str, faults: Faults) -> Node:
         _add_syntax_fault(error, text, faults)
         faults.stop()
     except yaml.YAMLError as error:
-        faults.add(kind="yaml", problem=str(error))
+        faults.add(Fault(kind="yaml", problem=str(error)))
         faults.stop()
     if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_null):
-        faults.add(kind="yaml", problem="the document is empty")
+        faults.add(Fault(kind="yaml", problem="the document is empty"))
         faults.stop()
     return composer.root
 
@@ -108,13 +108,8 @@ def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) ->
     problem = " ".join(each for each in (error.context, error.problem) if each) or "a syntax error"
     here = text[mark.index : mark.index + 1] if mark else ""
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    faults.add(
-        kind="yaml",
-        problem=f"not YAML: {problem}",
-        remedy=_syntax_remedy(problem, here),
-        line=line,
-        column=column,
-    )
+    remedy = _syntax_remedy(problem, here)
+    faults.add(Fault(kind="yaml", problem=f"not YAML: {problem}", remedy=remedy, line=line, column=column))
 
 
 def _syntax_remedy(problem: str, here: str) -> str:
@@ -131,26 +126,24 @@ def _syntax_remedy(problem: str, here: str) -> str:
 
 
 @dataclass(slots=True)
-class _Open:
+class _Sized:
+    """A node, with its size when aliases are expanded."""
+
+    node: Node
+    size: int = 1
+    characters: int = 0
+    height: int = 0
+
+
+@dataclass(slots=True)
+class _Open(_Sized):
     """A sequence or mapping that has not ended yet."""
 
     node: Sequence | Mapping
-    anchor: str | None
-    size: int = 1
-    characters: int = 0
     height: int = 1
+    anchor: str | None = None
     key: Scalar | None = None
     merges: list[Node] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A complete node, with its size when aliases are expanded."""
-
-    node: Node
-    size: int
-    characters: int
-    height: int
 
 
 class _Composer:
@@ -160,7 +153,7 @@ class _Composer:
         self.root: Node | None = None
         self._faults = faults
         self._stack: list[_Open] = []
-        self._anchors: dict[str, _Done | None] = {}  # None: the anchored node has not ended yet
+        self._anchors: dict[str, _Sized | None] = {}  # None: the anchored node has not ended yet
         self._count = self._characters = 0
         self._documents = 0
 
@@ -184,7 +177,7 @@ class _Composer:
         self._refuse_tag(event)
         line, column = _place(event)
         node = Scalar(text=event.value, plain=event.implicit[0], line=line, column=column)
-        done = _Done(node, 1, len(event.value), 0)
+        done = _Sized(node, characters=len(event.value))
         self._grow(event, done.size, done.characters)
         if event.anchor:
             self._anchors[event.anchor] = done
@@ -198,16 +191,15 @@ class _Composer:
         self._bound_depth(event, 1)
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._stack.append(_Open(kind(line=line, column=column), event.anchor))
+        self._stack.append(_Open(kind(line=line, column=column), anchor=event.anchor))
 
     def _end(self) -> None:
         ended = self._stack.pop()
         for merged in ended.merges or ():
             self._merge(ended, merged)
-        done = _Done(ended.node, ended.size, ended.characters, ended.height)
         if ended.anchor:
-            self._anchors[ended.anchor] = done
-        self._deliver(done)
+            self._anchors[ended.anchor] = ended
+        self._deliver(ended)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         line, column = _place(event)
@@ -220,12 +212,12 @@ class _Composer:
                 # The message omits the name: the value may be a password that begins with *.
                 problem = "an alias has no anchor before it"
                 self._fault(event, problem, "put a value that begins with * in quotes")
-            found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
+            found = _Sized(Scalar(text="", plain=False, line=line, column=column))
         self._grow(event, found.size, found.characters)
         self._bound_depth(event, found.height)
         self._deliver(found)
 
-    def _deliver(self, done: _Done) -> None:
+    def _deliver(self, done: _Sized) -> None:
         node = done.node
         if not self._stack:
             self.root = node
@@ -268,8 +260,7 @@ class _Composer:
         """Add the entries that the mapping does not have itself; of several merged mappings the first wins."""
         if not isinstance(merged, Mapping):
             problem = "the value of a merge key must be a mapping or a list of mappings"
-            path = step(self._path(), _MERGE)
-            self._faults.add(kind="yaml", path=path, problem=problem, line=merged.line, column=merged.column)
+            self._fault(merged, problem, "", path=step(self._path(), _MERGE))
             return
         assert isinstance(done.node, Mapping)
         for key, entry in merged.entries.items():
@@ -295,11 +286,13 @@ class _Composer:
         if len(self._stack) + height > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
 
-    def _fault(self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml") -> None:
+    def _fault(
+        self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml", path: str = ""
+    ) -> None:
         line, column = _place(where) if isinstance(where, yaml.Event) else (where.line, where.column)
-        self._faults.add(
-            kind=kind, path=self._path(), problem=problem, remedy=remedy, line=line, column=column
-        )
+        path = path or self._path()
+        fault = Fault(kind=kind, path=path, problem=problem, remedy=remedy, line=line, column=column)
+        self._faults.add(fault)
 
     def _stop(self, event: yaml.Event, problem: str, remedy: str, kind: FaultKind = "size") -> None:
         self._fault(event, problem, remedy, kind)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import NoReturn
 
-from agent.model.faults import Fault, FaultKind, InvalidDocument
+from agent.model.faults import Fault, InvalidDocument
 
 LONGEST_PATH = 200
 MOST_KEPT = 1000
@@ -26,32 +27,13 @@ class Faults:
         """True if further faults are dropped."""
         return len(self._found) >= MOST_KEPT
 
-    def add(
-        self,
-        *,
-        kind: FaultKind,
-        problem: str,
-        remedy: str = "",
-        path: str = "",
-        value: str = "",
-        line: int = 1,
-        column: int = 1,
-    ) -> None:
-        """Note a fault at `line`, `column` (from 1). Problem and remedy are made printable."""
-        problem, remedy = printable(problem), printable(remedy)
-        if len(path) > LONGEST_PATH:
-            path = path[: LONGEST_PATH - 3] + "..."
-        if not self.is_full:
-            fault = Fault(
-                path=path,
-                value=value,
-                problem=problem,
-                remedy=remedy,
-                kind=kind,
-                line=line,
-                column=column,
-            )
-            self._found.append(fault)
+    def add(self, fault: Fault) -> None:
+        """Note a fault. Its path is shortened; problem and remedy are made printable."""
+        if self.is_full:
+            return
+        path = fault.path if len(fault.path) <= LONGEST_PATH else fault.path[: LONGEST_PATH - 3] + "..."
+        problem, remedy = printable(fault.problem), printable(fault.remedy)
+        self._found.append(replace(fault, path=path, problem=problem, remedy=remedy))
 
     def raise_if_any(self) -> None:
         """Raise InvalidDocument with all faults, if there are any."""

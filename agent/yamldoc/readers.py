@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, replace
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address
 from typing import TypeVar, overload
 
-from agent.model.faults import FaultKind
+from agent.model.faults import Fault, FaultKind
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
 from agent.yamldoc.faultlist import Faults, nearest, quoted, shown_key, step
 
@@ -65,7 +65,8 @@ class Cursor:
         """Note a fault of this value, by itself wrong."""
         value = "" if self.secret or self.written is None else quoted(self.written)
         place = {"line": self.node.line, "column": self.node.column}
-        self.faults.add(kind=kind, path=self.path, value=value, problem=problem, remedy=remedy, **place)
+        fault = Fault(kind=kind, path=self.path, value=value, problem=problem, remedy=remedy, **place)
+        self.faults.add(fault)
 
     def conflict(self, problem: str, remedy: str = "") -> None:
         """Note that this value contradicts another one of the document, or names one that it lacks."""
@@ -107,8 +108,8 @@ class Cursor:
                 key.hidden().fault(f"{quoted(name)} {refused[name]}")
             elif not (extensions and name.startswith("x-")):
                 near = key.nearest(name, known)
-                problem = f"unknown key {shown_key(name)}"
-                key.hidden().fault(problem, f"did you mean {quoted(near)}?" if near else "")
+                remedy = f"did you mean {quoted(near)}?" if near else ""
+                key.hidden().fault(f"unknown key {shown_key(name)}", remedy)
                 meant |= {near} if near else set()
         return Fields(self, found, frozenset(meant))
 
@@ -183,11 +184,9 @@ class Fields:
 
     def require(self, key: str, reader: Reader[T], remedy: str) -> T | None:
         """Return the value of `key`; None, with a fault, if it is absent or invalid."""
-        place = self._found.get(key)
-        if place is not None:
-            return reader(place)
-        self.missing(key, remedy)
-        return None
+        if key not in self:
+            self.missing(key, remedy)
+        return self.read(key, reader)
 
     def missing(self, key: str, remedy: str) -> None:
         """Note that `key` is absent, unless an unknown key resembles it or there is no mapping: both have a fault."""
@@ -352,7 +351,7 @@ def _seconds(written: str) -> float | None:
 
 def _bytes(written: str) -> int | None:
     found = _SIZE.fullmatch(written)
-    return None if found is None else int(float(found[1]) * _BYTES[found[2].lower()])
+    return int(float(found[1]) * _BYTES[found[2].lower()]) if found else None
 
 
 @after(text)
@@ -362,20 +361,6 @@ def address(cursor: Cursor, value: str) -> IPv4Address | None:
     except AddressValueError:
         cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
         return None
-
-
-@after(text)
-def network(cursor: Cursor, value: str) -> IPv4Network | None:
-    """Read an IPv4 network with its prefix and without host bits."""
-    try:
-        found = IPv4Network(value, strict=False)
-    except ValueError:
-        cursor.fault(f"{cursor.shown} is not an IPv4 network", "write for example 10.10.0.0/16")
-        return None
-    if value != str(found):
-        cursor.fault(f"{cursor.shown} is not an IPv4 network", f"did you mean {found}?")
-        return None
-    return found
 
 
 def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False) -> Reader[tuple[T, ...]]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from agent.clients.docker import DockerEngine
 from agent.diff.container import create_request, fill
-from agent.diff.container.identity import SHAPE, SPEC
+from agent.diff.container.table import SHAPE, SPEC
 from agent.diff.replicas import container_name, fill_context
 from agent.model.host_state import ContainerState, LinkState, SwarmState
 from agent.model.records import Replica

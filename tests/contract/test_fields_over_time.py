@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.diff.container import shape
+from agent.diff.container.table import shape
 from agent.intent.service import FIELDS, OTHERS
 from agent.model.steps import CreateContainer
 from tests.contract.engines import DockerScene

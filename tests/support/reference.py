@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.diff.container import TABLE, FieldMapping
+from agent.diff.container import TABLE
+from agent.diff.container.row import FieldMapping
 from agent.intent import forms
 from agent.intent.forms import Form
 from agent.intent.schema import json_schema

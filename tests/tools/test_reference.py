@@ -11,8 +11,8 @@ from agent.intent.process import MOST_SPLIT
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.resolve import KNOWN
 from agent.intent.service import FIELDS, OTHERS
+from agent.yamldoc import MAX_BYTES, MAX_KEPT
 from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
-from agent.yamldoc.decode import MAX_BYTES, MAX_KEPT
 from agent.yamldoc.readers import LONGEST_TEXT
 from tests.support.reference import written
 

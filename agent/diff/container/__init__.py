@@ -2,9 +2,15 @@
 
 from agent.diff.container.compare import describe_change, differences, differing, in_place, regarded
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address
-from agent.diff.container.identity import (
+from agent.diff.container.limits import update_request
+from agent.diff.container.network import endpoint
+from agent.diff.container.process import leaves_entrypoint, with_entrypoint
+from agent.diff.container.row import familiar, split
+from agent.diff.container.storage import carried_volumes, is_anonymous
+from agent.diff.container.table import (
     CLUSTER,
     SHAPE,
+    TABLE,
     CreateRequest,
     are_copied,
     by_slot,
@@ -12,21 +18,13 @@ from agent.diff.container.identity import (
     identity,
     is_called_so,
 )
-from agent.diff.container.limits import update_request
-from agent.diff.container.network import aliases, endpoint
-from agent.diff.container.process import leaves_entrypoint, with_entrypoint
-from agent.diff.container.row import FieldMapping, familiar, split
-from agent.diff.container.storage import carried_volumes, is_anonymous
-from agent.diff.container.table import TABLE, shape
 
 __all__ = [
     "CLUSTER",
     "SHAPE",
     "TABLE",
     "CreateRequest",
-    "FieldMapping",
     "FillContext",
-    "aliases",
     "are_copied",
     "by_slot",
     "carried_volumes",
@@ -43,7 +41,6 @@ __all__ = [
     "is_called_so",
     "leaves_entrypoint",
     "regarded",
-    "shape",
     "split",
     "update_request",
     "uses_overlay_address",

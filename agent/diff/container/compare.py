@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
+from itertools import chain
 from typing import Any
 
 from agent.diff.container.fill import FillContext, fill
-from agent.diff.container.identity import SHAPE, create_request
 from agent.diff.container.network import endpoint
 from agent.diff.container.row import NOTHING, FieldMapping, Found, as_text
-from agent.diff.container.table import TABLE, shape
+from agent.diff.container.table import SHAPE, TABLE, create_request, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
 from agent.model.records import Replica
@@ -18,7 +18,6 @@ NONE = "(none)"
 """Stands for a value that the document does not set."""
 
 # ---- Changing a container to another spec without recreating it
-
 
 FillFor = Callable[[Replica], FillContext]
 
@@ -97,9 +96,8 @@ def describe_change(old: ContainerSpec, new: ContainerSpec, *, show_secrets: boo
     Values of secret fields are left out unless `show_secrets` is set: then the text is for the operator alone.
     """
     made = _as_made(old, Replica(service="", slot=0, spec=""))
-    return "; ".join(
-        text for row in TABLE for text in _change(row, old, new, made, show_secrets=show_secrets)
-    )
+    changes = (_change(row, old, new, made, show_secrets=show_secrets) for row in TABLE)
+    return "; ".join(chain.from_iterable(changes))
 
 
 def _change(
@@ -109,9 +107,7 @@ def _change(
     if before == after:
         return
     if row.secret:
-        yield from (
-            _both_values(row.called, before, after) if show_secrets else _names(row.called, before, after)
-        )
+        yield from (_both_values if show_secrets else _names)(row.called, before, after)
         return
     if row.field == "networks":
         had, has = frozenset(map(_attachment, before)), frozenset(map(_attachment, after))

@@ -1,23 +1,17 @@
 """Isolation of the process: privileges, capabilities, namespaces, kernel settings, devices, groups."""
 
-from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import AtLeast, Default, Found, plain
-from agent.model.spec import ContainerSpec, Device, DeviceRequest, Pairs
+from agent.diff.container.row import AtLeast, Default, Found, plain, unordered
+from agent.model.spec import ContainerSpec, Device, DeviceRequest
 
 _SHARED = frozenset({"", "private", "shareable"})
 
 
 def _capability(name: str) -> str:
+    """A capability in upper case with CAP_: engine 20.10 shows the prefix in any case."""
     text = name.upper()
     return text if text == "ALL" or text.startswith("CAP_") else f"CAP_{text}"
-
-
-def _capabilities(names: Iterable[str]) -> frozenset[str]:
-    """Capabilities in upper case with CAP_: engine 20.10 shows the prefix in any case."""
-    return frozenset(map(_capability, names))
 
 
 def _option(text: str) -> str:
@@ -28,8 +22,7 @@ def _option(text: str) -> str:
     return f"{head}={rest}" if colon and "=" not in head else text
 
 
-def _options(texts: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(_option, texts))
+_options = unordered(_option)
 
 
 def _added_options(found: Found) -> frozenset[str]:
@@ -48,7 +41,7 @@ def _wanted_options(spec: ContainerSpec, found: Found) -> frozenset[str]:
 
 
 def _found_options(found: Found) -> frozenset[str]:
-    return _options(found.at("HostConfig.SecurityOpt") or ()) - _added_options(found)
+    return _options(found.at("HostConfig.SecurityOpt")) - _added_options(found)
 
 
 def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
@@ -58,104 +51,88 @@ def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
     )
 
 
-def _device(each: dict[str, str]) -> str:
-    permissions = "".join(sorted(each.get("CgroupPermissions") or "rwm"))
-    return f"{each['PathOnHost']}:{each['PathInContainer']}:{permissions}"
-
-
-def _raw_device(device: Device) -> dict[str, str]:
-    return {
-        "PathOnHost": device.source,
-        "PathInContainer": device.target,
-        "CgroupPermissions": device.permissions,
-    }
+def _device(raw: dict[str, str]) -> str:
+    permissions = "".join(sorted(raw.get("CgroupPermissions") or "rwm"))
+    return f"{raw['PathOnHost']}:{raw['PathInContainer']}:{permissions}"
 
 
 def _raw_devices(devices: tuple[Device, ...]) -> list[dict[str, str]]:
-    return [_raw_device(each) for each in devices]
+    return [
+        {
+            "PathOnHost": device.source,
+            "PathInContainer": device.target,
+            "CgroupPermissions": device.permissions,
+        }
+        for device in devices
+    ]
 
 
-def _devices(raw: Any) -> frozenset[str]:
-    return frozenset(_device(each) for each in raw or ())
-
-
-def _mapping(pairs: Pairs) -> dict[str, str]:
-    return dict(pairs)
+_devices = unordered(_device)
 
 
 def _raw_requests(requests: tuple[DeviceRequest, ...]) -> list[dict[str, Any]]:
     return [
         {
-            "Driver": each.driver,
-            "Count": each.count,
-            "DeviceIDs": list(each.device_ids),
-            "Capabilities": [list(each.capabilities)],
-            "Options": dict(each.options),
+            "Driver": request.driver,
+            "Count": request.count,
+            "DeviceIDs": list(request.device_ids),
+            "Capabilities": [list(request.capabilities)],
+            "Options": dict(request.options),
         }
-        for each in requests
+        for request in requests
     ]
 
 
 def _request(raw: dict[str, Any]) -> str:
     """A request as one line; equal requests give equal lines. Capabilities are alternatives, each a set."""
-    what = "|".join(sorted("+".join(sorted(each)) for each in raw.get("Capabilities") or ()))
+    what = "|".join(sorted("+".join(sorted(names)) for names in raw.get("Capabilities") or ()))
     options = ",".join(f"{key}={value}" for key, value in sorted((raw.get("Options") or {}).items()))
     named = ",".join(sorted(raw.get("DeviceIDs") or ()))
     count = raw.get("Count") or 0
     which = named or ("all" if count < 0 else str(count))
-    return " ".join(each for each in (what, which, raw.get("Driver") or "", options) if each)
+    return " ".join(filter(None, (what, which, raw.get("Driver"), options)))
 
 
-def _requests(raw: Any) -> frozenset[str]:
-    return frozenset(map(_request, raw or ()))
+_requests = unordered(_request)
 
 
-def _rule(text: str) -> str:
+def device_rule(text: str) -> str:
     """Normal form of a rule such as `c 1:3 mr`: the letters of its last part have no order."""
     head, _, letters = text.rpartition(" ")
     return f"{head} {''.join(sorted(letters))}"
 
 
-def _rules(texts: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(_rule, texts))
-
-
-def _wanted_annotations(spec: ContainerSpec, _found: Found) -> Any:
-    return AtLeast(dict(spec.annotations))
-
-
 ROWS = (
     plain("privileged", "HostConfig.Privileged", default=False, normal=bool),
-    plain("cap_add", "HostConfig.CapAdd", default=frozenset(), normal=_capabilities, write=list),
-    plain("cap_drop", "HostConfig.CapDrop", default=frozenset(), normal=_capabilities, write=list),
-    replace(
-        plain("security_opt", "HostConfig.SecurityOpt", default=frozenset(), normal=_options, write=list),
-        wanted=_wanted_options,
+    plain("cap_add", "HostConfig.CapAdd", default=frozenset(), normal=unordered(_capability), write=list),
+    plain("cap_drop", "HostConfig.CapDrop", default=frozenset(), normal=unordered(_capability), write=list),
+    plain(
+        "security_opt", "HostConfig.SecurityOpt", default=frozenset(), write=list, wanted=_wanted_options,
         found=_found_options,
     ),
     plain("group_add", "HostConfig.GroupAdd", default=frozenset(), normal=frozenset, write=list),
-    plain("sysctls", "HostConfig.Sysctls", default={}, normal=_mapping, write=_mapping),
+    plain("sysctls", "HostConfig.Sysctls", default={}, normal=dict, write=dict),
     plain(
         "devices", "HostConfig.Devices", default=frozenset(),
         normal=lambda value: _devices(_raw_devices(value)), write=_raw_devices, read=_devices,
     ),
     plain("init", "HostConfig.Init", read=lambda raw: raw),
-    plain("pid", "HostConfig.PidMode", default="", read=lambda raw: raw or ""),
-    replace(plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, read=lambda raw: raw or ""), wanted=_wanted_ipc),
-    plain("uts", "HostConfig.UTSMode", default="", read=lambda raw: raw or ""),
-    plain("userns_mode", "HostConfig.UsernsMode", default="", read=lambda raw: raw or ""),
-    plain("cgroup", "HostConfig.CgroupnsMode", default=Default.ENGINE, read=lambda raw: raw or ""),
-    plain("cgroup_parent", "HostConfig.CgroupParent", default="", read=lambda raw: raw or ""),
-    plain("runtime", "HostConfig.Runtime", default=Default.ENGINE, read=lambda raw: raw or ""),
-    replace(
-        # An engine before 24 drops annotations without an error.
-        plain(
-            "annotations", "HostConfig.Annotations", default=Default.ENGINE, write=_mapping, read=lambda raw: raw or {},
-            lossy=True, secret=True,
-        ),
-        wanted=_wanted_annotations,
+    plain("pid", "HostConfig.PidMode", default=""),
+    plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, wanted=_wanted_ipc),
+    plain("uts", "HostConfig.UTSMode", default=""),
+    plain("userns_mode", "HostConfig.UsernsMode", default=""),
+    plain("cgroup", "HostConfig.CgroupnsMode", default=Default.ENGINE),
+    plain("cgroup_parent", "HostConfig.CgroupParent", default=""),
+    plain("runtime", "HostConfig.Runtime", default=Default.ENGINE),
+    # An engine before 24 drops annotations without an error.
+    plain(
+        "annotations", "HostConfig.Annotations", default=Default.ENGINE, write=dict, lossy=True, secret=True,
+        normal=lambda pairs: AtLeast(dict(pairs)), read=lambda raw: raw or {},
     ),
-    plain("device_cgroup_rules", "HostConfig.DeviceCgroupRules", default=frozenset(), normal=_rules, write=list),
+    plain(
+        "device_cgroup_rules", "HostConfig.DeviceCgroupRules", default=frozenset(), normal=unordered(device_rule),
+        write=list,
+    ),
     plain(
         "gpus", "HostConfig.DeviceRequests", default=frozenset(),
         normal=lambda value: _requests(_raw_requests(value)), write=_raw_requests, read=_requests,

@@ -1,21 +1,9 @@
-"""Resource limits, restart policy and logging."""
+"""Resource limits, restart policy, logging, and shares of CPUs and block devices."""
 
-from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import (
-    AtLeast,
-    Body,
-    Default,
-    FieldMapping,
-    Found,
-    as_text,
-    cpus,
-    place,
-    plain,
-    size,
-)
-from agent.model.spec import ContainerSpec, Restart, Ulimit
+from agent.diff.container.row import AtLeast, Body, Default, Found, as_text, cpus, place, plain, size
+from agent.model.spec import BlkioDevice, BlkioLimit, ContainerSpec, Logging, Restart, Ulimit
 
 _UNLIMITED = (None, 0, -1)
 _UNLIMITED_SWAP = -1
@@ -55,43 +43,33 @@ def _show_swap(value: int | None) -> str:
     return "unlimited" if value == _UNLIMITED_SWAP else size(value)
 
 
-def _ulimits(limits: tuple[Ulimit, ...]) -> dict[str, str]:
-    return {each.name: f"{each.soft}:{each.hard}" for each in limits}
+def _wanted_ulimits(limits: tuple[Ulimit, ...]) -> AtLeast:
+    # dockerd adds its --default-ulimit entries to the container's own.
+    return AtLeast({each.name: f"{each.soft}:{each.hard}" for each in limits})
 
 
 def _raw_ulimits(limits: tuple[Ulimit, ...]) -> list[dict[str, Any]]:
     return [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits]
 
 
-def _found_ulimits(found: Found) -> dict[str, str]:
-    return {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in found.at("HostConfig.Ulimits") or ()}
+def _read_ulimits(raw: list[dict[str, Any]] | None) -> dict[str, str]:
+    return {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in raw or ()}
 
 
-def _put_ulimits(spec: ContainerSpec, body: Body) -> None:
-    if spec.ulimits:
-        place(body, "HostConfig.Ulimits", _raw_ulimits(spec.ulimits))
-
-
-def _wanted_log(spec: ContainerSpec, _found: Found) -> Any:
-    if spec.logging is None:
-        return Default.ENGINE
-    driver = {"driver": spec.logging.driver} if spec.logging.driver else {}
+def _wanted_log(logging: Logging) -> AtLeast:
+    driver = {"driver": logging.driver} if logging.driver else {}
     # The engine adds its own default options to the declared ones (moby: daemon.mergeAndVerifyLogConfig).
-    return AtLeast({**driver, **{f"options.{key}": value for key, value in spec.logging.options}})
+    return AtLeast({**driver, **{f"options.{key}": value for key, value in logging.options}})
 
 
-def _found_log(found: Found) -> dict[str, str]:
-    raw = found.at("HostConfig.LogConfig") or {}
-    return {
-        "driver": raw.get("Type"),
-        **{f"options.{key}": each for key, each in (raw.get("Config") or {}).items()},
-    }
+def _raw_log(logging: Logging) -> dict[str, Any]:
+    return {"Type": logging.driver, "Config": dict(logging.options)}
 
 
-def _put_log(spec: ContainerSpec, body: Body) -> None:
-    if spec.logging is not None:
-        raw = {"Type": spec.logging.driver, "Config": dict(spec.logging.options)}
-        place(body, "HostConfig.LogConfig", raw)
+def _read_log(raw: dict[str, Any] | None) -> dict[str, str]:
+    found = raw or {}
+    options = {f"options.{key}": each for key, each in (found.get("Config") or {}).items()}
+    return {"driver": found.get("Type"), **options}
 
 
 def update_request(spec: ContainerSpec) -> Body:
@@ -100,24 +78,71 @@ def update_request(spec: ContainerSpec) -> Body:
     The engine cannot remove a memory or CPU limit in place, so a limit that the spec leaves out is not in the JSON.
     It accepts a reservation of -1, but on cgroup v2 that reserves everything (runc writes memory.low = max).
     """
-    body: Body = {
-        "RestartPolicy": _raw_restart(spec.restart or Restart(name="no")),
-        "PidsLimit": _pids(spec.pids_limit) or -1,
-    }
+    body: Body = {"HostConfig": {}}
+    for row in ROWS:
+        if row.repair == "update":
+            row.put(spec, body)
+    request: Body = {"RestartPolicy": _raw_restart(Restart(name="no")), **body["HostConfig"]}
+    request["PidsLimit"] = _pids(spec.pids_limit) or -1
     if spec.memory_limit_bytes:
         # The engine gives a new container as much swap as memory. It refuses a memory limit above the old sum of both.
-        swap = spec.memory_swap_bytes or 2 * spec.memory_limit_bytes
-        body |= {"Memory": spec.memory_limit_bytes, "MemorySwap": swap}
-    values = {
-        "MemoryReservation": spec.memory_reservation_bytes,
-        "NanoCpus": spec.nano_cpus,
-        "CpuShares": spec.cpu_shares,
-        "CpuPeriod": spec.cpu_period_us,
-        "CpuQuota": spec.cpu_quota_us,
-        "CpusetCpus": spec.cpuset,
-        "BlkioWeight": spec.blkio_weight,
+        request.setdefault("MemorySwap", 2 * spec.memory_limit_bytes)
+    return request
+
+
+# ---- Shares and limits of CPUs and block devices, beyond a plain number of CPUs
+
+_BLKIO: dict[BlkioLimit, tuple[str, str]] = {
+    "weight": ("BlkioWeightDevice", "Weight"),
+    "read_bps": ("BlkioDeviceReadBps", "Rate"),
+    "read_iops": ("BlkioDeviceReadIOps", "Rate"),
+    "write_bps": ("BlkioDeviceWriteBps", "Rate"),
+    "write_iops": ("BlkioDeviceWriteIOps", "Rate"),
+}
+"""Limit -> the engine's key in HostConfig, and its name for the number."""
+
+
+def cpu_set(text: str) -> str:
+    """CPUs in the kernel's own form: `3,0-1,2` -> `0-3`. A text that lists no CPUs is returned unchanged."""
+    try:
+        spans = sorted(map(_span, text.split(",")))
+    except ValueError:
+        return text
+    merged: list[tuple[int, int]] = []
+    for low, high in spans:
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in merged)
+
+
+def _span(part: str) -> tuple[int, int]:
+    low, _, high = part.partition("-")
+    return int(low), int(high or low)
+
+
+def _devices(devices: tuple[BlkioDevice, ...]) -> dict[str, int]:
+    return {f"{each.limit}.{each.path}": each.value for each in devices}
+
+
+def _found_devices(found: Found) -> dict[str, int]:
+    return {
+        f"{limit}.{each['Path']}": each[number]
+        for limit, (key, number) in _BLKIO.items()
+        for each in found.at(f"HostConfig.{key}") or ()
     }
-    return body | {key: value for key, value in values.items() if value}
+
+
+def _put_devices(spec: ContainerSpec, body: Body) -> None:
+    for limit, (key, number) in _BLKIO.items():
+        devices = [each for each in spec.blkio_devices if each.limit == limit]
+        if devices:
+            place(body, f"HostConfig.{key}", [{"Path": each.path, number: each.value} for each in devices])
+
+
+def _number(value: Any) -> str:
+    return as_text(value or None)
 
 
 ROWS = (
@@ -126,12 +151,9 @@ ROWS = (
         "memory_reservation_bytes", "HostConfig.MemoryReservation", default=0, repair="update", show=size,
         read=lambda raw: max(raw or 0, 0), word="memory_reservation",
     ),
-    replace(
-        plain(
-            "memory_swap_bytes", "HostConfig.MemorySwap", default=Default.ENGINE, repair="update", show=_show_swap,
-            read=lambda raw: raw or 0, word="memswap_limit",
-        ),
-        wanted=_wanted_swap, default="as much swap as memory",
+    plain(
+        "memory_swap_bytes", "HostConfig.MemorySwap", default=Default.ENGINE, described="as much swap as memory",
+        repair="update", show=_show_swap, read=lambda raw: raw or 0, wanted=_wanted_swap, word="memswap_limit",
     ),
     plain(
         "memory_swappiness", "HostConfig.MemorySwappiness", read=lambda raw: raw, word="mem_swappiness", lossy=True,
@@ -147,13 +169,24 @@ ROWS = (
         "restart", "HostConfig.RestartPolicy", default="no", normal=_restart, write=_raw_restart, read=_read_restart,
         repair="update", unset="update",
     ),
-    FieldMapping(
-        field="ulimits", at="HostConfig.Ulimits", default=Default.ENGINE.value, put=_put_ulimits, found=_found_ulimits,
-        # dockerd adds its --default-ulimit entries to the container's own.
-        wanted=lambda spec, _found: AtLeast(_ulimits(spec.ulimits)),
+    plain(
+        "ulimits", "HostConfig.Ulimits", default=Default.ENGINE, normal=_wanted_ulimits, write=_raw_ulimits,
+        read=_read_ulimits,
     ),
-    FieldMapping(
-        field="logging", at="HostConfig.LogConfig", default=Default.ENGINE.value, put=_put_log, wanted=_wanted_log,
-        found=_found_log, secret=True, shown=frozenset({"driver"}),
+    plain(
+        "logging", "HostConfig.LogConfig", default=Default.ENGINE, normal=_wanted_log, write=_raw_log, read=_read_log,
+        secret=True, shown=frozenset({"driver"}),
+    ),
+    plain("cpu_shares", "HostConfig.CpuShares", default=0, repair="update", show=_number),
+    plain("cpuset", "HostConfig.CpusetCpus", default="", normal=cpu_set, repair="update"),
+    plain("cpu_period_us", "HostConfig.CpuPeriod", default=0, repair="update", show=_number, word="cpu_period"),
+    plain("cpu_quota_us", "HostConfig.CpuQuota", default=0, repair="update", show=_number, word="cpu_quota"),
+    plain(
+        "blkio_weight", "HostConfig.BlkioWeight", default=0, repair="update", show=_number, word="blkio_config.weight",
+        lossy=True,
+    ),
+    plain(
+        "blkio_devices", "HostConfig.BlkioDevice*", default={}, normal=_devices, word="blkio_config", lossy=True,
+        put=_put_devices, found=_found_devices,
     ),
 )  # fmt: skip

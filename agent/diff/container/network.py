@@ -1,7 +1,6 @@
 """Field mappings of a container's attachments, published ports and name resolution."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from agent.diff.container.process import PREFIX
@@ -37,11 +36,8 @@ def _put_networks(spec: ContainerSpec, body: Body) -> None:
         first = spec.networks[0]
         place(body, "HostConfig.NetworkMode", first.network)
         service = body["Labels"][SERVICE]
-        place(
-            body,
-            "NetworkingConfig.EndpointsConfig",
-            {first.network: endpoint(first, aliases(first, service))},
-        )
+        endpoints = {first.network: endpoint(first, aliases(first, service))}
+        place(body, "NetworkingConfig.EndpointsConfig", endpoints)
 
 
 def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
@@ -173,9 +169,8 @@ def _put_ports(spec: ContainerSpec, body: Body) -> None:
     bindings: dict[str, list[dict[str, str]]] = {}
     for each in spec.ports:
         if each.published is not None:
-            bindings.setdefault(_target(each), []).append(
-                {"HostIp": each.host_ip, "HostPort": str(each.published)}
-            )
+            binding = {"HostIp": each.host_ip, "HostPort": str(each.published)}
+            bindings.setdefault(_target(each), []).append(binding)
     place(body, "Config.ExposedPorts", {_target(each): {} for each in spec.ports})
     place(body, "HostConfig.PortBindings", bindings)
 
@@ -191,11 +186,7 @@ ROWS = (
         unset="reconnect", put=_put_networks, wanted=_wanted_networks, named=True,
         found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
     ),
-    replace(
-        plain("network_mode", "HostConfig.NetworkMode"),
-        wanted=_wanted_mode,
-        found=_mode,
-    ),
+    plain("network_mode", "HostConfig.NetworkMode", wanted=_wanted_mode, found=_mode),
     FieldMapping(
         field="ports", at="HostConfig.PortBindings", default="none published", put=_put_ports, wanted=_wanted_ports,
         found=_found_ports, show=_show_ports,

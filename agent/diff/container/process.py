@@ -3,21 +3,10 @@
 import math
 import posixpath
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from agent.diff.container.row import (
-    AtLeast,
-    Body,
-    Default,
-    FieldMapping,
-    Found,
-    as_text,
-    familiar,
-    place,
-    plain,
-    seconds,
-)
+from agent.diff.container.row import AtLeast, Body, Default, Found, as_text, familiar, place, plain, seconds
 from agent.model.phrases import short_id
 from agent.model.spec import ContainerSpec, Healthcheck
 
@@ -43,18 +32,23 @@ def _wanted_entrypoint(spec: ContainerSpec, found: Found) -> Any:
 
 
 def _of_image(found: Found, path: str) -> Any:
-    return Default.ENGINE if found.image is None else tuple(found.image_at(path) or ())
+    return Default.ENGINE if found.image is None else _as_tuple(found.image_at(path))
 
 
-def _put_command(spec: ContainerSpec, body: Body) -> None:
-    if spec.command is not None:
-        place(body, "Config.Cmd", list(spec.command))
+def _over_image(
+    declared: Mapping[str, Any], found: Found, path: str, read: Callable[[Any], dict[str, Any]]
+) -> Any:
+    """The declared entries, and those of the image; if that is gone, any others."""
+    return AtLeast(declared) if found.image is None else {**read(found.image_at(path)), **declared}
 
 
-def _put_entrypoint(spec: ContainerSpec, body: Body) -> None:
-    if spec.entrypoint is not None:
-        # [""] means to the engine: none, not even the image's. It shows an empty list.
-        place(body, "Config.Entrypoint", list(spec.entrypoint) or [""])
+def _raw_entrypoint(entrypoint: tuple[str, ...]) -> list[str]:
+    # [""] means to the engine: none, not even the image's. It shows an empty list.
+    return list(entrypoint) or [""]
+
+
+def _as_tuple(raw: list[str] | None) -> tuple[str, ...]:
+    return tuple(raw or ())
 
 
 def leaves_entrypoint(body: Body) -> bool:
@@ -76,10 +70,7 @@ def _variables(raw: Iterable[str] | None) -> dict[str, str]:
 
 
 def _wanted_environment(spec: ContainerSpec, found: Found) -> Any:
-    declared = dict(spec.environment)
-    return (
-        AtLeast(declared) if found.image is None else {**_variables(found.image_at("Config.Env")), **declared}
-    )
+    return _over_image(dict(spec.environment), found, "Config.Env", _variables)
 
 
 def _put_environment(spec: ContainerSpec, body: Body) -> None:
@@ -91,10 +82,7 @@ def _theirs(labels: dict[str, str] | None) -> dict[str, str]:
 
 
 def _wanted_labels(spec: ContainerSpec, found: Found) -> Any:
-    declared = _theirs(dict(spec.labels))
-    return (
-        AtLeast(declared) if found.image is None else {**_theirs(found.image_at("Config.Labels")), **declared}
-    )
+    return _over_image(_theirs(dict(spec.labels)), found, "Config.Labels", _theirs)
 
 
 def _put_labels(spec: ContainerSpec, body: Body) -> None:
@@ -109,29 +97,12 @@ def _signal(name: str) -> str:
     return text if text.startswith("SIG") else f"SIG{text}"
 
 
-def _read_signal(raw: str | None) -> str:
-    return _signal(raw or "SIGTERM")
-
-
-def _directory(raw: str) -> str:
-    return posixpath.normpath(raw)
-
-
-def _read_directory(raw: str | None) -> str:
-    return _directory(raw or "/")
-
-
 def _wanted_hostname(spec: ContainerSpec, found: Found) -> Any:
     if spec.hostname is not None:
         return spec.hostname
     if found.at("HostConfig.NetworkMode") == "host" or found.at("HostConfig.UTSMode"):
         return Default.ENGINE
     return short_id(str(found.at("Id") or ""))
-
-
-def _put_hostname(spec: ContainerSpec, body: Body) -> None:
-    if spec.hostname is not None:
-        place(body, "Config.Hostname", spec.hostname)
 
 
 def _duration(value: float | None) -> int:
@@ -155,32 +126,27 @@ def _start_period(value: float | None) -> int:
 
 
 def _declared_check(check: Healthcheck) -> dict[str, Any]:
-    return {
+    declared = {
         "test": check.test or (),
         "interval": _duration(check.interval_s),
         "timeout": _duration(check.timeout_s),
         "start_period": _start_period(check.start_period_s),
         "retries": check.retries or 0,
     }
+    return {key: value for key, value in declared.items() if value}
 
 
 def _wanted_check(spec: ContainerSpec, found: Found) -> Any:
     check = spec.healthcheck
     if check is not None and check.disable:
         return AtLeast({"test": ("NONE",)})
-    declared = {key: value for key, value in _declared_check(check).items() if value} if check else {}
-    return (
-        AtLeast(declared)
-        if found.image is None
-        else {**_check(found.image_at("Config.Healthcheck")), **declared}
-    )
+    return _over_image(_declared_check(check) if check else {}, found, "Config.Healthcheck", _check)
 
 
-def _put_check(spec: ContainerSpec, body: Body) -> None:
-    if (check := spec.healthcheck) is None:
-        return
-    declared = {key.title().replace("_", ""): value for key, value in _declared_check(check).items() if value}
-    place(body, "Config.Healthcheck", {"Test": ["NONE"]} if check.disable else declared)
+def _raw_check(check: Healthcheck) -> dict[str, Any]:
+    if check.disable:
+        return {"Test": ["NONE"]}
+    return {key.title().replace("_", ""): value for key, value in _declared_check(check).items()}
 
 
 def _show_check(value: Any) -> str:
@@ -189,40 +155,44 @@ def _show_check(value: Any) -> str:
 
 ROWS = (
     plain("image", "Config.Image", normal=familiar),
-    FieldMapping(
-        field="command", at="Config.Cmd", default="the image's, unless there is an entrypoint", ordered=True,
-        secret=True, put=_put_command, wanted=_wanted_command, found=lambda found: tuple(found.at("Config.Cmd") or ()),
+    plain(
+        "command", "Config.Cmd", described="the image's, unless there is an entrypoint", ordered=True, secret=True,
+        write=list, read=_as_tuple, wanted=_wanted_command,
     ),
-    FieldMapping(
-        field="entrypoint", at="Config.Entrypoint", default=Default.IMAGE.value, ordered=True, secret=True,
-        put=_put_entrypoint,
-        wanted=_wanted_entrypoint, found=lambda found: tuple(found.at("Config.Entrypoint") or ()),
+    plain(
+        "entrypoint", "Config.Entrypoint", default=Default.IMAGE, ordered=True, secret=True, write=_raw_entrypoint,
+        read=_as_tuple, wanted=_wanted_entrypoint,
     ),
-    FieldMapping(
-        field="environment", at="Config.Env", default=Default.IMAGE.value, put=_put_environment, secret=True,
-        wanted=_wanted_environment, found=lambda found: _variables(found.at("Config.Env")),
+    plain(
+        "environment", "Config.Env", default=Default.IMAGE, secret=True, put=_put_environment, read=_variables,
+        wanted=_wanted_environment,
     ),
-    FieldMapping(
-        field="labels", at="Config.Labels", default=Default.IMAGE.value, put=_put_labels, secret=True,
-        wanted=_wanted_labels, found=lambda found: _theirs(found.at("Config.Labels")),
+    plain(
+        "labels", "Config.Labels", default=Default.IMAGE, secret=True, put=_put_labels, read=_theirs,
+        wanted=_wanted_labels,
     ),
-    plain("user", "Config.User", default=Default.IMAGE, read=lambda raw: raw or ""),
-    plain("working_dir", "Config.WorkingDir", default=Default.IMAGE, normal=_directory, read=_read_directory),
-    FieldMapping(
-        field="hostname", at="Config.Hostname", default="the container's short id", put=_put_hostname,
-        wanted=_wanted_hostname, found=lambda found: found.at("Config.Hostname"),
+    plain("user", "Config.User", default=Default.IMAGE),
+    plain(
+        "working_dir", "Config.WorkingDir", default=Default.IMAGE, normal=posixpath.normpath,
+        read=lambda raw: posixpath.normpath(raw or "/"),
     ),
-    plain("domainname", "Config.Domainname", default="", read=lambda raw: raw or ""),
+    plain(
+        "hostname", "Config.Hostname", described="the container's short id", read=lambda raw: raw,
+        wanted=_wanted_hostname,
+    ),
+    plain("domainname", "Config.Domainname", default=""),
     plain("tty", "Config.Tty", default=False, normal=bool),
     plain("stdin_open", "Config.OpenStdin", default=False, normal=bool),
-    plain("stop_signal", "Config.StopSignal", default=Default.IMAGE, normal=_signal, read=_read_signal),
+    plain(
+        "stop_signal", "Config.StopSignal", default=Default.IMAGE, normal=_signal,
+        read=lambda raw: _signal(raw or "SIGTERM"),
+    ),
     plain(
         "stop_grace_period_s", "Config.StopTimeout", normal=math.ceil, write=math.ceil, read=lambda raw: raw,
         word="stop_grace_period", show=lambda value: as_text(value) if value is None else f"{value} s",
     ),
-    FieldMapping(
-        field="healthcheck", at="Config.Healthcheck", default=Default.IMAGE.value, put=_put_check, wanted=_wanted_check,
-        found=lambda found: _check(found.at("Config.Healthcheck")), show=_show_check, secret=True,
-        shown=frozenset({"interval", "timeout", "start_period", "retries"}),
+    plain(
+        "healthcheck", "Config.Healthcheck", default=Default.IMAGE, write=_raw_check, read=_check, wanted=_wanted_check,
+        show=_show_check, secret=True, shown=frozenset({"interval", "timeout", "start_period", "retries"}),
     ),
 )  # fmt: skip

@@ -5,17 +5,16 @@ matters, a frozenset if it does not, or a mapping of named entries. The spec's v
 are both converted to that form, so that the comparison is the same for all fields.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
-from agent.model.host_state import Difference
+from agent.model.host_state import Difference, Repair
 from agent.model.phrases import shorten
 from agent.model.spec import ContainerSpec
 
 # ---- Values of fields as texts for operators: sizes, durations, lists; short enough for a log line
-
 
 NOTHING = "nothing"
 
@@ -32,9 +31,8 @@ def as_text(value: Any) -> str:
         case tuple():
             return shorten(" ".join(value))
         case Mapping():
-            return (
-                shorten(", ".join(f"{key}={as_text(each)}" for key, each in sorted(value.items()))) or NOTHING
-            )
+            entries = ", ".join(f"{key}={as_text(each)}" for key, each in sorted(value.items()))
+            return shorten(entries) or NOTHING
     return shorten(str(value))
 
 
@@ -60,7 +58,6 @@ def seconds(nanoseconds: int | None) -> str:
 
 # ---- Image references: one short form for all spellings of the same reference
 
-
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
 
 
@@ -81,7 +78,6 @@ def split(reference: str) -> tuple[str, str]:
     return (name, tag) if name and "/" not in tag else (reference, "latest")
 
 
-Repair = Literal["replace", "update", "reconnect", "none"]
 Body = dict[str, Any]
 """The JSON of POST /containers/create: container config at the top, `HostConfig` and `NetworkingConfig` in it."""
 
@@ -202,18 +198,19 @@ def plain(
     normal: Callable[[Any], Any] = lambda value: value,
     write: Callable[[Any], Any] = lambda value: value,
     read: Callable[[Any], Any] | None = None,
+    described: str = "",
     **more: Any,
 ) -> FieldMapping:
     """The mapping of a field that has one path at the engine.
 
     `normal` converts the spec's value to normal form, `write` to the engine's. `read` converts the engine's value to
     normal form; without it `normal` does, with `default` for an absent value. `default` is a Default, or the value in
-    normal form that the engine shows if none was given.
+    normal form that the engine shows if none was given; `described` replaces its text. `more` has other fields of the
+    FieldMapping, also instead of those made here.
     """
     empty = ContainerSpec.__dataclass_fields__[name].default
-    reader = read or (
-        lambda raw: normal(raw) if raw else default if not isinstance(default, Default) else None
-    )
+    absent = None if isinstance(default, Default) else default
+    reader = read or (lambda raw: normal(raw) if raw else absent)
 
     def put(spec: ContainerSpec, body: Body) -> None:
         value = getattr(spec, name)
@@ -228,16 +225,15 @@ def plain(
             return reader(found.image_at(at)) if found.image is not None else Default.ENGINE
         return default
 
-    more.setdefault("ordered", False)
-    return FieldMapping(
-        field=name,
-        at=at,
-        put=put,
-        wanted=wanted,
-        found=lambda found: reader(found.at(at)),
-        default=default.value if isinstance(default, Default) else more.get("show", as_text)(default),
-        **more,
-    )
+    shown = default.value if isinstance(default, Default) else more.get("show", as_text)(default)
+    own: dict[str, Any] = {"put": put, "wanted": wanted, "default": described or shown}
+    own["found"] = lambda found: reader(found.at(at))
+    return FieldMapping(field=name, at=at, **{**own, **more})
+
+
+def unordered(normal: Callable[[Any], str]) -> Callable[[Iterable[Any] | None], frozenset[str]]:
+    """Return the normal form of a list without an order, of whose members `normal` returns the normal form."""
+    return lambda raw: frozenset(map(normal, raw or ()))
 
 
 def place(body: Body, path: str, value: Any) -> None:

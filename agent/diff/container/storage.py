@@ -8,7 +8,7 @@ from typing import Any, get_args
 from agent.diff.container.row import Body, Default, FieldMapping, Found, place, plain, size
 from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
-_PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _LABELS: tuple[Relabel, ...] = get_args(Relabel)
 _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -112,7 +112,7 @@ def _of_text(text: str) -> Mount:
         target=target,
         source=source,
         read_only="ro" in given,
-        propagation=next(iter(given & _PROPAGATIONS), None),
+        propagation=next((each for each in PROPAGATIONS if each in given), None),
         relabel=next((each for each in _LABELS if each in given), None),
         nocopy="nocopy" in given,
     )
@@ -120,25 +120,21 @@ def _of_text(text: str) -> Mount:
 
 def _anonymous(found: Found) -> set[str]:
     """Return targets of anonymous volumes (`docker run -v /path`) that the image, if known, does not declare."""
-    theirs = set(found.image_at("Config.Volumes") or ()) if found.image is not None else set()
-    own = set(found.at("Config.Volumes") or ()) if found.image is not None else set()
-    return own - theirs
+    if found.image is None:
+        return set()
+    return set(found.at("Config.Volumes") or ()) - set(found.image_at("Config.Volumes") or ())
 
 
 def _wanted_volumes(spec: ContainerSpec, found: Found) -> frozenset[str]:
-    """Return the lines of the spec's mounts; a carried volume has the name that the container shows.
-
-    A carried volume that only the image declares is wanted too.
-    """
+    """Return the lines of the mounts of the spec, and of the carried volumes that only the image declares."""
     mounts = [_of_raw(each) for each in found.at("HostConfig.Mounts") or ()]
     carried = {
         each.target: each for each in mounts if each.type == "volume" and is_anonymous(each.source or "")
     }
     bare = {each.target for each in spec.volumes if each.type == "volume" and not each.source}
-    declared = [
-        replace(each, source=carried[each.target].source) if each.target in bare & carried.keys() else each
-        for each in spec.volumes
-    ]
+    # A carried volume has the name that the container shows.
+    named = {target: carried[target].source for target in bare & carried.keys()}
+    declared = [replace(each, source=named.get(each.target, each.source)) for each in spec.volumes]
     of_image = carried.keys() if found.image is None else found.image_at("Config.Volumes") or {}
     others = carried.keys() - {each.target for each in spec.volumes}
     more = [carried[target] for target in others if target in of_image]
@@ -155,14 +151,11 @@ def _found_volumes(found: Found) -> frozenset[str]:
 
 
 def _tmpfs_option(text: str) -> str:
-    key, sign, value = text.partition("=")
-    if key != "size" or not value[:-1].isdigit():
+    key, _, value = text.partition("=")
+    factor = _FACTORS.get(value[-1:].lower())
+    if key != "size" or factor is None or not value[:-1].isdigit():
         return text
-    return (
-        f"{key}{sign}{int(value[:-1]) * _FACTORS[value[-1].lower()]}"
-        if value[-1].lower() in _FACTORS
-        else text
-    )
+    return f"{key}={int(value[:-1]) * factor}"
 
 
 def _tmpfs(value: Pairs | dict[str, str]) -> dict[str, str]:

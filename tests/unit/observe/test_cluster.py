@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model import spec
-from agent.model.keys import Keys
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
@@ -294,7 +293,7 @@ def test_every_record_is_spoiled_here() -> None:
 
 
 def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
-    names = {name for name in dir(Keys) if not name.startswith("_")}
+    names = {name for name in dir(KEYS) if not name.startswith("_")}
     folders = {"root", "hosts", "assignments", "membership_orders", "rollouts", "specs", "cluster"}
     named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
     per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "membership_order", "presence")} | {

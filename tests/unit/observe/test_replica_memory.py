@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.disk import REPLICAS, StateDirectory
-from agent.diff.container import FillContext, by_slot, shape
+from agent.diff.container import FillContext, by_slot
+from agent.diff.container.table import shape
 from agent.errors import Refused
 from agent.model.host_state import ContainerState, FinishedRun, Remembered
 from agent.model.records import Replica

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.intent.networks import usable_network as network
 from agent.model.faults import InvalidDocument
 from agent.yamldoc import Cursor, Reader, open_document
 from agent.yamldoc.readers import (
@@ -17,7 +18,6 @@ from agent.yamldoc.readers import (
     duration,
     integer,
     matching,
-    network,
     number,
     one_or_more,
     sequence_of,

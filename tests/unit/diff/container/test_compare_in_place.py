@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.diff.container import FillContext, create_request, in_place, regarded, shape
+from agent.diff.container import FillContext, create_request, in_place, regarded
+from agent.diff.container.table import shape
 from agent.model.host_state import ContainerState
 from agent.model.intent import NetworkIntent
 from agent.model.records import Replica

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.diff.container import TABLE, create_request, differences
-from agent.diff.container.usage import cpu_set
+from agent.diff.container.limits import cpu_set
 from agent.model.intent import PARKING
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
