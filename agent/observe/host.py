@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Network
 from math import inf
+from typing import Generic, TypeVar
 
 from agent.clients.docker import Engine, EngineInfo
 from agent.clients.docker.protocol import Containers
@@ -62,6 +63,27 @@ STUCK_S = 10.0
 """Seconds after which a container that docker removes, or reports as dead, is stuck: a removal takes less than one."""
 
 
+K = TypeVar("K", bound=Hashable)
+
+
+class Timers(Generic[K]):
+    """Measures how long each condition has held, on this agent's clock: hosts need not agree about the time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[K, float] = {}
+
+    def look(self, true: Iterable[K], began: float | None = None) -> Mapping[K, float]:
+        """Record the conditions that are true now, and reset all others. Return for how many seconds each has held.
+
+        `began` is the time at which the observation began: a call that hangs can take minutes.
+        """
+        now = self._clock()
+        since = now if began is None else began
+        self._since = {each: self._since.get(each, since) for each in true}
+        return {each: now - since for each, since in self._since.items()}
+
+
 class HostReader:
     """Observes one engine. It makes only the calls that the state of the cluster requires."""
 
@@ -88,14 +110,14 @@ class HostReader:
         self._known_at = 0.0
         self._forgotten_at = -1.0
         self._active_since: float | None = None
-        self._lacking: dict[str, float] = {}
-        """Time of the first look at a container without a gateway, by id."""
+        self._lacking: Timers[str] = Timers(clock)
+        """Containers without a gateway, by id."""
         self._up: dict[tuple[str, str], float] = {}
         """Time of the first look at a running managed container, by id and start."""
-        self._stopped: dict[str, float] = {}
-        """Time of the first look at a stopped container with a gateway."""
-        self._ending: dict[str, float] = {}
-        """Time of the first look at a managed container that is being removed or dead, by id."""
+        self._stopped: Timers[str] = Timers(clock)
+        """Stopped containers with a gateway."""
+        self._ending: Timers[str] = Timers(clock)
+        """Managed containers that are being removed or dead, by id."""
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """Time of the last pull of an image in this run of the agent."""
@@ -174,10 +196,8 @@ class HostReader:
 
     def _without_stuck(self, found: Containers) -> tuple[Containers, tuple[ContainerState, ...], float]:
         """Return the containers without the stuck ones, the stuck ones, and the seconds until the next one is stuck."""
-        now = self._clock()
         ending = [each for each in found.ours if each.status in ("removing", "dead")]
-        self._ending = {each.id: self._ending.get(each.id, now) for each in ending}
-        left = {each.id: self._ending[each.id] + STUCK_S - now for each in ending}
+        left = {each: STUCK_S - held_s for each, held_s in self._ending.look(e.id for e in ending).items()}
         stuck = tuple(each for each in ending if left[each.id] <= 0)
         gone = {each.id for each in stuck}
         rest = found._replace(
@@ -212,12 +232,11 @@ class HostReader:
         return self._kernel.listening() if asked else None
 
     def _with_settling(self, seen: HostState) -> HostState:
-        now = self._clock()
-        self._lacking = {each.id: self._lacking.get(each.id, now) for each in bridge.without_gateway(seen)}
-        self._stopped = {each: self._stopped.get(each, now) for each in bridge.resting(seen)}
-        lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
-        starting = {each for each, since in self._stopped.items() if now - since < START_S}
-        return replace(seen, settling=frozenset(lacking | starting))
+        lacking = self._lacking.look(each.id for each in bridge.without_gateway(seen))
+        stopped = self._stopped.look(bridge.resting(seen))
+        settling = {each for each, held_s in lacking.items() if held_s < DOUBT_S}
+        settling |= {each for each, held_s in stopped.items() if held_s < START_S}
+        return replace(seen, settling=frozenset(settling))
 
     def _with_times(
         self, ours: tuple[ContainerState, ...], intent: Intent | None
