@@ -29,7 +29,7 @@ from agent.model import leader_steps, records, steps
 from agent.model.keys import Keys
 from agent.model.plan import Outcome, Step
 from agent.model.store import for_session
-from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
+from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, Observer, Opener
 from agent.observe.replica_memory import ReplicaMemory
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
@@ -218,8 +218,8 @@ def environment_of(config: Config) -> Environment:
         reader=ClusterReader(
             Keys(config.cluster),
             config.host,
-            TokenOpener(open=seal.open, seals=seals),
-            KeyOpener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
+            Opener(open=seal.open, is_current=lambda tokens: bool(tokens.sealed) or not seals),
+            Opener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
         ),
         seal=seal.close,
         seal_keys=seal.close_keys,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.records import encode
-from agent.observe import ClusterReader, TokenOpener
+from agent.observe import ClusterReader, Opener
 from agent.observe.host import Timers
 from agent.observe.observer import tokens_age_s
 from tests.fakes.store import FakeClock
@@ -20,7 +20,9 @@ def scene() -> Scene:
 
 
 def with_key(scene: Scene, directory: Path, key: str) -> None:
-    scene.reader = ClusterReader(KEYS, ME, TokenOpener(open=seal(directory, key).open, seals=True))
+    scene.reader = ClusterReader(
+        KEYS, ME, Opener(open=seal(directory, key).open, is_current=lambda tokens: bool(tokens.sealed))
+    )
 
 
 def test_sealed_tokens_are_opened_with_the_key(scene: Scene, tmp_path: Path) -> None:
