@@ -124,7 +124,7 @@ class Reconciler:
 
     def _reset_backoff(self, observed: Observed) -> None:
         """Reset every backoff in a new epoch: another intent, a dockerd or a swarm that is back."""
-        accepted = observed.cluster.accepted if observed.cluster else None
+        accepted = observed.accepted
         swarm = observed.host.swarm if observed.host else None
         backoff_epoch = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
         if backoff_epoch != self._backoff_epoch:

@@ -63,8 +63,7 @@ def find_drift(
     observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: frozenset[Drift], earlier: Look
 ) -> frozenset[Drift]:
     """Return the drift now; `before` is that of the earlier look, which objects that cannot be observed now keep."""
-    cluster, host = observed.cluster, observed.host
-    intent = cluster.accepted if cluster else None
+    cluster, intent, host = observed.cluster, observed.accepted, observed.host
     if cluster is None or intent is None or host is None:
         return before
     if intent.policy.mode == "paused":
@@ -93,8 +92,7 @@ def find_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]
 
 
 def _hosts_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> frozenset[Drift]:
-    cluster, host = observed.cluster, observed.host
-    intent = cluster.accepted if cluster else None
+    cluster, intent, host = observed.cluster, observed.accepted, observed.host
     if cluster is None or intent is None or host is None:
         return frozenset()
     comparison = _Comparison(intent, cluster, host, observed)

@@ -90,12 +90,8 @@ def _is(fact: bool) -> Series:
     return {(): float(fact)}
 
 
-def _accepted(observed: Observed) -> Intent | None:
-    return observed.cluster.accepted if observed.cluster else None
-
-
 def _intent(observed: Observed, applied: int) -> dict[str, Series]:
-    cluster, accepted = observed.cluster, _accepted(observed)
+    cluster, accepted = observed.cluster, observed.accepted
     document = cluster.document if cluster else None
     seen = document.revision if document else 0
     accepted_revision = accepted.revision if accepted else 0
@@ -130,7 +126,7 @@ def _loop(view: View) -> dict[str, Series]:
 
 
 def _swarm(observed: Observed) -> dict[str, Series]:
-    accepted, swarm = _accepted(observed), observed.host.swarm if observed.host else None
+    accepted, swarm = observed.accepted, observed.host.swarm if observed.host else None
     nodes = swarm.nodes if swarm else None
     states = Counter(node.state for node in nodes or ())
     managers = [node for node in nodes or () if node.role == "manager"]
@@ -149,7 +145,7 @@ def _swarm(observed: Observed) -> dict[str, Series]:
 
 
 def _networks(observed: Observed) -> dict[str, Series]:
-    accepted, host, cluster = _accepted(observed), observed.host, observed.cluster
+    accepted, host, cluster = observed.accepted, observed.host, observed.cluster
     if accepted is None or host is None or cluster is None:
         return {"network_info": {}, "gwbridge_ok": _is(False), "overlay_ok": _is(False)}
     names = (GWBRIDGE, *(each.name for each in accepted.networks))
@@ -179,8 +175,7 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
 
 
 def _replicas(observed: Observed) -> dict[str, Series]:
-    assignment = observed.cluster.assignment if observed.cluster else None
-    replicas = assignment.replicas if assignment else ()
+    replicas = observed.assignment.replicas if observed.assignment else ()
     desired = Counter(replica.service for replica in replicas)
     series: dict[str, Series] = {
         "service_replicas_desired": {(name,): n for name, n in sorted(desired.items())}
@@ -198,7 +193,7 @@ def _replicas(observed: Observed) -> dict[str, Series]:
 
 
 def _drained(observed: Observed) -> Series:
-    accepted, host = _accepted(observed), observed.host
+    accepted, host = observed.accepted, observed.host
     declared = accepted.host(observed.me) if accepted else None
     drains = declared is not None and declared.availability == "drain"
     return _is(drains and host is not None and not host.containers)
