@@ -184,7 +184,7 @@ class Agent:
         return max(0.0, self.session.valid_until - self._env.boottime())
 
     def _store_last_contact(self) -> float:
-        last = self._env.store.health().last_contact_s
+        last = self._env.store.last_contact_s
         return 0.0 if last is None else self._env.wall() - (self._env.monotonic() - last)
 
 

@@ -3,10 +3,8 @@
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
@@ -203,34 +201,18 @@ log = structlog.get_logger("store")
 
 
 class Progress:
-    """The newest revision, the cluster id, the last contact, and counted reasons of reconnects. Thread-safe."""
+    """The newest revision, the cluster id, and the last contact. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.revision = 0
         self._cluster_id = 0
         self.last_contact_s: float | None = None
-        self.connected = False
-        self._reconnects: Counter[str] = Counter()
         self._on_other_etcd: set[Callable[[str], None]] = set()
-
-    @property
-    def reconnects(self) -> Mapping[str, int]:
-        with self._lock:
-            return MappingProxyType(dict(self._reconnects))
 
     def contact(self) -> None:
         """Record an answer of etcd."""
         self.last_contact_s = time.monotonic()
-        self.connected = True
-
-    def lost(self, reason: str) -> None:
-        """Count a closed connection or stream. `reason` is the label of a metric, one of a small set."""
-        with self._lock:
-            self._reconnects[reason] += 1
-
-    def disconnected(self) -> None:
-        self.connected = False
 
     def subscribe(self, other_etcd: Callable[[str], None]) -> None:
         """Call `other_etcd(reason)` when the revision decreased or the cluster id changed."""
@@ -254,7 +236,6 @@ class Progress:
             self._cluster_id = header.cluster_id
             listeners = tuple(self._on_other_etcd) if reason else ()
         if reason:
-            self.lost(reason)
             log.error(
                 "etcd was replaced or restored from a backup",
                 reason=reason,
@@ -384,8 +365,6 @@ class Calls:
             self._observe(op, time.monotonic() - start, failure.kind)
             if failure.is_ambiguous:
                 self._pool.give_up(connection)
-                self._progress.lost(failure.kind)
-                self._progress.disconnected()
             else:
                 self._progress.contact()
             raise _Failed(failure) from None
