@@ -54,6 +54,7 @@ class ReconcileSettings:
 
     resync_s: float = 30.0
     settle_s: float = 0.02
+    """Wait after a wake-up, which gathers a burst into one pass."""
     workers: int = 8
     pulls: int = 3
     backoff_min_s: float = 1.0

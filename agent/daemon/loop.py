@@ -3,10 +3,10 @@
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
+from agent.config import ReconcileSettings
 from agent.daemon.dispatcher import Dispatcher
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model.host_state import HostState
@@ -38,15 +38,6 @@ DISTURBED_S = 5.0
 """Seconds between passes while a host has the disruption slot. dockerd sends no event for the peers that it awaits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """Intervals of the loop, in seconds."""
-
-    resync_s: float
-    settle_s: float
-    """Wait after a wake-up, which gathers a burst into one pass."""
-
-
 class Reconciler:
     """Runs one pass after another on one thread."""
 
@@ -57,7 +48,7 @@ class Reconciler:
         reporter: Reporter,
         triggers: Triggers,
         wake: WakeUps,
-        schedule: Schedule,
+        schedule: ReconcileSettings,
         clock: Callable[[], float],
     ) -> None:
         self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter

@@ -23,7 +23,7 @@ from agent.clients.registry_config import RegistryConfig
 from agent.clients.seal import load_seal
 from agent.config import Config
 from agent.daemon.dispatcher import Backoff, Dispatcher
-from agent.daemon.loop import Reconciler, Schedule
+from agent.daemon.loop import Reconciler
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model import leader_steps, records, steps
 from agent.model.keys import Keys
@@ -155,7 +155,7 @@ class Agent:
             self.reporter,
             self.triggers,
             self.wake,
-            Schedule(resync_s=schedule.resync_s, settle_s=schedule.settle_s),
+            schedule,
             env.monotonic,
         )
         self.metrics.follow("lease_ttl_seconds", self._lease_left_s)

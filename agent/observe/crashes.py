@@ -7,11 +7,11 @@ services without a policy, in the same way. A run of 10 s resets the delay, as i
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from agent.clients.docker import Engine
 from agent.errors import SwarmkeeperError
 from agent.model.host_state import ContainerState
+from agent.model.records import seconds_of
 from agent.model.spec import ContainerSpec, Pairs
 
 # ---- The last output of a container that ended, with secrets masked for the readers of a status
@@ -190,12 +190,9 @@ def _has_ended(found: ContainerState, old: _Seen | None) -> bool:
 
 def _was_short(found: ContainerState, old: _Seen | None) -> bool:
     """Return True if the ended run was short. Once the container runs again, only `old` has that run's start."""
-    began = old.started_at if found.status == "running" and old else found.started_at
-    try:
-        ran = datetime.fromisoformat(found.finished_at) - datetime.fromisoformat(began)
-    except ValueError:
-        return False
-    return 0 <= ran.total_seconds() < EARLY_S
+    began = seconds_of(old.started_at if found.status == "running" and old else found.started_at)
+    ended = seconds_of(found.finished_at)
+    return began is not None and ended is not None and 0 <= ended - began < EARLY_S
 
 
 def _masked(found: ContainerState, spec: ContainerSpec | None) -> ContainerState:

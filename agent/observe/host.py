@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from ipaddress import IPv4Network
 from math import inf
 from typing import Generic, TypeVar
@@ -28,7 +27,7 @@ from agent.model.host_state import (
 )
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState
-from agent.model.records import Replica
+from agent.model.records import Replica, seconds_of
 from agent.model.spec import ContainerSpec
 from agent.observe.crashes import CrashReader, CrashSettings
 from agent.observe.overlays import OverlayReader
@@ -257,7 +256,7 @@ class HostReader:
         service = intent.service(found.replica.service) if intent else None
         if service is None or found.status != "running" or not found.started_at:
             return found
-        up_s = max(found.up_s, self._wall() - _instant(found.started_at))
+        up_s = max(found.up_s, self._wall() - (seconds_of(found.started_at) or inf))
         left_s = service.update.monitor_s - up_s
         return replace(found, steady=left_s <= 0, steady_in_s=max(left_s, 0.0))
 
@@ -346,14 +345,6 @@ def _with_ids_of_shared_names(
         else each
         for each in attached
     )
-
-
-def _instant(at: str) -> float:
-    """Return Docker's time in seconds since the epoch; infinite if it cannot be read."""
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except ValueError:
-        return inf
 
 
 def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, get_args
 
@@ -11,6 +10,7 @@ from agent.model import plan, steps
 from agent.model.faults import Fault, FaultKind
 from agent.model.host_state import ContainerState
 from agent.model.observed import ClusterState, Observed
+from agent.model.records import seconds_of
 from agent.report import definitions, drift, registry
 from agent.report.gauges import View, gauges
 
@@ -58,24 +58,15 @@ def _restarts(old: ContainerState | None, new: ContainerState) -> int:
         return new.restarts
     if new.restarts > old.restarts:
         return new.restarts - old.restarts
-    started_again = bool(_instant(old.started_at)) and new.started_at != old.started_at
+    started_again = seconds_of(old.started_at) is not None and new.started_at != old.started_at
     return max(new.restarts, 1) if started_again else 0
 
 
 def _ended_early(found: ContainerState) -> bool:
-    began, ended = _instant(found.started_at), _instant(found.finished_at)
+    began, ended = seconds_of(found.started_at), seconds_of(found.finished_at)
     if found.status == "running" or began is None or ended is None or found.exit_code == 0:
         return False
-    return 0 <= (ended - began).total_seconds() < EARLY_S
-
-
-def _instant(text: str) -> datetime | None:
-    """Parse Docker's time, RFC 3339. Docker writes year 1 for "never"."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.year > 1 else None
+    return 0 <= ended - began < EARLY_S
 
 
 # ---- The reason why a replica did not start, as a label, from Docker's error message
