@@ -101,9 +101,9 @@ class CrashSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    started_at: str
-    finished_at: str
-    restarts: int
+    started_at: str = ""
+    finished_at: str = ""
+    restarts: int = 0
     since: float
     """Monotonic time of the first look that saw this run."""
     crashes: int = 0
@@ -136,16 +136,14 @@ class CrashReader:
     ) -> _Seen | None:
         if found.locked_by_engine:
             return old  # the list of containers shows nothing but its existence
-        same_run = old is not None and old.started_at == found.started_at
-        seen = _Seen(
+        seen = replace(
+            old or _Seen(since=now),
             started_at=found.started_at,
             finished_at=found.finished_at,
             restarts=found.restarts,
-            since=old.since if old and same_run else now,
-            crashes=old.crashes if old else 0,
-            backoff_until=old.backoff_until if old else 0.0,
-            output=old.output if old else (),
         )
+        if old is not None and old.started_at != found.started_at:
+            seen = replace(seen, since=now)
         if _has_ended(found, old):
             return self._ended(found, old, seen, specs)
         if found.status == "running" and now - seen.since >= EARLY_S:

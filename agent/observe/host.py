@@ -136,6 +136,7 @@ class HostReader:
         intent = cluster.accepted if cluster else None
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.replicas) if assignment else frozenset()
+        specs = cluster.specs if cluster else {}
         reserved = {key: each.addresses for key, each in by_slot(assigned).items()}
 
         def context(replica: Replica) -> FillContext:
@@ -145,7 +146,7 @@ class HostReader:
         wanted = _images(cluster)
         images = self._engine.images(wanted)
         found = self._engine.containers(
-            cluster.specs if cluster else {},
+            specs,
             context,
             in_flight,
             assigned,
@@ -158,7 +159,6 @@ class HostReader:
         every_volume = self._engine.volumes() if uses_volumes else ()
         volumes = frozenset(each.name for each in every_volume)
         replicas_here = by_slot(assigned) if assignment else None
-        specs = cluster.specs if cluster else {}
         remembered = self.memory.look(
             found.ours, volumes, Assigned(replicas=replicas_here, specs=specs, fill_for=context)
         )
@@ -170,9 +170,7 @@ class HostReader:
                 swarm=self._with_secrets(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
                 settles_in_s=self._settles_in_s(info.swarm),
                 networks=self._overlays.read(networks, found.ours, cluster),
-                containers=self._crashes.look(
-                    self._with_times(found.ours, intent), cluster.specs if cluster else {}
-                ),
+                containers=self._crashes.look(self._with_times(found.ours, intent), specs),
                 attached=_with_ids_of_shared_names(found.attached, networks),
                 stuck=stuck,
                 stuck_in_s=stuck_in_s,

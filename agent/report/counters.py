@@ -1,6 +1,6 @@
 """The counters: the effect of a pass and of a step on the metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, get_args
@@ -38,18 +38,13 @@ class Replicas:
         before, self._seen = self._seen, {each.id: each for each in containers}
         if before is None:
             return ()
-        return tuple(_changes(before, containers))
+        return tuple(filter(None, (_change(before.get(each.id), each) for each in containers)))
 
 
-def _changes(
-    before: dict[str, ContainerState], containers: tuple[ContainerState, ...]
-) -> Iterator[ReplicaChange]:
-    for each in containers:
-        old = before.get(each.id)
-        restarts = _restarts(old, each)
-        early = _ended_early(each) and (old is None or old.finished_at != each.finished_at)
-        if restarts or early:
-            yield ReplicaChange(*each.replica.key, restarts, early)
+def _change(old: ContainerState | None, new: ContainerState) -> ReplicaChange | None:
+    restarts = _restarts(old, new)
+    early = _ended_early(new) and (old is None or old.finished_at != new.finished_at)
+    return ReplicaChange(*new.replica.key, restarts, early) if restarts or early else None
 
 
 def _restarts(old: ContainerState | None, new: ContainerState) -> int:

@@ -38,9 +38,6 @@ from agent.model.store import (
 
 # ---- Conversion between agent.model.store and the messages of etcd
 
-create_revision_of = etcd3.transactions.Create
-mod_revision_of = etcd3.transactions.Mod
-
 
 def range_end(key: bytes) -> bytes:
     """Return the first key after all keys that start with `key`: etcd's form of a prefix."""
@@ -89,10 +86,8 @@ def write_request(
 
 def _compare(compare: Compare) -> Any:
     if compare.create_revision is not None:
-        built = create_revision_of(compare.key) == compare.create_revision
-    else:
-        built = mod_revision_of(compare.key) == compare.mod_revision
-    return built.build_message()
+        return (etcd3.transactions.Create(compare.key) == compare.create_revision).build_message()
+    return (etcd3.transactions.Mod(compare.key) == compare.mod_revision).build_message()
 
 
 def _operation(operation: Put | Delete) -> etcd_pb2.RequestOp:
