@@ -96,7 +96,6 @@ def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_before
 def test_every_metric_is_set_or_counted_somewhere() -> None:
     modules = (
         "report/gauges.py",
-        "report/cluster_gauges.py",
         "report/counters.py",
         "report/registry.py",
         "report/reporter.py",
