@@ -64,7 +64,6 @@ class Reconciler:
         """Time at which the last pass ended, for the watchdog."""
 
     def run(self) -> None:
-        """Run passes until `stop` is called."""
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
             self._run_guarded(reasons)

@@ -21,7 +21,6 @@ from agent.model.host_state import (
     ContainerState,
     HostState,
     NetworkState,
-    NodeState,
     Remembered,
     SwarmState,
 )
@@ -300,7 +299,13 @@ class HostReader:
     def _with_nodes(self, swarm: SwarmState) -> SwarmState:
         if swarm.local != "active" or not swarm.is_manager:
             return swarm
-        return replace(swarm, nodes=self._nodes())
+        # Without a quorum the node list hangs or fails, and right after a demotion dockerd refuses it, while
+        # containers and local networks continue to work.
+        try:
+            return replace(swarm, nodes=self._engine.nodes())
+        except (Unreachable, Refused):
+            self._known = None
+            return replace(swarm, nodes=None)
 
     def _with_secrets(self, swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
         if swarm.nodes is None or cluster is None or cluster.leader != self._me:
@@ -314,15 +319,6 @@ class HostReader:
             with suppress(Unreachable, Refused):
                 swarm = replace(swarm, unlock_key=self._engine.unlock_key())
         return swarm
-
-    def _nodes(self) -> tuple[NodeState, ...] | None:
-        # Without a quorum the node list hangs or fails, and right after a demotion dockerd refuses it, while
-        # containers and local networks continue to work.
-        try:
-            return self._engine.nodes()
-        except (Unreachable, Refused):
-            self._known = None
-            return None
 
     def _with_endpoints(self, networks: tuple[NetworkState, ...]) -> tuple[NetworkState, ...]:
         """Return docker_gwbridge with its endpoints. Read after the containers, each running one has its gateway."""

@@ -180,20 +180,18 @@ class Counters:
         if cluster is None or cluster.assignment is None:
             return
         replicas = cluster.assignment.replicas
-        self._metrics.retain(
-            "container_restarts_total", ((each.service, str(each.slot)) for each in replicas)
-        )
+        known = {(each.service, str(each.slot)) for each in replicas}
+        self._metrics.retain("container_restarts_total", known)
         services = {each.service for each in replicas}
         self._metrics.retain(
             "container_start_failures_total",
             ((name, why) for name in services for why in definitions.START_FAILURES),
         )
         self._services = services_by_resource(cluster)
-        known = {(each.service, each.slot) for each in replicas}
         for change in self._replicas.compare(observed.host.containers) if observed.host else ():
-            if (change.service, change.slot) not in known:
-                continue
             labels = (change.service, str(change.slot))
+            if labels not in known:
+                continue
             self._metrics.count("container_restarts_total", *labels, by=change.restarts)
             if change.ended_early:
                 self._metrics.count("container_start_failures_total", change.service, "exit")

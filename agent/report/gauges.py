@@ -263,7 +263,6 @@ class ClusterGauges:
 
 
 def cluster_gauges(conditions: ClusterConditions, observed: Observed) -> dict[str, Series]:
-    """Return the gauges of the cluster, by name without prefix."""
     declared = Counter[str](each.condition.state for each in conditions.hosts if each.declared)
     return {
         "cluster_converged": {(): float(conditions.converged)},

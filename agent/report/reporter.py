@@ -109,7 +109,6 @@ class Reporter:
         return self._pulls.report(resource, progress, self._clock())
 
     def step_done(self, outcome: Outcome) -> None:
-        """Report a step that ended, with or without an error."""
         with _guarded("end of a step"):
             self._pulls.forget(outcome.step.resource)
             self._journal.ended(outcome, self._clock())

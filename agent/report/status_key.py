@@ -21,7 +21,6 @@ T = TypeVar("T")
 
 
 def run_inline(job: Callable[[], None]) -> None:
-    """Run a job in the thread of the caller."""
     job()
 
 
@@ -189,7 +188,6 @@ def _with_short_texts(status: HostStatus) -> HostStatus:
 
 
 def _shortened(reports: Sequence[T], *names: str) -> tuple[T, ...]:
-    """Return the reports with these texts cut."""
     given: Sequence[Any] = reports
     return tuple(
         replace(each, **{name: cut(getattr(each, name), _SHORT) for name in names}) for each in given

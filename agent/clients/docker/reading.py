@@ -20,7 +20,6 @@ _TASK = "com.docker.swarm.task.id"
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:
-    """Return the sorted pairs of a mapping."""
     return tuple(sorted((raw or {}).items()))
 
 

@@ -206,7 +206,6 @@ class Progress:
         self._on_other_etcd: set[Callable[[str], None]] = set()
 
     def contact(self) -> None:
-        """Record an answer of etcd."""
         self.last_contact_s = time.monotonic()
 
     def subscribe(self, other_etcd: Callable[[str], None]) -> None:

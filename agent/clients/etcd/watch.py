@@ -195,7 +195,6 @@ class EtcdWatch:
         return self._closed.is_set()
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
-        """Replace the watched ranges and open a new stream."""
         with self._lock:
             self._ranges = tuple(ranges)
         self._end_stream(REARMED, "the ranges were replaced")
