@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
@@ -16,6 +16,7 @@ from agent.model.store import SessionSettings, StoreSettings, settings_faults, t
 from agent.yamldoc import Cursor, Fields, Reader, open_document, readers
 from agent.yamldoc.faultlist import quoted
 
+T = TypeVar("T")
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json", "journal"]
 
@@ -53,6 +54,7 @@ class ReconcileSettings:
 
     resync_s: float = 30.0
     settle_s: float = 0.02
+    """Wait after a wake-up, which gathers a burst into one pass."""
     workers: int = 8
     pulls: int = 3
     backoff_min_s: float = 1.0
@@ -92,7 +94,12 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """Return the settings in the file at `path`.
+    """Return the settings in the file at `path`. Raises as `read_file` does."""
+    return read_file(path, _read)
+
+
+def read_file(path: Path, read: Callable[[Cursor], T]) -> T:
+    """Return what `read` makes of the file at `path`.
 
     Raises InvalidDocument with every fault; Invalid if the file cannot be read.
     """
@@ -101,7 +108,7 @@ def load_config(path: Path) -> Config:
     except OSError as error:
         raise Invalid(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        return _read(open_document(raw))
+        return read(open_document(raw))
     except InvalidDocument as error:
         raise InvalidDocument(error.faults, source=str(path)) from None
 

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,10 @@ def campaign(store: Store, key: str, value: bytes, lease_id: int) -> Fence | Non
     A lock that this agent has already counts as success: etcd may have carried out an attempt without an answer. Raises
     Unreachable when the outcome is unknown, Refused, and Missing when the lease is gone.
     """
-    try:
+    with suppress(Unreachable):
         result = store.txn([Compare(key=key, create_revision=0)], [Put(key=key, value=value, lease=lease_id)])
-    except Unreachable:
-        return held_fence(store.read([KeyRange(key=key)]).get(key), lease_id)
-    if result.succeeded:
-        return Fence(key=key, create_revision=result.revision, lease=lease_id)
+        if result.succeeded:
+            return Fence(key=key, create_revision=result.revision, lease=lease_id)
     return held_fence(store.read([KeyRange(key=key)]).get(key), lease_id)
 
 

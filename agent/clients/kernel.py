@@ -68,11 +68,12 @@ class LinuxKernel:
     def link(self, name: str) -> LinkState | None:
         if not 0 < len(name.encode()) <= _LONGEST_NAME:
             return None
+        ifreq = _IFREQ.pack(name.encode(), b"")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-            flags = _ioctl(handle, _SIOCGIFFLAGS, name)
+            flags = _ioctl(handle, _SIOCGIFFLAGS, ifreq)
             if flags is None:
                 return None
-            address, mask = _ioctl(handle, _SIOCGIFADDR, name), _ioctl(handle, _SIOCGIFNETMASK, name)
+            address, mask = _ioctl(handle, _SIOCGIFADDR, ifreq), _ioctl(handle, _SIOCGIFNETMASK, ifreq)
         up = bool(int.from_bytes(flags[16:18], "little") & _IFF_UP)
         if address is None or mask is None:
             return LinkState(address=None, up=up)
@@ -117,10 +118,10 @@ def _port(address: bytes, port: int) -> str:
     return str(port) if found.is_unspecified else f"{found}:{port}"
 
 
-def _ioctl(handle: socket.socket, request: int, name: str) -> bytes | None:
-    """Return the kernel's answer, an ifreq; None when the device does not exist or has no address."""
+def _ioctl(handle: socket.socket, request: int, ifreq: bytes) -> bytes | None:
+    """Return the kernel's answer, an ifreq; None when the device does not exist, or does not have the address."""
     try:
-        return fcntl.ioctl(handle, request, _IFREQ.pack(name.encode(), b""))
+        return fcntl.ioctl(handle, request, ifreq)
     except OSError:
         return None
 
@@ -135,11 +136,8 @@ def _every_address(handle: socket.socket) -> list[bytes]:
 
 def _with_mask(handle: socket.socket, ifreq: bytes) -> IPv4Interface | None:
     """Return the address of the ifreq with its mask; None when the address has been removed meanwhile."""
-    try:
-        mask = fcntl.ioctl(handle, _SIOCGIFNETMASK, ifreq)
-    except OSError:
-        return None
-    return _interface(ifreq[_ADDRESS], mask[_ADDRESS])
+    mask = _ioctl(handle, _SIOCGIFNETMASK, ifreq)
+    return None if mask is None else _interface(ifreq[_ADDRESS], mask[_ADDRESS])
 
 
 def _name(ifreq: bytes) -> str:

@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -40,24 +40,6 @@ class _SealedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     unlock: tuple[str, ...]
 
 
-class Seal(Protocol):
-    """Seals secrets for etcd (`close`) and unseals them (`open`).
-
-    `open` and `open_keys` raise Invalid, without a secret in the message, for a value that this host cannot unseal.
-    """
-
-    def close(self, tokens: Tokens, /) -> Tokens: ...
-    def open(self, tokens: Tokens, /) -> Tokens: ...
-
-    def close_keys(self, keys: UnlockKeys, /) -> UnlockKeys:
-        """Seal unlock keys. Raises Refused without a sealing key: unlock keys are never published unsealed."""
-
-    def open_keys(self, keys: UnlockKeys, /) -> UnlockKeys: ...
-
-    def is_current(self, keys: UnlockKeys, /) -> bool:
-        """Return True if the keys are sealed with the first sealing key."""
-
-
 class WithoutKey:
     """A host without a sealing key: tokens are published unsealed, with one warning."""
 
@@ -79,6 +61,7 @@ class WithoutKey:
         return tokens
 
     def close_keys(self, _keys: UnlockKeys) -> UnlockKeys:
+        """Raise Refused: unlock keys are never published unsealed."""
         raise Refused("the unlock key cannot be published: this host has no tokens.key_file to seal it with")
 
     def open_keys(self, _keys: UnlockKeys) -> UnlockKeys:
@@ -89,7 +72,10 @@ class WithoutKey:
 
 
 class WithKeys:
-    """Seals with the first key and unseals with any key, so that a key can be replaced host by host."""
+    """Seals with the first key and unseals with any key, so that a key can be replaced host by host.
+
+    `open` and `open_keys` raise Invalid, without a secret in the message, for a value that this host cannot unseal.
+    """
 
     def __init__(self, cluster: str, keys: Sequence[bytes], named: str) -> None:
         """Take keys of 32 bytes; `named` is their file, for messages."""
@@ -123,6 +109,7 @@ class WithKeys:
         return replace(keys, keys=content.unlock, sealed="")
 
     def is_current(self, keys: UnlockKeys) -> bool:
+        """Return True if the keys are sealed with the first sealing key."""
         try:
             self._first.decrypt(keys.sealed.encode())
         except InvalidToken:
@@ -138,6 +125,9 @@ class WithKeys:
     def _check(self, cluster: str, swarm_id: str, named: str) -> None:
         if (cluster, swarm_id) != (self._cluster, named):
             raise Invalid("sealed for another cluster or swarm")
+
+
+Seal = WithoutKey | WithKeys
 
 
 def load_seal(cluster: str, key_file: str | None) -> Seal:

@@ -24,7 +24,6 @@ class Backoff:
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Return the present failures by resource."""
         return dict(self._failures)
 
     def failed(self, resource: str, task: str, error: str, now: float) -> Failure:

@@ -3,10 +3,10 @@
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
+from agent.config import ReconcileSettings
 from agent.daemon.dispatcher import Dispatcher
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model.host_state import HostState
@@ -38,15 +38,6 @@ DISTURBED_S = 5.0
 """Seconds between passes while a host has the disruption slot. dockerd sends no event for the peers that it awaits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """Intervals of the loop, in seconds."""
-
-    resync_s: float
-    settle_s: float
-    """Wait after a wake-up, which gathers a burst into one pass."""
-
-
 class Reconciler:
     """Runs one pass after another on one thread."""
 
@@ -57,7 +48,7 @@ class Reconciler:
         reporter: Reporter,
         triggers: Triggers,
         wake: WakeUps,
-        schedule: Schedule,
+        schedule: ReconcileSettings,
         clock: Callable[[], float],
     ) -> None:
         self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
@@ -73,7 +64,6 @@ class Reconciler:
         """Time at which the last pass ended, for the watchdog."""
 
     def run(self) -> None:
-        """Run passes until `stop` is called."""
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
             self._run_guarded(reasons)
@@ -124,7 +114,7 @@ class Reconciler:
 
     def _reset_backoff(self, observed: Observed) -> None:
         """Reset every backoff in a new epoch: another intent, a dockerd or a swarm that is back."""
-        accepted = observed.cluster.accepted if observed.cluster else None
+        accepted = observed.accepted
         swarm = observed.host.swarm if observed.host else None
         backoff_epoch = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
         if backoff_epoch != self._backoff_epoch:
@@ -158,16 +148,13 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return 0.0
     if host.settles_in_s:
         return host.settles_in_s
-    times = [each.restart_backoff_s for each in host.containers if each.restart_backoff_s]
-    times += [each.steady_in_s for each in host.containers if each.steady_in_s]
-    if host.stuck_in_s:
-        times.append(host.stuck_in_s)
-    if host.settling:
-        times.append(DOUBT_S)
-    if has_surge(host):
-        times.append(LOOK_S)
-    if host.swarm.unsettled or host.gossip_port_in_use:
-        times.append(UNSETTLED_S)
-    if host.gossip_not_listening:
-        times.append(SILENT_S)
-    return min(times, default=0.0)
+    times = (
+        *(each.restart_backoff_s for each in host.containers),
+        *(each.steady_in_s for each in host.containers),
+        host.stuck_in_s,
+        DOUBT_S if host.settling else 0.0,
+        LOOK_S if has_surge(host) else 0.0,
+        UNSETTLED_S if host.swarm.unsettled or host.gossip_port_in_use else 0.0,
+        SILENT_S if host.gossip_not_listening else 0.0,
+    )
+    return min((each for each in times if each), default=0.0)

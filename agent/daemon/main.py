@@ -44,7 +44,7 @@ def run(config: Config) -> NoReturn:
     log.info("starting", version=__version__, cluster=config.cluster, host=config.host)
     daemon = Daemon(config)
     try:
-        daemon.start(config.http.listen)
+        daemon.start()
         code = 0 if daemon.watch_over(signals) else 1
     finally:
         daemon.close()
@@ -72,13 +72,12 @@ class Daemon:
         self._listen = config.http.listen
         self._directory = StateDirectory(Path(config.state_directory))
 
-    def start(self, listen: str) -> None:
+    def start(self) -> None:
         """Start the HTTP server first and the loop last. Without the server the agent works all the same.
 
         Raises Refused when another agent runs on this host.
         """
         self._directory.lock()
-        self._listen = listen
         self._serve()
         self._agent.session.start()
         self._agent.observer.recall()

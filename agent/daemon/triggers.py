@@ -25,12 +25,11 @@ class WakeUps:
         self._due = math.inf
         self._woken = threading.Condition()
 
-    def wake(self, reason: str) -> None:
-        """Wake the loop. Never blocks for long, because the threads of the watches call it."""
-        self.wake_later(reason, 0.0)
+    def wake(self, reason: str, delay_s: float = 0.0) -> None:
+        """Wake the loop `delay_s` after the first such reason, to gather more of them.
 
-    def wake_later(self, reason: str, delay_s: float) -> None:
-        """Wake the loop `delay_s` after the first such reason, to gather more of them."""
+        Never blocks for long, because the threads of the watches call it.
+        """
         with self._woken:
             self._reasons.add(reason)
             self._due = min(self._due, time.monotonic() + delay_s)
@@ -113,7 +112,7 @@ class Triggers:
             self._watches[what] = self._store.watch(ranges, woken)
 
     def _woken_by_hosts(self, reason: str) -> None:
-        self._wake.wake_later(f"hosts: {reason}", GATHER_S)
+        self._wake.wake(f"hosts: {reason}", GATHER_S)
 
     def _look(self) -> None:
         """Read docker_gwbridge regularly: docker sends no event when it creates the bridge or a gateway is lost."""

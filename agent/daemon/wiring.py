@@ -23,13 +23,13 @@ from agent.clients.registry_config import RegistryConfig
 from agent.clients.seal import load_seal
 from agent.config import Config
 from agent.daemon.dispatcher import Backoff, Dispatcher
-from agent.daemon.loop import Reconciler, Schedule
+from agent.daemon.loop import Reconciler
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model import leader_steps, records, steps
 from agent.model.keys import Keys
 from agent.model.plan import Outcome, Step
 from agent.model.store import for_session
-from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
+from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, Observer, Opener
 from agent.observe.replica_memory import ReplicaMemory
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
@@ -155,7 +155,7 @@ class Agent:
             self.reporter,
             self.triggers,
             self.wake,
-            Schedule(resync_s=schedule.resync_s, settle_s=schedule.settle_s),
+            schedule,
             env.monotonic,
         )
         self.metrics.follow("lease_ttl_seconds", self._lease_left_s)
@@ -184,7 +184,7 @@ class Agent:
         return max(0.0, self.session.valid_until - self._env.boottime())
 
     def _store_last_contact(self) -> float:
-        last = self._env.store.health().last_contact_s
+        last = self._env.store.last_contact_s
         return 0.0 if last is None else self._env.wall() - (self._env.monotonic() - last)
 
 
@@ -218,8 +218,8 @@ def environment_of(config: Config) -> Environment:
         reader=ClusterReader(
             Keys(config.cluster),
             config.host,
-            TokenOpener(open=seal.open, seals=seals),
-            KeyOpener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
+            Opener(open=seal.open, is_current=lambda tokens: bool(tokens.sealed) or not seals),
+            Opener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
         ),
         seal=seal.close,
         seal_keys=seal.close_keys,

@@ -18,9 +18,9 @@ from pathlib import Path
 import bcrypt
 import structlog
 
+from agent.config import read_file
 from agent.errors import Invalid
-from agent.model.faults import InvalidDocument
-from agent.yamldoc import Cursor, open_document
+from agent.yamldoc import Cursor
 from agent.yamldoc.readers import matching, text
 
 log = structlog.get_logger()
@@ -58,15 +58,8 @@ class WebConfig:
 
 def load_web_config(path: Path) -> WebConfig:
     """Read the file. Raises InvalidDocument with every fault, or Invalid; no message shows a hash."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Invalid(f"{path}: cannot be read: {error.strerror or error}") from error
-    try:
-        # Hidden: the file may be one of htpasswd itself, or lack a blank after a colon.
-        return _read(open_document(raw).hidden(), path.parent)
-    except InvalidDocument as error:
-        raise InvalidDocument(error.faults, source=str(path)) from None
+    # Hidden: the file may be one of htpasswd itself, or lack a blank after a colon.
+    return read_file(path, lambda root: _read(root.hidden(), path.parent))
 
 
 def _read(root: Cursor, base: Path) -> WebConfig:

@@ -133,7 +133,6 @@ class WebServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the server and cut the open connections."""
         self._server.shutdown()
         self._server.server_close()
         self._server.cut_older_than(0.0)

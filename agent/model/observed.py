@@ -176,3 +176,11 @@ class Observed:
     """True if reasons may contain values that may be secret: on an operator's request, never in an agent."""
     lost_s: Mapping[str, float] = field(default_factory=dict)
     """Leader only: host -> seconds for which it has been lost, by the rule of `agent/diff/nodes.py`."""
+
+    @property
+    def accepted(self) -> Intent | None:
+        return self.cluster.accepted if self.cluster else None
+
+    @property
+    def assignment(self) -> records.Assignment | None:
+        return self.cluster.assignment if self.cluster else None

@@ -61,6 +61,15 @@ def timestamp(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def seconds_of(at: str) -> float | None:
+    """Return a time, RFC 3339, in seconds since the epoch; None if it is no time, or of year 1, Docker's "never"."""
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return found.timestamp() if found.year > 1 else None
+
+
 class StartObstacle(NamedTuple):
     """The reason why a replica must not start yet."""
 

@@ -85,17 +85,6 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreHealth:
-    """The connection to etcd. `last_contact_s` is on the monotonic clock; None: before the first answer."""
-
-    connected: bool
-    endpoint: str
-    last_contact_s: float | None
-    revision: int
-    reconnects: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     """Endpoints of etcd, with TLS, authentication and timeouts.
 

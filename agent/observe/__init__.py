@@ -1,6 +1,6 @@
 """Observes the input of a plan: one snapshot of etcd, and the state of the engine and the kernel."""
 
-from agent.observe.cluster import ClusterReader, KeyOpener, TokenOpener
+from agent.observe.cluster import ClusterReader, Opener
 from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.observer import Identity, Observer
@@ -11,7 +11,6 @@ __all__ = [
     "CrashSettings",
     "HostReader",
     "Identity",
-    "KeyOpener",
     "Observer",
-    "TokenOpener",
+    "Opener",
 ]

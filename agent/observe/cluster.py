@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from agent.clients.etcd import Store
 from agent.errors import Invalid
@@ -13,51 +14,25 @@ from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Values, read_document
 
-# ---- Opening the published join tokens and unlock keys
-
-UNOPENED = "sealed"
-
-
-def unopened(tokens: records.Tokens) -> records.Tokens:
-    """Return tokens without their values, for a caller that only plans with their existence."""
-    return replace(tokens, worker=UNOPENED, manager=UNOPENED) if tokens.sealed else tokens
+S = TypeVar("S", records.Tokens, records.UnlockKeys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenOpener:
-    """Opens join tokens. `open` raises Invalid for tokens that this host cannot open."""
+class Opener(Generic[S]):
+    """Opens the published join tokens or unlock keys. `open` raises Invalid for those that this host cannot open."""
 
-    open: Callable[[records.Tokens], records.Tokens] = unopened
-    seals: bool = False
-    """True if this host seals the tokens that it publishes."""
-
-    def look(self, values: Values, key: str) -> tuple[records.Tokens | None, bool, bool]:
-        """Return (tokens, True if they are unsealed although this host seals, True if it cannot open them)."""
-        found = values.one(key, records.Tokens)
-        if found is None:
-            return None, False, False
-        try:
-            return self.open(found), self.seals and not found.sealed, False
-        except Invalid as error:
-            values.mark_unreadable(key, str(error))
-            return None, False, True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyOpener:
-    """Opens unlock keys. `open` raises Invalid for keys that this host cannot open."""
-
-    open: Callable[[records.UnlockKeys], records.UnlockKeys] = lambda keys: keys
-    is_current: Callable[[records.UnlockKeys], bool] = lambda _: True
+    open: Callable[[S], S]
+    is_current: Callable[[S], bool] = lambda _: True
+    """Returns True if they are sealed as this host would seal them now."""
     seals: bool = True
     """True if this host can seal them. A command that only reads assumes that the agents can."""
 
-    def look(self, values: Values, key: str) -> tuple[records.UnlockKeys | None, bool, bool]:
-        """Return (keys, True if their sealing key is old, True if this host cannot open them).
+    def look(self, values: Values, key: str, kind: type[S]) -> tuple[S | None, bool, bool]:
+        """Return (the secrets, True if their seal is not current, True if this host cannot open them).
 
-        Damaged keys count as absent.
+        Damaged ones count as absent.
         """
-        found = values.one(key, records.UnlockKeys)
+        found = values.one(key, kind)
         if found is None:
             return None, False, False
         try:
@@ -65,6 +40,11 @@ class KeyOpener:
         except Invalid as error:
             values.mark_unreadable(key, str(error))
             return None, False, True
+
+
+def _unopened(tokens: records.Tokens) -> records.Tokens:
+    """Return tokens without their values, for a caller that only plans with their existence."""
+    return replace(tokens, worker="sealed", manager="sealed") if tokens.sealed else tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +64,8 @@ class ClusterReader:
         self,
         keys: Keys,
         me: str,
-        opener: TokenOpener = TokenOpener(),
-        key_opener: KeyOpener = KeyOpener(),
+        opener: Opener[records.Tokens] = Opener(open=_unopened),
+        key_opener: Opener[records.UnlockKeys] = Opener(open=lambda keys: keys),
     ) -> None:
         self._keys, self._me, self._opener, self._key_opener = keys, me, opener, key_opener
         self._newest: observed.Document | None = None
@@ -177,8 +157,8 @@ class ClusterReader:
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         disruption, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
         document = self._document(snapshot.get(keys.intent))
-        tokens, tokens_exposed, tokens_locked = self._opener.look(values, keys.tokens)
-        unlock, unlock_aged, unlock_locked = self._key_opener.look(values, keys.unlock)
+        tokens, tokens_exposed, tokens_locked = self._opener.look(values, keys.tokens, records.Tokens)
+        unlock, unlock_aged, unlock_locked = self._key_opener.look(values, keys.unlock, records.UnlockKeys)
         return observed.ClusterState(
             revision=snapshot.revision,
             document=document,

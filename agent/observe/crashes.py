@@ -7,11 +7,11 @@ services without a policy, in the same way. A run of 10 s resets the delay, as i
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from agent.clients.docker import Engine
 from agent.errors import SwarmkeeperError
 from agent.model.host_state import ContainerState
+from agent.model.records import seconds_of
 from agent.model.spec import ContainerSpec, Pairs
 
 # ---- The last output of a container that ended, with secrets masked for the readers of a status
@@ -101,9 +101,9 @@ class CrashSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    started_at: str
-    finished_at: str
-    restarts: int
+    started_at: str = ""
+    finished_at: str = ""
+    restarts: int = 0
     since: float
     """Monotonic time of the first look that saw this run."""
     crashes: int = 0
@@ -136,16 +136,14 @@ class CrashReader:
     ) -> _Seen | None:
         if found.locked_by_engine:
             return old  # the list of containers shows nothing but its existence
-        same_run = old is not None and old.started_at == found.started_at
-        seen = _Seen(
+        seen = replace(
+            old or _Seen(since=now),
             started_at=found.started_at,
             finished_at=found.finished_at,
             restarts=found.restarts,
-            since=old.since if old and same_run else now,
-            crashes=old.crashes if old else 0,
-            backoff_until=old.backoff_until if old else 0.0,
-            output=old.output if old else (),
         )
+        if old is not None and old.started_at != found.started_at:
+            seen = replace(seen, since=now)
         if _has_ended(found, old):
             return self._ended(found, old, seen, specs)
         if found.status == "running" and now - seen.since >= EARLY_S:
@@ -190,12 +188,9 @@ def _has_ended(found: ContainerState, old: _Seen | None) -> bool:
 
 def _was_short(found: ContainerState, old: _Seen | None) -> bool:
     """Return True if the ended run was short. Once the container runs again, only `old` has that run's start."""
-    began = old.started_at if found.status == "running" and old else found.started_at
-    try:
-        ran = datetime.fromisoformat(found.finished_at) - datetime.fromisoformat(began)
-    except ValueError:
-        return False
-    return 0 <= ran.total_seconds() < EARLY_S
+    began = seconds_of(old.started_at if found.status == "running" and old else found.started_at)
+    ended = seconds_of(found.finished_at)
+    return began is not None and ended is not None and 0 <= ended - began < EARLY_S
 
 
 def _masked(found: ContainerState, spec: ContainerSpec | None) -> ContainerState:

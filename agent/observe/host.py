@@ -2,12 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from ipaddress import IPv4Network
 from math import inf
+from typing import Generic, TypeVar
 
 from agent.clients.docker import Engine, EngineInfo
 from agent.clients.docker.protocol import Containers
@@ -21,13 +21,12 @@ from agent.model.host_state import (
     ContainerState,
     HostState,
     NetworkState,
-    NodeState,
     Remembered,
     SwarmState,
 )
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState
-from agent.model.records import Replica
+from agent.model.records import Replica, seconds_of
 from agent.model.spec import ContainerSpec
 from agent.observe.crashes import CrashReader, CrashSettings
 from agent.observe.overlays import OverlayReader
@@ -62,6 +61,27 @@ STUCK_S = 10.0
 """Seconds after which a container that docker removes, or reports as dead, is stuck: a removal takes less than one."""
 
 
+K = TypeVar("K", bound=Hashable)
+
+
+class Timers(Generic[K]):
+    """Measures how long each condition has held, on this agent's clock: hosts need not agree about the time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[K, float] = {}
+
+    def look(self, true: Iterable[K], began: float | None = None) -> Mapping[K, float]:
+        """Record the conditions that are true now, and reset all others. Return for how many seconds each has held.
+
+        `began` is the time at which the observation began: a call that hangs can take minutes.
+        """
+        now = self._clock()
+        since = now if began is None else began
+        self._since = {each: self._since.get(each, since) for each in true}
+        return {each: now - since for each, since in self._since.items()}
+
+
 class HostReader:
     """Observes one engine. It makes only the calls that the state of the cluster requires."""
 
@@ -88,14 +108,14 @@ class HostReader:
         self._known_at = 0.0
         self._forgotten_at = -1.0
         self._active_since: float | None = None
-        self._lacking: dict[str, float] = {}
-        """Time of the first look at a container without a gateway, by id."""
+        self._lacking: Timers[str] = Timers(clock)
+        """Containers without a gateway, by id."""
         self._up: dict[tuple[str, str], float] = {}
         """Time of the first look at a running managed container, by id and start."""
-        self._stopped: dict[str, float] = {}
-        """Time of the first look at a stopped container with a gateway."""
-        self._ending: dict[str, float] = {}
-        """Time of the first look at a managed container that is being removed or dead, by id."""
+        self._stopped: Timers[str] = Timers(clock)
+        """Stopped containers with a gateway."""
+        self._ending: Timers[str] = Timers(clock)
+        """Managed containers that are being removed or dead, by id."""
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """Time of the last pull of an image in this run of the agent."""
@@ -115,6 +135,7 @@ class HostReader:
         intent = cluster.accepted if cluster else None
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.replicas) if assignment else frozenset()
+        specs = cluster.specs if cluster else {}
         reserved = {key: each.addresses for key, each in by_slot(assigned).items()}
 
         def context(replica: Replica) -> FillContext:
@@ -124,7 +145,7 @@ class HostReader:
         wanted = _images(cluster)
         images = self._engine.images(wanted)
         found = self._engine.containers(
-            cluster.specs if cluster else {},
+            specs,
             context,
             in_flight,
             assigned,
@@ -137,7 +158,6 @@ class HostReader:
         every_volume = self._engine.volumes() if uses_volumes else ()
         volumes = frozenset(each.name for each in every_volume)
         replicas_here = by_slot(assigned) if assignment else None
-        specs = cluster.specs if cluster else {}
         remembered = self.memory.look(
             found.ours, volumes, Assigned(replicas=replicas_here, specs=specs, fill_for=context)
         )
@@ -149,9 +169,7 @@ class HostReader:
                 swarm=self._with_secrets(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
                 settles_in_s=self._settles_in_s(info.swarm),
                 networks=self._overlays.read(networks, found.ours, cluster),
-                containers=self._crashes.look(
-                    self._with_times(found.ours, intent), cluster.specs if cluster else {}
-                ),
+                containers=self._crashes.look(self._with_times(found.ours, intent), specs),
                 attached=_with_ids_of_shared_names(found.attached, networks),
                 stuck=stuck,
                 stuck_in_s=stuck_in_s,
@@ -174,10 +192,8 @@ class HostReader:
 
     def _without_stuck(self, found: Containers) -> tuple[Containers, tuple[ContainerState, ...], float]:
         """Return the containers without the stuck ones, the stuck ones, and the seconds until the next one is stuck."""
-        now = self._clock()
         ending = [each for each in found.ours if each.status in ("removing", "dead")]
-        self._ending = {each.id: self._ending.get(each.id, now) for each in ending}
-        left = {each.id: self._ending[each.id] + STUCK_S - now for each in ending}
+        left = {each: STUCK_S - held_s for each, held_s in self._ending.look(e.id for e in ending).items()}
         stuck = tuple(each for each in ending if left[each.id] <= 0)
         gone = {each.id for each in stuck}
         rest = found._replace(
@@ -212,12 +228,11 @@ class HostReader:
         return self._kernel.listening() if asked else None
 
     def _with_settling(self, seen: HostState) -> HostState:
-        now = self._clock()
-        self._lacking = {each.id: self._lacking.get(each.id, now) for each in bridge.without_gateway(seen)}
-        self._stopped = {each: self._stopped.get(each, now) for each in bridge.resting(seen)}
-        lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
-        starting = {each for each, since in self._stopped.items() if now - since < START_S}
-        return replace(seen, settling=frozenset(lacking | starting))
+        lacking = self._lacking.look(each.id for each in bridge.without_gateway(seen))
+        stopped = self._stopped.look(bridge.resting(seen))
+        settling = {each for each, held_s in lacking.items() if held_s < DOUBT_S}
+        settling |= {each for each, held_s in stopped.items() if held_s < START_S}
+        return replace(seen, settling=frozenset(settling))
 
     def _with_times(
         self, ours: tuple[ContainerState, ...], intent: Intent | None
@@ -238,7 +253,7 @@ class HostReader:
         service = intent.service(found.replica.service) if intent else None
         if service is None or found.status != "running" or not found.started_at:
             return found
-        up_s = max(found.up_s, self._wall() - _instant(found.started_at))
+        up_s = max(found.up_s, self._wall() - (seconds_of(found.started_at) or inf))
         left_s = service.update.monitor_s - up_s
         return replace(found, steady=left_s <= 0, steady_in_s=max(left_s, 0.0))
 
@@ -284,7 +299,13 @@ class HostReader:
     def _with_nodes(self, swarm: SwarmState) -> SwarmState:
         if swarm.local != "active" or not swarm.is_manager:
             return swarm
-        return replace(swarm, nodes=self._nodes())
+        # Without a quorum the node list hangs or fails, and right after a demotion dockerd refuses it, while
+        # containers and local networks continue to work.
+        try:
+            return replace(swarm, nodes=self._engine.nodes())
+        except (Unreachable, Refused):
+            self._known = None
+            return replace(swarm, nodes=None)
 
     def _with_secrets(self, swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
         if swarm.nodes is None or cluster is None or cluster.leader != self._me:
@@ -298,15 +319,6 @@ class HostReader:
             with suppress(Unreachable, Refused):
                 swarm = replace(swarm, unlock_key=self._engine.unlock_key())
         return swarm
-
-    def _nodes(self) -> tuple[NodeState, ...] | None:
-        # Without a quorum the node list hangs or fails, and right after a demotion dockerd refuses it, while
-        # containers and local networks continue to work.
-        try:
-            return self._engine.nodes()
-        except (Unreachable, Refused):
-            self._known = None
-            return None
 
     def _with_endpoints(self, networks: tuple[NetworkState, ...]) -> tuple[NetworkState, ...]:
         """Return docker_gwbridge with its endpoints. Read after the containers, each running one has its gateway."""
@@ -327,14 +339,6 @@ def _with_ids_of_shared_names(
         else each
         for each in attached
     )
-
-
-def _instant(at: str) -> float:
-    """Return Docker's time in seconds since the epoch; infinite if it cannot be read."""
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except ValueError:
-        return inf
 
 
 def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:

@@ -18,33 +18,11 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.status import ReplicaReport
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
-from agent.observe.host import HostReader
+from agent.observe.host import HostReader, Timers
 
 log = structlog.get_logger()
 
-# ---- Condition timers, on this agent's own clock: hosts need not agree about the time
-
-
-class ConditionTimers:
-    """Measures how long each condition has held. A look without the condition resets its timer."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._since: dict[str, float] = {}
-
-    def look(self, true: frozenset[str], began: float | None = None) -> Mapping[str, float]:
-        """Record the conditions that are true now; return for how many seconds each has held.
-
-        `began` is the time at which the observation began: a call that hangs can take minutes.
-        """
-        now = self._clock()
-        since = now if began is None else began
-        self._since = {name: self._since.get(name, since) for name in sorted(true)}
-        return {name: now - since for name, since in self._since.items()}
-
-
 _Signature = tuple[tuple[str, ...], ...]
-_UNREACHABLE: _Signature = (("unreachable",),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,37 +40,29 @@ class ReplicaWatcher:
     """Remembers the reports about every assigned replica, on the leader. A new leader begins with none."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._last: dict[observed.ReplicaKey, tuple[_Signature, float]] = {}
-        """The last report about a replica, and the time of its first look."""
+        self._steady: Timers[tuple[observed.ReplicaKey, _Signature]] = Timers(clock)
         self._ran: dict[observed.ReplicaKey, _Start] = {}
 
     def look(self, cluster: ClusterState | None) -> Mapping[observed.ReplicaKey, observed.ReplicaTimers]:
         """Return the timers of every assigned replica. `cluster` is None if this agent is not the leader."""
         if cluster is None:
-            self._last, self._ran = {}, {}
+            self._steady.look(())
+            self._ran = {}
             return {}
         assigned = {
             (host, *replica.key): replica
             for host, each in cluster.assignments.items()
             for replica in each.replicas
         }
-        self._last = {key: each for key, each in self._last.items() if key in assigned}
         self._ran = {key: each for key, each in self._ran.items() if key in assigned}
-        return {key: self._look(key, replica, cluster) for key, replica in assigned.items()}
-
-    def _look(
-        self, key: observed.ReplicaKey, replica: records.Replica, cluster: ClusterState
-    ) -> observed.ReplicaTimers:
-        reports, now = _reports(key[0], replica, cluster), self._clock()
-        if reports is None:
-            signature = _UNREACHABLE
-        else:
-            signature = (*map(_signature, reports), *_waiting(key[0], reports, cluster))
-        last, since = self._last.get(key, (None, now))
-        since = since if last == signature else now
-        self._last[key] = (signature, since)
-        return observed.ReplicaTimers(steady_s=now - since, ended=self._has_ended(key, replica, reports))
+        reports = {key: _reports(key[0], replica, cluster) for key, replica in assigned.items()}
+        steady_s = self._steady.look((key, _signature(key[0], reports[key], cluster)) for key in assigned)
+        return {
+            key: observed.ReplicaTimers(
+                steady_s=held_s, ended=self._has_ended(key, assigned[key], reports[key])
+            )
+            for (key, _), held_s in steady_s.items()
+        }
 
     def _has_ended(
         self, key: observed.ReplicaKey, replica: records.Replica, reports: list[ReplicaReport] | None
@@ -125,32 +95,20 @@ def _reports(host: str, replica: records.Replica, cluster: ClusterState) -> list
     return [each for each in status.replicas if each.key == replica.key]
 
 
-def _waiting(host: str, reports: list[ReplicaReport], cluster: ClusterState) -> _Signature:
-    """Return a mark for a replica that its host cannot start yet, so that its timer restarts when the host can."""
+def _signature(host: str, reports: list[ReplicaReport] | None, cluster: ClusterState) -> _Signature:
+    """Return the state whose change restarts a replica's timer, also whether its host can start it yet."""
+    if reports is None:
+        return (("unreachable",),)
     status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
-    return (("waits",),) if status and replicas.is_held_by_its_host(status, names) else ()
+    waits = status is not None and replicas.is_held_by_its_host(status, names)
+    states = ((r.id, r.spec, r.status, r.health, r.started_at, str(r.restarts)) for r in reports)
+    return (*states, *((("waits",),) if waits else ()))
 
 
-def _signature(report: ReplicaReport) -> tuple[str, ...]:
-    return (report.id, report.spec, report.status, report.health, report.started_at, str(report.restarts))
-
-
-class TokenWatcher:
-    """Measures how long the published tokens are unchanged, on the leader. A new leader begins with zero."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._seen: tuple[str, float] | None = None
-        """The workers' token at the last look, which every rotation changes, and the time of its first look."""
-
-    def look(self, tokens: records.Tokens | None) -> float:
-        """Return the seconds since the first look at `tokens`, which is None without tokens or on other hosts."""
-        if tokens is None:
-            self._seen = None
-            return 0.0
-        if self._seen is None or self._seen[0] != tokens.worker:
-            self._seen = (tokens.worker, self._clock())
-        return self._clock() - self._seen[1]
+def tokens_age_s(timers: Timers[str], tokens: records.Tokens | None) -> float:
+    """Return the seconds since the first look at `tokens`, which is None without tokens or on other hosts."""
+    # Every rotation changes the workers' token.
+    return max(timers.look([tokens.worker] if tokens else []).values(), default=0.0)
 
 
 _LEADER, _LOCK_FREE, _ETCD_DOWN, _ENGINE_DOWN = "leader", "lock free", "etcd down", "dockerd down"
@@ -202,12 +160,12 @@ class Observer:
         self._pending = False
         """True if dockerd reported the swarm as pending when it last answered."""
         self.watcher = ReplicaWatcher(clock)
-        self._token_watcher = TokenWatcher(clock)
-        self._condition_timers = ConditionTimers(clock)
+        self._tokens: Timers[str] = Timers(clock)
+        self._conditions: Timers[str] = Timers(clock)
         self._lock: Fence | None = None
         """The leader lock of this agent at the last read of etcd; None if it was not the leader."""
         self._renewed_s = renewed_s
-        self._lost_hosts = ConditionTimers(clock)
+        self._lost_hosts: Timers[str] = Timers(clock)
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
@@ -284,9 +242,9 @@ class Observer:
             machine_id=self._identity.machine_id,
             advertise=self._identity.advertise,
             watches=self.watcher.look(cluster if fence else None),
-            tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
+            tokens_age_s=tokens_age_s(self._tokens, cluster.tokens if fence and cluster else None),
         )
-        return replace(seen, lost_s=self._lost_hosts.look(nodes.lost_hosts(seen)))
+        return replace(seen, lost_s=self._lost_hosts.look(sorted(nodes.lost_hosts(seen))))
 
     def _look_at_conditions(
         self,
@@ -306,9 +264,7 @@ class Observer:
             # A dockerd that restarts in between does not answer for a moment.
             _PENDING: self._pending,
         }
-        return self._condition_timers.look(
-            frozenset(each for each, holds in conditions.items() if holds), began
-        )
+        return self._conditions.look((each for each, holds in conditions.items() if holds), began)
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:

@@ -1,8 +1,7 @@
 """The counters: the effect of a pass and of a step on the metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, get_args
 
@@ -11,6 +10,7 @@ from agent.model import plan, steps
 from agent.model.faults import Fault, FaultKind
 from agent.model.host_state import ContainerState
 from agent.model.observed import ClusterState, Observed
+from agent.model.records import seconds_of
 from agent.report import definitions, drift, registry
 from agent.report.gauges import View, gauges
 
@@ -38,18 +38,13 @@ class Replicas:
         before, self._seen = self._seen, {each.id: each for each in containers}
         if before is None:
             return ()
-        return tuple(_changes(before, containers))
+        return tuple(filter(None, (_change(before.get(each.id), each) for each in containers)))
 
 
-def _changes(
-    before: dict[str, ContainerState], containers: tuple[ContainerState, ...]
-) -> Iterator[ReplicaChange]:
-    for each in containers:
-        old = before.get(each.id)
-        restarts = _restarts(old, each)
-        early = _ended_early(each) and (old is None or old.finished_at != each.finished_at)
-        if restarts or early:
-            yield ReplicaChange(*each.replica.key, restarts, early)
+def _change(old: ContainerState | None, new: ContainerState) -> ReplicaChange | None:
+    restarts = _restarts(old, new)
+    early = _ended_early(new) and (old is None or old.finished_at != new.finished_at)
+    return ReplicaChange(*new.replica.key, restarts, early) if restarts or early else None
 
 
 def _restarts(old: ContainerState | None, new: ContainerState) -> int:
@@ -58,24 +53,15 @@ def _restarts(old: ContainerState | None, new: ContainerState) -> int:
         return new.restarts
     if new.restarts > old.restarts:
         return new.restarts - old.restarts
-    started_again = bool(_instant(old.started_at)) and new.started_at != old.started_at
+    started_again = seconds_of(old.started_at) is not None and new.started_at != old.started_at
     return max(new.restarts, 1) if started_again else 0
 
 
 def _ended_early(found: ContainerState) -> bool:
-    began, ended = _instant(found.started_at), _instant(found.finished_at)
+    began, ended = seconds_of(found.started_at), seconds_of(found.finished_at)
     if found.status == "running" or began is None or ended is None or found.exit_code == 0:
         return False
-    return 0 <= (ended - began).total_seconds() < EARLY_S
-
-
-def _instant(text: str) -> datetime | None:
-    """Parse Docker's time, RFC 3339. Docker writes year 1 for "never"."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.year > 1 else None
+    return 0 <= ended - began < EARLY_S
 
 
 # ---- The reason why a replica did not start, as a label, from Docker's error message
@@ -194,20 +180,18 @@ class Counters:
         if cluster is None or cluster.assignment is None:
             return
         replicas = cluster.assignment.replicas
-        self._metrics.retain(
-            "container_restarts_total", ((each.service, str(each.slot)) for each in replicas)
-        )
+        known = {(each.service, str(each.slot)) for each in replicas}
+        self._metrics.retain("container_restarts_total", known)
         services = {each.service for each in replicas}
         self._metrics.retain(
             "container_start_failures_total",
             ((name, why) for name in services for why in definitions.START_FAILURES),
         )
         self._services = services_by_resource(cluster)
-        known = {(each.service, each.slot) for each in replicas}
         for change in self._replicas.compare(observed.host.containers) if observed.host else ():
-            if (change.service, change.slot) not in known:
-                continue
             labels = (change.service, str(change.slot))
+            if labels not in known:
+                continue
             self._metrics.count("container_restarts_total", *labels, by=change.restarts)
             if change.ended_early:
                 self._metrics.count("container_start_failures_total", change.service, "exit")

@@ -63,8 +63,7 @@ def find_drift(
     observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: frozenset[Drift], earlier: Look
 ) -> frozenset[Drift]:
     """Return the drift now; `before` is that of the earlier look, which objects that cannot be observed now keep."""
-    cluster, host = observed.cluster, observed.host
-    intent = cluster.accepted if cluster else None
+    cluster, intent, host = observed.cluster, observed.accepted, observed.host
     if cluster is None or intent is None or host is None:
         return before
     if intent.policy.mode == "paused":
@@ -81,19 +80,19 @@ def find_drift(
         differed = {each.about for each in _hosts_differences(then, plan, in_flight)}
         new = {each.about for each in _hosts_differences(observed, plan, in_flight)} - differed
         drifting |= {each for each in new if not _is_own_work(each, observed)}
-    drifting |= {each.about for each in _leaders_drift(plan.steps, earlier)}
+    restored = filter(None, (_restored(step, earlier) for step in plan.steps))
+    drifting |= {each.about for each, was_so in restored if was_so}
     return frozenset((*(each for each in differences if each.about in drifting), *kept))
 
 
 def find_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> frozenset[Drift]:
     """Return every difference from the accepted document, also those that an edit asks for."""
-    leaders = filter(None, map(_leaders_difference, plan.steps))
-    return frozenset((*_hosts_differences(observed, plan, in_flight), *leaders))
+    leaders = filter(None, (_restored(step, Look()) for step in plan.steps))
+    return frozenset((*_hosts_differences(observed, plan, in_flight), *(each for each, _ in leaders)))
 
 
 def _hosts_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> frozenset[Drift]:
-    cluster, host = observed.cluster, observed.host
-    intent = cluster.accepted if cluster else None
+    cluster, intent, host = observed.cluster, observed.accepted, observed.host
     if cluster is None or intent is None or host is None:
         return frozenset()
     comparison = _Comparison(intent, cluster, host, observed)
@@ -128,66 +127,40 @@ def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
     return {(each.kind, each.object): before.get((each.kind, each.object), now) for each in drift}
 
 
-def _leaders_difference(step: Step) -> Drift | None:
+def _restored(step: Step, earlier: Look) -> tuple[Drift, bool] | None:
+    """Return the difference that a step of the leader ends, and True if at the earlier look all was as it makes it."""
+    then = earlier.cluster
     match step:
         case leader_steps.PublishAssignment():
-            return Drift("intent", step.host, "assignment")
+            was_so = then is not None and then.assignments.get(step.host) == step.assignment
+            return Drift("intent", step.host, "assignment"), was_so
         case leader_steps.PublishVerdict():
-            return Drift("intent", "verdict", "verdict")
+            return Drift("intent", "verdict", "verdict"), then is not None and then.verdict == step.verdict
         case leader_steps.PublishSwarm():
-            return Drift("swarm", "record", "record")
+            return Drift("swarm", "record", "record"), then is not None and then.record == step.record
         case leader_steps.PromoteNode() | leader_steps.DemoteNode():
-            return Drift("swarm", step.host, "role")
+            node = _node(step.node_id, earlier)
+            role = "manager" if isinstance(step, leader_steps.PromoteNode) else "worker"
+            return Drift("swarm", step.host, "role"), node is not None and node.role == role
         case leader_steps.UpdateNode():
-            return Drift("swarm", step.host, "availability" if step.availability else "labels")
+            field = "availability" if step.availability else "labels"
+            node = _node(step.node_id, earlier)
+            return Drift("swarm", step.host, field), node is not None and _is_updated(node, step)
         case leader_steps.RemoveNode():
-            return Drift("swarm", step.host, "node")
+            return Drift("swarm", step.host, "node"), False
         case _:
             return None
 
 
-def _leaders_drift(steps: Iterable[Step], earlier: Look) -> Iterator[Drift]:
-    """Find what a step of the leader restores: at the earlier look it was as the step makes it."""
-    for step in steps:
-        if (found := _leaders_difference(step)) and _was_so(step, earlier):
-            yield found
+def _node(node_id: str, earlier: Look) -> host_state.NodeState | None:
+    nodes = earlier.host.swarm.nodes if earlier.cluster and earlier.host else None
+    return next((each for each in nodes or () if each.id == node_id), None)
 
 
-def _was_so(step: Step, earlier: Look) -> bool:
-    cluster = earlier.cluster
-    if cluster is None:
-        return False
-    match step:
-        case leader_steps.PublishAssignment():
-            return cluster.assignments.get(step.host) == step.assignment
-        case leader_steps.PublishVerdict():
-            return cluster.verdict == step.verdict
-        case leader_steps.PublishSwarm():
-            return cluster.record == step.record
-        case leader_steps.PromoteNode() | leader_steps.DemoteNode() | leader_steps.UpdateNode():
-            nodes = (earlier.host.swarm.nodes if earlier.host else None) or ()
-            return any(each.id == step.node_id and _node_was_so(step, each) for each in nodes)
-        case _:
-            return False
-
-
-def _node_was_so(
-    step: leader_steps.PromoteNode | leader_steps.DemoteNode | leader_steps.UpdateNode,
-    node: host_state.NodeState,
-) -> bool:
-    match step:
-        case leader_steps.PromoteNode():
-            return node.role == "manager"
-        case leader_steps.DemoteNode():
-            return node.role == "worker"
-        case leader_steps.UpdateNode():
-            labels = dict(node.labels)
-            kept = all(labels.get(name) == value for name, value in step.labels)
-            return (
-                step.availability in (None, node.availability)
-                and kept
-                and not labels.keys() & {*step.without}
-            )
+def _is_updated(node: host_state.NodeState, step: leader_steps.UpdateNode) -> bool:
+    labels = dict(node.labels)
+    kept = all(labels.get(name) == value for name, value in step.labels)
+    return step.availability in (None, node.availability) and kept and labels.keys().isdisjoint(step.without)
 
 
 class _Comparison:

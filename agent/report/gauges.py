@@ -1,11 +1,14 @@
-"""The gauges of a pass, as a pure function: a test can pass in any state."""
+"""The gauges of a pass, as pure functions: a test can pass in any state."""
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from agent.conditions import OwnHost, own_host
+import structlog
+
+from agent.conditions import ClusterConditions, Condition, OwnHost, conditions_of, own_host
 from agent.diff import bridge, networks, replicas
 from agent.diff.nodes import quorum
 from agent.model.host_state import ContainerState, HostState
@@ -90,12 +93,8 @@ def _is(fact: bool) -> Series:
     return {(): float(fact)}
 
 
-def _accepted(observed: Observed) -> Intent | None:
-    return observed.cluster.accepted if observed.cluster else None
-
-
 def _intent(observed: Observed, applied: int) -> dict[str, Series]:
-    cluster, accepted = observed.cluster, _accepted(observed)
+    cluster, accepted = observed.cluster, observed.accepted
     document = cluster.document if cluster else None
     seen = document.revision if document else 0
     accepted_revision = accepted.revision if accepted else 0
@@ -130,7 +129,7 @@ def _loop(view: View) -> dict[str, Series]:
 
 
 def _swarm(observed: Observed) -> dict[str, Series]:
-    accepted, swarm = _accepted(observed), observed.host.swarm if observed.host else None
+    accepted, swarm = observed.accepted, observed.host.swarm if observed.host else None
     nodes = swarm.nodes if swarm else None
     states = Counter(node.state for node in nodes or ())
     managers = [node for node in nodes or () if node.role == "manager"]
@@ -149,7 +148,7 @@ def _swarm(observed: Observed) -> dict[str, Series]:
 
 
 def _networks(observed: Observed) -> dict[str, Series]:
-    accepted, host, cluster = _accepted(observed), observed.host, observed.cluster
+    accepted, host, cluster = observed.accepted, observed.host, observed.cluster
     if accepted is None or host is None or cluster is None:
         return {"network_info": {}, "gwbridge_ok": _is(False), "overlay_ok": _is(False)}
     names = (GWBRIDGE, *(each.name for each in accepted.networks))
@@ -179,8 +178,7 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
 
 
 def _replicas(observed: Observed) -> dict[str, Series]:
-    assignment = observed.cluster.assignment if observed.cluster else None
-    replicas = assignment.replicas if assignment else ()
+    replicas = observed.assignment.replicas if observed.assignment else ()
     desired = Counter(replica.service for replica in replicas)
     series: dict[str, Series] = {
         "service_replicas_desired": {(name,): n for name, n in sorted(desired.items())}
@@ -198,7 +196,7 @@ def _replicas(observed: Observed) -> dict[str, Series]:
 
 
 def _drained(observed: Observed) -> Series:
-    accepted, host = _accepted(observed), observed.host
+    accepted, host = observed.accepted, observed.host
     declared = accepted.host(observed.me) if accepted else None
     drains = declared is not None and declared.availability == "drain"
     return _is(drains and host is not None and not host.containers)
@@ -221,3 +219,99 @@ def _each(cluster: ClusterState | None, host: HostState, assigned: set[Key]) -> 
             if cluster and replicas.image_now(cluster, host, found):
                 outdated[label] = 1.0
     return {"replica_crashes": crashes, "replica_image_outdated": outdated}
+
+
+# ---- The gauges of the whole cluster, from the conditions that the leader sees. No other agent exposes them
+#
+# They outlive a host: a service whose hosts are all unreachable keeps its series, with `ready` 0 and `unknown` n.
+
+log = structlog.get_logger()
+
+
+class ClusterGauges:
+    """The gauges of the cluster after one pass, computed at the first scrape after it. Any thread may call this.
+
+    Most passes are not scraped, so a pass itself computes nothing of the cluster.
+    """
+
+    def __init__(self, observed: Observed, now: Callable[[], float]) -> None:
+        """`now` gives seconds since the epoch."""
+        self._observed, self._now = observed, now
+        self._lock = threading.Lock()
+        self._found: dict[str, Series] | None = None
+
+    def __call__(self) -> dict[str, Series]:
+        """Return the gauges by name without prefix; none on a host that is not the leader or does not read etcd."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._compute()
+            return self._found
+
+    def _compute(self) -> dict[str, Series]:
+        observed = self._observed
+        if observed.fence is None or observed.cluster is None or observed.stale:
+            return {}
+        error = observed.store_alarm or observed.store_error
+        try:
+            return cluster_gauges(
+                conditions_of(observed.cluster, now_s=self._now(), store_error=error), observed
+            )
+        except Exception:
+            # The scrape goes on: the other metrics do not depend on the cluster.
+            log.exception("report failed", part="metrics of the cluster")
+            return {}
+
+
+def cluster_gauges(conditions: ClusterConditions, observed: Observed) -> dict[str, Series]:
+    declared = Counter[str](each.condition.state for each in conditions.hosts if each.declared)
+    return {
+        "cluster_converged": {(): float(conditions.converged)},
+        "cluster_replicas": _of_services(conditions),
+        "cluster_hosts": {(state,): float(declared[state]) for state in definitions.STATES},
+        "cluster_host_state": {
+            (each.condition.name, each.condition.state, each.condition.reason): 1.0
+            for each in conditions.hosts
+        },
+        "cluster_condition": _count(conditions),
+        "cluster_rollout_state": {(each.name, each.reason): 1.0 for each in conditions.rollouts},
+        "cluster_quorum": _quorum(conditions, observed),
+    }
+
+
+def _of_services(conditions: ClusterConditions) -> Series:
+    return {
+        (each.condition.name, state): float(getattr(each, state))
+        for each in conditions.services
+        for state in definitions.REPLICAS
+    }
+
+
+def _count(conditions: ClusterConditions) -> Series:
+    """Count the resources by state and reason. A state without resources has one series, without a reason."""
+    found = Counter[tuple[str, str]]((each.state, each.reason) for each in _conditions(conditions))
+    series: Series = {labels: float(number) for labels, number in sorted(found.items())}
+    used = {state for state, _ in found}
+    return series | {(state, ""): 0.0 for state in definitions.STATES if state not in used}
+
+
+def _conditions(conditions: ClusterConditions) -> Iterator[Condition]:
+    """Return the condition of every resource below the cluster."""
+    yield from (conditions.store, conditions.document, conditions.leader, conditions.quorum, *conditions.keys)
+    yield from (each.condition for each in conditions.hosts)
+    yield from (*conditions.networks, *conditions.images, *conditions.rollouts)
+    yield from (each.condition for each in conditions.services)
+    yield from (each.condition for each in conditions.replicas)
+
+
+def _quorum(conditions: ClusterConditions, observed: Observed) -> Series:
+    """Count the managers as the leader's manager lists them; if it lists none, as their agents report."""
+    declared = [each for each in conditions.hosts if each.declared == "manager"]
+    nodes = observed.host.swarm.nodes if observed.host else None
+    if nodes is None:
+        listed = len(declared)
+        reachable = sum(each.current and each.engine_up and each.role == "manager" for each in declared)
+    else:
+        managers = [each for each in nodes if each.role == "manager"]
+        listed, reachable = len(managers), sum(each.reachable is True for each in managers)
+    counts = (len(declared), listed, reachable, quorum(listed))
+    return {(state,): float(count) for state, count in zip(definitions.MANAGERS, counts, strict=True)}

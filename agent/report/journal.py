@@ -37,7 +37,6 @@ class Pulls:
         return True
 
     def forget(self, resource: str) -> None:
-        """Forget a pull that has ended, with or without an error."""
         with self._lock:
             self._reported.pop(resource, None)
 
@@ -68,7 +67,6 @@ class Journal:
         self._leading = False
 
     def passed(self, observed: Observed, plan: Plan) -> None:
-        """Log the changes since the last pass."""
         self._log_leader(observed)
         self._log_intent(observed)
         self._log_blocked(plan)

@@ -26,7 +26,7 @@ def local_page(view: View, unready: Sequence[str]) -> Mapping[str, Any]:
         "stale": not view.etcd_answered,
         "ready": not unready,
         "unready": tuple(unready),
-        "accepted_revision": cluster.accepted.revision if cluster and cluster.accepted else 0,
+        "accepted_revision": observed.accepted.revision if observed.accepted else 0,
         "revision": status.revision,
         "leader": known_leader if view.etcd_answered else None,
         "last_known_leader": known_leader,
@@ -111,7 +111,7 @@ def _first(faults: tuple[Condition, ...]) -> str:
 
 
 def _revision(observed: Observed, status: HostStatus) -> str:
-    accepted = observed.cluster.accepted if observed.cluster else None
+    accepted = observed.accepted
     if accepted is None:
         return "no accepted intent"
     done = "carried out" if status.revision == accepted.revision else "not carried out yet"

@@ -145,12 +145,10 @@ class Metrics:
         self._live[name] = value
 
     def gauges(self) -> Gauges:
-        """Return the current gauges."""
         live: Gauges = {name: {(): value()} for name, value in self._live.items()}
         return {**self._fixed, **self._shown, **self._of_cluster(), **live}
 
     def exposition(self) -> bytes:
-        """Return all metrics in the Prometheus text format."""
         return prometheus.generate_latest(self._exposed)
 
 

@@ -19,7 +19,6 @@ from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
 from agent.report import counters, drift, gauges, journal, registry
-from agent.report.cluster_gauges import ClusterGauges
 from agent.report.page import local_page, summary, unready
 from agent.report.status import carried_out, host_status
 from agent.report.status_key import StatusKey, run_inline
@@ -79,7 +78,7 @@ class Reporter:
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
             with _guarded("metrics"):
-                self._metrics.show_cluster(ClusterGauges(observed, self._now))
+                self._metrics.show_cluster(gauges.ClusterGauges(observed, self._now))
                 self._counters.passed(view, self._now())
             with _guarded("journal"):
                 self._journal.passed(observed, plan)
@@ -110,7 +109,6 @@ class Reporter:
         return self._pulls.report(resource, progress, self._clock())
 
     def step_done(self, outcome: Outcome) -> None:
-        """Report a step that ended, with or without an error."""
         with _guarded("end of a step"):
             self._pulls.forget(outcome.step.resource)
             self._journal.ended(outcome, self._clock())

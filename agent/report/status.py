@@ -69,8 +69,7 @@ def _unreachable(observed: Observed, known: status.HostStatus, now: str) -> Pair
 
     A new leader takes over the times of the leader before it, which is the last host that wrote any.
     """
-    cluster = observed.cluster
-    intent = cluster.accepted if cluster else None
+    cluster, intent = observed.cluster, observed.accepted
     if observed.fence is None or cluster is None or intent is None:
         return ()
     if observed.stale:
@@ -107,9 +106,7 @@ def _joining(observed: Observed, in_flight: tuple[Step, ...], known: status.Host
 
 def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> bool:
     """Return True if this host has carried out the accepted intent in full."""
-    cluster = observed.cluster
-    accepted = cluster.accepted if cluster else None
-    assignment = cluster.assignment if cluster else None
+    accepted, assignment = observed.accepted, observed.assignment
     if accepted is None or assignment is None or observed.host is None or observed.stale:
         return False
     working = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
@@ -119,7 +116,7 @@ def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> 
 
 
 def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
-    accepted = observed.cluster.accepted if observed.cluster else None
+    accepted = observed.accepted
     if accepted is None:
         return before
     if carried_out(observed, plan, in_flight):
@@ -186,8 +183,7 @@ def _seen(
 
 def _networks(observed: Observed, host: host_state.HostState) -> tuple[host_state.NetworkState, ...]:
     """Return all networks that a decision can need, and MOST_NAMES bridges of others on this host alone."""
-    cluster = observed.cluster
-    intent = cluster.accepted if cluster else None
+    intent = observed.accepted
     # Sorted: Docker's order changes from call to call, and the status must not change with it.
     listed = sorted(host.networks, key=lambda each: (each.name, each.id))
     others = [
@@ -209,8 +205,7 @@ def _volume_drivers(host: host_state.HostState) -> Pairs:
 
 
 def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase) -> status.BridgeReport:
-    link, cluster = host.bridge_link, observed.cluster
-    intent = cluster.accepted if cluster else None
+    link, intent = host.bridge_link, observed.accepted
     kernel = status.BridgeReport(
         phase=phase,
         revision=intent.revision if intent else 0,
@@ -228,10 +223,10 @@ def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase)
 
 def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str, ...]:
     """Return the names that could collide with replicas; etcd needs to know no other container of the host."""
-    accepted = observed.cluster.accepted if observed.cluster else None
-    if accepted is None:
+    if observed.accepted is None:
         return ()
-    return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
+    prefix = f"{observed.accepted.project}-"
+    return tuple(name for name, _ in host.foreign_names if name.startswith(prefix))
 
 
 def _images(host: host_state.HostState) -> tuple[str, ...]:
@@ -245,7 +240,7 @@ def _that_matter(observed: Observed, host: host_state.HostState) -> tuple[host_s
 
     MOST_NAMES unmanaged ones that publish ports are reported too, so that a plan foresees a conflict with a replica.
     """
-    accepted = observed.cluster.accepted if observed.cluster else None
+    accepted = observed.accepted
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
     # A worker may not list an overlay now, and still have stopped containers on it.
     overlays |= {each.name for each in accepted.networks if each.driver == "overlay"} if accepted else set()
@@ -269,14 +264,13 @@ def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool)
 
 def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[status.ReplicaReport, ...]:
     """Return a report of every managed container on the host, in the order observed, then of removed finished ones."""
-    cluster, reports = observed.cluster, []
-    intent = cluster.accepted if cluster else None
+    cluster, intent, reports = observed.cluster, observed.accepted, []
     strange = {
         found.id
         for declared in (intent.networks if intent else ())
         for found in strangers(declared, host, cluster.record if cluster else None)
     }
-    assigned = container.by_slot(cluster.assignment.replicas) if cluster and cluster.assignment else {}
+    assigned = container.by_slot(observed.assignment.replicas) if observed.assignment else {}
     for each in host.containers:
         replica = assigned.get(each.replica.key)
         report = _as(
@@ -297,10 +291,8 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
 
 def _left_volumes(observed: Observed, host: host_state.HostState) -> tuple[status.LeftVolumes, ...]:
     """Return the anonymous volumes of replicas that are neither on the host nor assigned to it."""
-    cluster = observed.cluster
-    assignment = cluster.assignment if cluster else None
-    here = {each.replica.key for each in host.containers}
-    here |= {each.key for each in assignment.replicas} if assignment else set()
+    assigned = observed.assignment.replicas if observed.assignment else ()
+    here = {each.replica.key for each in host.containers}.union(each.key for each in assigned)
     left = (each for each in host.remembered if each.volumes and each.key not in here)
     return tuple(_as(status.LeftVolumes, each) for each in left)[:MOST_NAMES]
 

@@ -71,5 +71,7 @@ def _dockerds(directory: Path, *, images: bool) -> Iterator[Pair]:
             if images:
                 load_images(each)
         daemons[0].link_to(daemons[1])
-        first, second = (stack.enter_context(DockerEngine(each.url, 10.0, CLUSTER)) for each in daemons)
+        first, second = (
+            stack.enter_context(contextlib.closing(DockerEngine(each.url, 10.0, CLUSTER))) for each in daemons
+        )
         yield Pair(first, second, daemons[0].kill)

@@ -42,7 +42,7 @@ def manager(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         else:
             daemon = DockerDaemon(tmp_path_factory.mktemp("autolock") / "dockerd")
             stack.enter_context(running(daemon))
-            engine = stack.enter_context(DockerEngine(daemon.url, 10.0, CLUSTER))
+            engine = stack.enter_context(contextlib.closing(DockerEngine(daemon.url, 10.0, CLUSTER)))
 
             def restart() -> None:
                 daemon.kill()

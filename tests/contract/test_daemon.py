@@ -9,6 +9,7 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.etcd import EtcdStore
-from agent.config import load_config
+from agent.config import HttpSettings, load_config
 from agent.daemon.main import Daemon
 from agent.errors import Invalid, Refused
 from agent.lease import campaign
@@ -129,7 +130,7 @@ def test_a_second_agent_on_the_host_ends_before_anything_began(
         config = load_config(tmp_path / "agent.yaml")
         daemon = Daemon(config)
         with pytest.raises(Refused, match="another agent runs on this host"):
-            daemon.start("127.0.0.1:0")
+            daemon.start()
         daemon.close()
         assert read(store, KEYS.presence("h1")) == before
 
@@ -141,9 +142,9 @@ def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, etcd: EtcdServer) -
         f"docker: {{url: 'unix://{tmp_path}/none.sock'}}\n"
     )
     before = set(threading.enumerate())
-    daemon = Daemon(load_config(config))
+    daemon = Daemon(replace(load_config(config), http=HttpSettings(listen="nowhere")))
     with pytest.raises(Invalid, match="is not a valid listen address"):
-        daemon.start("nowhere")
+        daemon.start()
     daemon.close()
     eventually(lambda: set(threading.enumerate()) <= before, SOON_S, "threads of the daemon end")
 

@@ -24,7 +24,7 @@ def test_an_init_whose_port_is_taken_leaves_the_engine_outside_and_succeeds_once
     daemon = DockerDaemon(tmp_path_factory.mktemp("init"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(running(daemon))
-        engine = stack.enter_context(DockerEngine(daemon.url, 10.0, CLUSTER))
+        engine = stack.enter_context(contextlib.closing(DockerEngine(daemon.url, 10.0, CLUSTER)))
 
         def init() -> None:
             pool = (IPv4Network("10.200.0.0/16"),)

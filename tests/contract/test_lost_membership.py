@@ -50,7 +50,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         for each in daemons:
             stack.enter_context(running(each))
         daemons[0].link_to(daemons[1])
-        engines = [stack.enter_context(DockerEngine(each.url, 10.0, CLUSTER)) for each in daemons]
+        engines = [
+            stack.enter_context(contextlib.closing(DockerEngine(each.url, 10.0, CLUSTER))) for each in daemons
+        ]
         engines[0].init_swarm(advertise=ADDRESS, pool=POOL, mask_length=24, data_path_port=None)
         yield Two(engines[0], engines[1], daemons[0], daemons[1])
 

@@ -34,7 +34,7 @@ def engine(dockerd: DockerDaemon) -> Iterator[DockerEngine]:
     try:
         for port in (PORT, LOCKED):
             eventually(lambda port=port: _listens(network, port), 10.0)  # type: ignore[misc]
-        with DockerEngine(dockerd.url, 10.0, CLUSTER) as engine:
+        with contextlib.closing(DockerEngine(dockerd.url, 10.0, CLUSTER)) as engine:
             yield engine
     finally:
         for registry in registries:
@@ -91,7 +91,8 @@ def test_the_credentials_of_the_file_are_what_the_registry_is_shown(
     file.write_text(json.dumps({"auths": {f"127.0.0.1:{LOCKED}": {"auth": auth}}}))
     image = f"127.0.0.1:{LOCKED}/absent:1.0.0"
     known = RegistryConfig(str(file))
-    with DockerEngine(dockerd.url, 10.0, CLUSTER, credentials=known.header) as with_credentials:
+    private = DockerEngine(dockerd.url, 10.0, CLUSTER, credentials=known.header)
+    with contextlib.closing(private) as with_credentials:
         for ask in (with_credentials.pull, with_credentials.digest_of):
             with pytest.raises(Refused, match=words):
                 ask(image)

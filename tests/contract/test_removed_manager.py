@@ -73,7 +73,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
             stack.enter_context(running(each))
         for each in daemons[1:]:
             daemons[0].link_to(each)
-        engines = [stack.enter_context(DockerEngine(each.url, 10.0, CLUSTER)) for each in daemons]
+        engines = [
+            stack.enter_context(contextlib.closing(DockerEngine(each.url, 10.0, CLUSTER))) for each in daemons
+        ]
         pool = (IPv4Network("10.200.0.0/16"),)
         engines[0].init_swarm(advertise=ADDRESSES[0], pool=pool, mask_length=24, data_path_port=None)
         token = engines[0].swarm_tokens().manager

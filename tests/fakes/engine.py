@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from agent.clients.docker import Containers, EngineInfo
 from agent.clients.docker.reading import attached, container_state, locked_state
@@ -433,12 +433,6 @@ class FakeEngine(FakeWire):
             self.by_hand.disconnect(container, network)
         except Missing:
             return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # ---- inside
 

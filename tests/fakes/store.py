@@ -14,7 +14,6 @@ from agent.model.store import (
     Lease,
     Put,
     Snapshot,
-    StoreHealth,
     TxnResult,
 )
 from tests.fakes.etcd import FakeClock, FakeEtcd, in_any
@@ -157,14 +156,9 @@ class FakeStore:
         self._reach()
         return "NOSPACE" if self.etcd.out_of_space else ""
 
-    def health(self) -> StoreHealth:
-        return StoreHealth(
-            connected=self.reachable and not self.closed,
-            endpoint="fake://etcd",
-            last_contact_s=self.etcd.clock(),
-            revision=self.etcd.revision,
-            reconnects={},
-        )
+    @property
+    def last_contact_s(self) -> float | None:
+        return self.etcd.clock()
 
     def close(self) -> None:
         self.closed = True

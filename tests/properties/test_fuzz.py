@@ -22,7 +22,7 @@ from agent.http.access import load_web_config
 from agent.intent import parse_intent, warnings
 from agent.model import spec
 from agent.model.records import Tokens, UnlockKeys, decode
-from agent.observe import ClusterReader, KeyOpener, TokenOpener
+from agent.observe import ClusterReader, Opener
 from tests.support.etcd_keys import GOOD, KEYS, ME, OLD_DIGEST, RECORDS, Scene
 from tests.support.thoroughness import examples
 
@@ -61,8 +61,8 @@ def read_records(raw: bytes) -> None:
     scene = Scene()
     scene.put(**dict.fromkeys(GOOD, raw))
     opened = (
-        TokenOpener(open=SEAL.open, seals=True),
-        KeyOpener(open=SEAL.open_keys, is_current=SEAL.is_current),
+        Opener(open=SEAL.open),
+        Opener(open=SEAL.open_keys, is_current=SEAL.is_current),
     )
     state = ClusterReader(KEYS, ME, *opened).read(scene.store, scene.lease, frozenset()).state
     assert all(each.isprintable() and len(each) < 300 for pair in state.unreadable for each in pair)

@@ -15,10 +15,9 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan
 from agent.model.status import HostStatus, Waiting
 from agent.model.store import Fence
-from agent.report.cluster_gauges import ClusterGauges
 from agent.report.counters import Counters
 from agent.report.drift import Look, find_drift
-from agent.report.gauges import View
+from agent.report.gauges import ClusterGauges, View
 from agent.report.registry import Metrics
 from tests.support.cluster_states import HEALTHY, NOW_S, STORE_ERRORS
 

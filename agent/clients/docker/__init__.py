@@ -1,7 +1,6 @@
 """The only access to dockerd."""
 
 from collections.abc import Callable
-from typing import Self
 
 from agent.clients.docker import containers, networks, protocol, swarm, transport
 from agent.clients.docker.images import ask_digests
@@ -10,7 +9,7 @@ from agent.clients.docker.protocol import Containers, Engine, EngineEvents, Engi
 __all__ = ["Containers", "DockerEngine", "Engine", "EngineEvents", "EngineInfo", "ask_digests"]
 
 
-class DockerEngine(swarm.Swarm, swarm.Nodes, networks.Parking, containers.Containers):
+class DockerEngine(swarm.Swarm, networks.Networks, containers.Containers):
     """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port). The labels of `cluster` mark managed objects.
 
     A read times out after `timeout_s` seconds; an act has a longer limit of its own. The constructor sends nothing.
@@ -33,9 +32,3 @@ class DockerEngine(swarm.Swarm, swarm.Nodes, networks.Parking, containers.Contai
 
     def close(self) -> None:
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

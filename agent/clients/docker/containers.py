@@ -90,9 +90,8 @@ class Containers(images.Images):
         if replica is None or labelled.is_called_so(labels, names):
             return replica
         image = self._known_image(listed.get("ImageID") or "") or {}
-        return (
-            None if labelled.are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else replica
-        )
+        copied = labelled.are_copied(labels, (image.get("Config") or {}).get("Labels") or {})
+        return None if copied else replica
 
     def _inspected(
         self,
@@ -147,9 +146,11 @@ class Containers(images.Images):
         """Return the image of an id; the content of an id never changes, so each is asked for once."""
         with self._lock:
             known = self._images.get(image_id)
-        if known is None and image_id and (known := self._image(image_id)) is not None:
-            with self._lock:
-                self._images[image_id] = {"Config": known.get("Config")}
+        if known is None and image_id:
+            known = self._found("image_inspect", f"/images/{quoted(image_id)}/json")
+            if known is not None:
+                with self._lock:
+                    self._images[image_id] = {"Config": known.get("Config")}
         return known
 
     def image_volumes(self, image_id: str) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from agent.clients.docker.errors import pull_failure
 from agent.clients.docker.protocol import Engine
-from agent.clients.docker.transport import Part, quoted
+from agent.clients.docker.transport import Part
 from agent.diff.container import familiar, split
-from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.model.spec import registry_of
 
 # ---- The progress of a pull, summed up from the messages of dockerd
@@ -121,14 +121,6 @@ class Images(Part):
         except Invalid as error:
             raise Refused(str(error)) from error
         return {"X-Registry-Auth": header} if header else {}
-
-    def _image(self, image_id: str) -> Mapping[str, Any] | None:
-        """Return GET /images/{id}/json; None when the image does not exist."""
-        try:
-            raw: Mapping[str, Any] = self._ask("image_inspect", "GET", f"/images/{quoted(image_id)}/json")
-        except Missing:
-            return None
-        return raw
 
 
 def _local(reference: str) -> str:

@@ -106,16 +106,21 @@ _ALLOCATED_S = 2.0
 _EVERY_TASK = json.dumps({"runtime": ["attachment", "container"]})
 """Without this filter GET /tasks omits containers that are attached by hand."""
 
+_PARKING_SLOW_S = 30.0
+"""A connect takes 0.1 s, longer while a container starts or stops."""
+_DONE = ("already", "marked for removal")
+_GONE = ("is not connected to", "no such container", "not found")
+
 
 class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
         return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
 
     def bridge_endpoints(self, network: str) -> Pairs:
-        return endpoints(self._network_if_there(network))
+        return endpoints(self._found("network_inspect", _path(network)) or {})
 
     def overlay_peers(self, network_id: str) -> tuple[str, ...]:
-        return peers(self._network_if_there(network_id))
+        return peers(self._found("network_inspect", _path(network_id)) or {})
 
     def overlay_users(self, network_id: str) -> Pairs:
         tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
@@ -164,7 +169,7 @@ class Networks(transport.Part):
 
     def remove_network(self, network_id: str) -> None:
         with suppress(Missing):
-            self._ask("network_remove", "DELETE", f"/networks/{transport.quoted(network_id)}")
+            self._ask("network_remove", "DELETE", _path(network_id))
 
     def create_volume(self, volume: intent.VolumeIntent) -> None:
         # The engine answers a second create of the same name with the existing volume.
@@ -175,6 +180,36 @@ class Networks(transport.Part):
             "Labels": dict(volume.labels),
         }
         self._make("volume_create", "/volumes/create", body)
+
+    # ---- Parking: the steps that a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
+    #
+    # libnetwork moves the gateway of a container whenever the container joins or leaves a network. On a bridge
+    # network the gateway is on that bridge; on overlays alone it is on the network named docker_gwbridge.
+
+    def park(self, container: str, network: str) -> None:
+        # A missing container has ended, and has no gateway to move.
+        with suppress(Missing), errors.unless(*_DONE, of=Conflict):
+            self._attach(container, network, {}, _PARKING_SLOW_S)
+
+    def unpark(self, container: str, network: str) -> None:
+        self._remove_endpoint(container, network, force=False)
+        # dockerd answers with success even if the gateway is missing; the agent would repeat the step endlessly.
+        if self._is_up(container) and container not in dict(self.bridge_endpoints(intent.GWBRIDGE)):
+            raise Conflict(f"the gateway of {short_id(container)} did not return to {intent.GWBRIDGE}")
+
+    def release_endpoint(self, network: str, endpoint: str) -> None:
+        # Without force dockerd searches a container of that name and finds none.
+        self._remove_endpoint(endpoint, network, force=True)
+
+    def _is_up(self, container: str) -> bool:
+        """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""
+        params = {"filters": json.dumps({"id": [container]})}
+        found = [attached(each) for each in self._ask("containers", "GET", "/containers/json", params=params)]
+        return any(each.id == container and each.running and each.networks for each in found)
+
+    def _remove_endpoint(self, owner: str, network: str, *, force: bool) -> None:
+        with suppress(Missing), errors.unless(*_GONE):
+            self._detach(owner, network, _PARKING_SLOW_S, force=force)
 
     def _create(self, network: intent.NetworkIntent) -> host_state.NetworkState:
         body: dict[str, Any] = {
@@ -202,7 +237,10 @@ class Networks(transport.Part):
             retry=retry_if_result(lambda state: not state.driver),
             retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
         )
-        state: host_state.NetworkState = settled(lambda: self._network_state(self._network(made["Id"])))
+        path = _path(made["Id"])
+        state: host_state.NetworkState = settled(
+            lambda: self._network_state(self._ask("network_inspect", "GET", path))
+        )
         return state
 
     def _network_state(self, raw: Mapping[str, Any]) -> host_state.NetworkState:
@@ -211,15 +249,9 @@ class Networks(transport.Part):
     def _make(self, call: str, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=errors.creation_failure)
 
-    def _network_if_there(self, network: str) -> Mapping[str, Any]:
-        try:
-            raw: Mapping[str, Any] = self._network(network)
-        except Missing:
-            return {}
-        return raw
 
-    def _network(self, network_id: str) -> Any:
-        return self._ask("network_inspect", "GET", f"/networks/{transport.quoted(network_id)}")
+def _path(network: str) -> str:
+    return f"/networks/{transport.quoted(network)}"
 
 
 def _faults(made: host_state.NetworkState, wanted: intent.NetworkIntent) -> list[str]:
@@ -241,43 +273,3 @@ def _faults(made: host_state.NetworkState, wanted: intent.NetworkIntent) -> list
 
 def _fault(field: str, wanted: str | IPv4Network, found: str | IPv4Network | None) -> list[str]:
     return [] if wanted == found else [f"{field} {instead(wanted, found or 'none')}"]
-
-
-# ---- Parking: the steps that a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
-#
-# libnetwork moves the gateway of a container whenever the container joins or leaves a network. On a bridge
-# network the gateway is on that bridge; on overlays alone it is on the network named docker_gwbridge.
-
-_PARKING_SLOW_S = 30.0
-"""A connect takes 0.1 s, longer while a container starts or stops."""
-_DONE = ("already", "marked for removal")
-_GONE = ("is not connected to", "no such container", "not found")
-
-
-class Parking(Networks):
-    """Attaches containers to the parking network, and removes endpoints without a container."""
-
-    def park(self, container: str, network: str) -> None:
-        # A missing container has ended, and has no gateway to move.
-        with suppress(Missing), errors.unless(*_DONE, of=Conflict):
-            self._attach(container, network, {}, _PARKING_SLOW_S)
-
-    def unpark(self, container: str, network: str) -> None:
-        self._remove_endpoint(container, network, force=False)
-        # dockerd answers with success even if the gateway is missing; the agent would repeat the step endlessly.
-        if self._is_up(container) and container not in dict(self.bridge_endpoints(intent.GWBRIDGE)):
-            raise Conflict(f"the gateway of {short_id(container)} did not return to {intent.GWBRIDGE}")
-
-    def release_endpoint(self, network: str, endpoint: str) -> None:
-        # Without force dockerd searches a container of that name and finds none.
-        self._remove_endpoint(endpoint, network, force=True)
-
-    def _is_up(self, container: str) -> bool:
-        """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""
-        params = {"filters": json.dumps({"id": [container]})}
-        found = [attached(each) for each in self._ask("containers", "GET", "/containers/json", params=params)]
-        return any(each.id == container and each.running and each.networks for each in found)
-
-    def _remove_endpoint(self, owner: str, network: str, *, force: bool) -> None:
-        with suppress(Missing), errors.unless(*_GONE):
-            self._detach(owner, network, _PARKING_SLOW_S, force=force)

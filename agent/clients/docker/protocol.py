@@ -7,7 +7,7 @@ with Docker's message, when dockerd refuses. A change succeeds if its result exi
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 from agent.diff.container import CreateRequest, FillContext
 from agent.model import host_state, intent, records
@@ -258,7 +258,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Close all connections; no method may be called afterwards."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...

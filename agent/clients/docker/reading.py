@@ -20,7 +20,6 @@ _TASK = "com.docker.swarm.task.id"
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:
-    """Return the sorted pairs of a mapping."""
     return tuple(sorted((raw or {}).items()))
 
 
@@ -37,19 +36,14 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
         address=raw.get("NodeAddr") or None,
         managers=pairs(managers),
         pool=_pool(cluster.get("DefaultAddrPool") or ()),
-        made_here=made_by(cluster, ours),
+        made_here=made_for(cluster) == ours,
         cluster=made_for(cluster),
         autolock=autolocks(cluster) if cluster.get("ID") else None,
     )
 
 
-def made_by(swarm: Mapping[str, Any], cluster: str) -> bool:
-    """Return True if an agent of that cluster created the swarm (`Cluster` of GET /info, or GET /swarm)."""
-    return made_for(swarm) == cluster
-
-
 def made_for(swarm: Mapping[str, Any]) -> str:
-    """Return the name of the cluster whose agent created the swarm; empty: no agent did."""
+    """Return the cluster whose agent created the swarm (`Cluster` of GET /info, or GET /swarm); empty: none did."""
     return str(((swarm.get("Spec") or {}).get("Labels") or {}).get(CLUSTER) or "")
 
 

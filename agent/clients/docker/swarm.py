@@ -15,61 +15,6 @@ from agent.model import host_state, intent, records
 from agent.model.phrases import cut
 from agent.model.spec import Pairs
 
-# ---- Nodes
-
-
-class Nodes(transport.Part):
-    def nodes(self) -> tuple[host_state.NodeState, ...]:
-        return tuple(reading.node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
-
-    def update_node(
-        self,
-        node_id: str,
-        *,
-        version: int,
-        role: intent.Role | None = None,
-        availability: intent.Availability | None = None,
-        labels: Pairs = (),
-        without: tuple[str, ...] = (),
-        still: Callable[[], object] = lambda: None,
-    ) -> None:
-        # The call replaces the whole spec, so the fields of other programs are read right before.
-        path = f"/nodes/{transport.quoted(node_id)}"
-        found = self._ask("node", "GET", path)
-        spec: dict[str, Any] = found.get("Spec") or {}
-        kept = {name: value for name, value in (spec.get("Labels") or {}).items() if name not in without}
-        wanted = {
-            **spec,
-            "Role": role or spec.get("Role"),
-            "Availability": availability or spec.get("Availability"),
-            "Labels": {**kept, **dict(labels)},
-        }
-        if wanted == {**spec, "Labels": spec.get("Labels") or {}}:
-            return
-        if (now := found["Version"]["Index"]) != version:
-            raise Stale(f"the node has changed since the plan (version {version} then, {now} now)")
-        still()
-        try:
-            self._ask("node_update", "POST", f"{path}/update", params={"version": version}, body=wanted)
-        except Conflict as error:
-            raise Stale(f"the node was changed at the same time: {error}") from error
-
-    def remove_node(self, node_id: str) -> None:
-        with contextlib.suppress(Missing):
-            self._ask("node_remove", "DELETE", f"/nodes/{transport.quoted(node_id)}")
-
-    def has_node(self, node_id: str) -> bool:
-        raw = self._ask("swarm", "GET", "/swarm")
-        params = {"version": raw["Version"]["Index"]}
-        # A conflicting change proves the majority, too.
-        with contextlib.suppress(Conflict):
-            self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
-        with contextlib.suppress(Missing):
-            self._ask("node", "GET", f"/nodes/{transport.quoted(node_id)}")
-            return True
-        return False
-
-
 _FIREWALL_SINCE = (1, 49)
 """The API version in which GET /info names the firewall backend."""
 
@@ -152,7 +97,10 @@ class Swarm(transport.Part):
 
     def leave_swarm(self) -> None:
         with errors.unless(_NOT_A_MEMBER):
-            self._ask("swarm_leave", "POST", "/swarm/leave", timeout_s=_MEMBERSHIP_S)
+            self._leave()
+
+    def _leave(self, **params: str) -> None:
+        self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
 
     def abandon_node(self, node_id: str) -> None:
         swarm = self.info().swarm
@@ -163,19 +111,17 @@ class Swarm(transport.Part):
         try:
             self._ask("nodes", "GET", "/nodes")
         except (Refused, Unreachable):
-            params = {"force": "true"}
+            self._leave(force="true")
         else:
             raise Refused(f"manager {node_id} has a raft leader again")
-        self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
 
     def dissolve_swarm(self, swarm_id: str) -> None:
         swarm = self._ask("swarm", "GET", "/swarm")
-        if swarm["ID"] != swarm_id or not reading.made_by(swarm, self._cluster):
+        if swarm["ID"] != swarm_id or reading.made_for(swarm) != self._cluster:
             raise Refused(f"swarm {swarm['ID']} is not the one to dissolve")
         if content := self._content():
             raise Refused(f"swarm {swarm_id} is not empty: it has {content}")
-        params = {"force": "true"}
-        self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
+        self._leave(force="true")
 
     def _content(self) -> str:
         """Return the text of a content that an empty swarm does not have; empty if there is none."""
@@ -195,19 +141,16 @@ class Swarm(transport.Part):
 
     def rotate_tokens(self) -> None:
         raw = self._ask("swarm", "GET", "/swarm")
-        params = {
-            "version": raw["Version"]["Index"],
-            "rotateWorkerToken": "true",
-            "rotateManagerToken": "true",
-        }
-        self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
+        self._update_swarm(raw, raw["Spec"], rotateWorkerToken="true", rotateManagerToken="true")
 
     def set_autolock(self, wanted: bool) -> None:
         raw = self._ask("swarm", "GET", "/swarm")
         if reading.autolocks(raw) != wanted:
-            spec = raw["Spec"] | {"EncryptionConfig": {"AutoLockManagers": wanted}}
-            params = {"version": raw["Version"]["Index"]}
-            self._ask("swarm_update", "POST", "/swarm/update", params=params, body=spec)
+            self._update_swarm(raw, raw["Spec"] | {"EncryptionConfig": {"AutoLockManagers": wanted}})
+
+    def _update_swarm(self, found: Mapping[str, Any], spec: Mapping[str, Any], **rotated: str) -> None:
+        params = {"version": found["Version"]["Index"], **rotated}
+        self._ask("swarm_update", "POST", "/swarm/update", params=params, body=spec)
 
     def unlock_key(self) -> str:
         return str(self._ask("swarm_unlock_key", "GET", "/swarm/unlockkey").get("UnlockKey") or "")
@@ -227,6 +170,52 @@ class Swarm(transport.Part):
             else:
                 return
         raise refusal
+
+    def nodes(self) -> tuple[host_state.NodeState, ...]:
+        return tuple(reading.node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
+
+    def update_node(
+        self,
+        node_id: str,
+        *,
+        version: int,
+        role: intent.Role | None = None,
+        availability: intent.Availability | None = None,
+        labels: Pairs = (),
+        without: tuple[str, ...] = (),
+        still: Callable[[], object] = lambda: None,
+    ) -> None:
+        # The call replaces the whole spec, so the fields of other programs are read right before.
+        path = f"/nodes/{transport.quoted(node_id)}"
+        found = self._ask("node", "GET", path)
+        spec: dict[str, Any] = found.get("Spec") or {}
+        kept = {name: value for name, value in (spec.get("Labels") or {}).items() if name not in without}
+        wanted = {
+            **spec,
+            "Role": role or spec.get("Role"),
+            "Availability": availability or spec.get("Availability"),
+            "Labels": {**kept, **dict(labels)},
+        }
+        if wanted == {**spec, "Labels": spec.get("Labels") or {}}:
+            return
+        if (now := found["Version"]["Index"]) != version:
+            raise Stale(f"the node has changed since the plan (version {version} then, {now} now)")
+        still()
+        try:
+            self._ask("node_update", "POST", f"{path}/update", params={"version": version}, body=wanted)
+        except Conflict as error:
+            raise Stale(f"the node was changed at the same time: {error}") from error
+
+    def remove_node(self, node_id: str) -> None:
+        with contextlib.suppress(Missing):
+            self._ask("node_remove", "DELETE", f"/nodes/{transport.quoted(node_id)}")
+
+    def has_node(self, node_id: str) -> bool:
+        raw = self._ask("swarm", "GET", "/swarm")
+        # A conflicting change proves the majority, too.
+        with contextlib.suppress(Conflict):
+            self._update_swarm(raw, raw["Spec"])
+        return self._found("node", f"/nodes/{transport.quoted(node_id)}") is not None
 
 
 def _answering(remotes: Iterable[str]) -> str:

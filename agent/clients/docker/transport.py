@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
@@ -20,7 +20,7 @@ import urllib3
 from agent.clients.docker.errors import Failure, cause, failure, network_failure, timed_out
 from agent.clients.docker.protocol import ObserveCall
 from agent.clients.docker.reading import MOST_READ, beginning, lines, text_of
-from agent.errors import Unreachable
+from agent.errors import Missing, Unreachable
 from agent.model.phrases import cut
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -75,12 +75,13 @@ class Transport:
 
         Raises the result of `as_error` for an error answer, and Unreachable without an answer within `timeout_s`.
         """
-        with self._timed(call):
-            options: dict[str, Any] = {"params": params, "json": body, "headers": headers, "since": since}
-            with self._send(
-                method, path, as_error, timeout=timeout_s or self.timeout_s, **options
-            ) as response:
-                return _parsed(self._whole(response))
+        options: dict[str, Any] = {"params": params, "json": body, "headers": headers, "since": since}
+        options["timeout"] = timeout_s or self.timeout_s
+        with self._timed(call), self._send(method, path, as_error, **options) as response:
+            try:
+                return _parsed(bytes(response.content))
+            except _BROKEN as error:
+                raise self._unreachable(error) from error
 
     def open(
         self,
@@ -95,9 +96,8 @@ class Transport:
     ) -> requests.Response:
         """Return a streamed answer for `parts`; the caller closes it. Quiet when nothing arrives for `stall_s`."""
         with self._timed(call):
-            options: dict[str, Any] = {"params": params, "headers": headers}
-            options["timeout"] = (self.timeout_s, stall_s)
-            return self._send(method, path, as_error, **options)
+            timeout = (self.timeout_s, stall_s)
+            return self._send(method, path, as_error, params=params, headers=headers, timeout=timeout)
 
     def reset(self) -> None:
         """Use a new connection for the next call of this thread. Raises Unreachable when dockerd accepts none."""
@@ -128,12 +128,6 @@ class Transport:
         """Return the first `most` bytes of an answer. Raises Unreachable when it breaks off."""
         try:
             return _first(response, most)
-        except _BROKEN as error:
-            raise self._unreachable(error) from error
-
-    def _whole(self, response: requests.Response) -> bytes:
-        try:
-            return bytes(response.content)
         except _BROKEN as error:
             raise self._unreachable(error) from error
 
@@ -276,11 +270,15 @@ class Part:
     def _ask(self, call: str, method: Method, path: str, **options: Any) -> Any:
         return self._transport.ask(call, method, path, **options)
 
+    def _found(self, call: str, path: str, **options: Any) -> Any:
+        """Return the answer to a GET; None if the object does not exist."""
+        with suppress(Missing):
+            return self._ask(call, "GET", path, **options)
+        return None
+
     def _attach(self, container: str, network: str, endpoint: Mapping[str, Any], timeout_s: float) -> None:
-        body, path = (
-            {"Container": container, "EndpointConfig": endpoint},
-            f"/networks/{quoted(network)}/connect",
-        )
+        path = f"/networks/{quoted(network)}/connect"
+        body = {"Container": container, "EndpointConfig": endpoint}
         self._ask("network_connect", "POST", path, body=body, timeout_s=timeout_s, as_error=network_failure)
 
     def _detach(self, owner: str, network: str, timeout_s: float, *, force: bool = False) -> None:

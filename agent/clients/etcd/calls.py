@@ -3,10 +3,8 @@
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
@@ -39,9 +37,6 @@ from agent.model.store import (
 )
 
 # ---- Conversion between agent.model.store and the messages of etcd
-
-create_revision_of = etcd3.transactions.Create
-mod_revision_of = etcd3.transactions.Mod
 
 
 def range_end(key: bytes) -> bytes:
@@ -91,10 +86,8 @@ def write_request(
 
 def _compare(compare: Compare) -> Any:
     if compare.create_revision is not None:
-        built = create_revision_of(compare.key) == compare.create_revision
-    else:
-        built = mod_revision_of(compare.key) == compare.mod_revision
-    return built.build_message()
+        return (etcd3.transactions.Create(compare.key) == compare.create_revision).build_message()
+    return (etcd3.transactions.Mod(compare.key) == compare.mod_revision).build_message()
 
 
 def _operation(operation: Put | Delete) -> etcd_pb2.RequestOp:
@@ -203,34 +196,17 @@ log = structlog.get_logger("store")
 
 
 class Progress:
-    """The newest revision, the cluster id, the last contact, and counted reasons of reconnects. Thread-safe."""
+    """The newest revision, the cluster id, and the last contact. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.revision = 0
         self._cluster_id = 0
         self.last_contact_s: float | None = None
-        self.connected = False
-        self._reconnects: Counter[str] = Counter()
         self._on_other_etcd: set[Callable[[str], None]] = set()
 
-    @property
-    def reconnects(self) -> Mapping[str, int]:
-        with self._lock:
-            return MappingProxyType(dict(self._reconnects))
-
     def contact(self) -> None:
-        """Record an answer of etcd."""
         self.last_contact_s = time.monotonic()
-        self.connected = True
-
-    def lost(self, reason: str) -> None:
-        """Count a closed connection or stream. `reason` is the label of a metric, one of a small set."""
-        with self._lock:
-            self._reconnects[reason] += 1
-
-    def disconnected(self) -> None:
-        self.connected = False
 
     def subscribe(self, other_etcd: Callable[[str], None]) -> None:
         """Call `other_etcd(reason)` when the revision decreased or the cluster id changed."""
@@ -254,7 +230,6 @@ class Progress:
             self._cluster_id = header.cluster_id
             listeners = tuple(self._on_other_etcd) if reason else ()
         if reason:
-            self.lost(reason)
             log.error(
                 "etcd was replaced or restored from a backup",
                 reason=reason,
@@ -384,8 +359,6 @@ class Calls:
             self._observe(op, time.monotonic() - start, failure.kind)
             if failure.is_ambiguous:
                 self._pool.give_up(connection)
-                self._progress.lost(failure.kind)
-                self._progress.disconnected()
             else:
                 self._progress.contact()
             raise _Failed(failure) from None

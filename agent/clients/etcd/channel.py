@@ -179,10 +179,6 @@ class Pool:
         self._connection: Connection | None = None
         self._closed = False
 
-    @property
-    def endpoint(self) -> str:
-        return str(self._endpoints[self._next])
-
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[Connection]:
         """Provide the connection for one call or stream. Raises Unreachable."""

@@ -82,7 +82,9 @@ class Store(Protocol):
     def alarm(self) -> str:
         """Return etcd's alarm, NOSPACE or CORRUPT, which stops all writes; empty: none. Raises Unreachable, Refused."""
 
-    def health(self) -> store.StoreHealth: ...
+    @property
+    def last_contact_s(self) -> float | None:
+        """Time of etcd's last answer on the monotonic clock; None: before the first one."""
 
     def close(self) -> None:
         """End all watches and calls. Every later call raises Unreachable."""
@@ -174,14 +176,9 @@ class EtcdStore:
 
         return self._calls.repeated("status", call)
 
-    def health(self) -> store.StoreHealth:
-        return store.StoreHealth(
-            connected=self._progress.connected,
-            endpoint=self._pool.endpoint,
-            last_contact_s=self._progress.last_contact_s,
-            revision=self._progress.revision,
-            reconnects=self._progress.reconnects,
-        )
+    @property
+    def last_contact_s(self) -> float | None:
+        return self._progress.last_contact_s
 
     def close(self) -> None:
         self._calls.close()

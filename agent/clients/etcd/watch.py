@@ -33,7 +33,7 @@ GIVEN_UP = "given up"
 
 
 class StreamEnded(Exception):
-    """The stream has ended. `reason` is a label for metrics, `details` a text for the operator."""
+    """The stream has ended. `reason` is one of a small set, `details` a text for the operator."""
 
     def __init__(self, reason: str, details: str) -> None:
         super().__init__(f"{reason}: {details}")
@@ -195,7 +195,6 @@ class EtcdWatch:
         return self._closed.is_set()
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
-        """Replace the watched ranges and open a new stream."""
         with self._lock:
             self._ranges = tuple(ranges)
         self._end_stream(REARMED, "the ranges were replaced")
@@ -212,12 +211,10 @@ class EtcdWatch:
             try:
                 self._watch_once()
             except StreamEnded as ended:
-                self._progress.lost(ended.reason)
                 self._broken(ended.reason, ended.details)
             except Unreachable as error:
                 self._broken("unreachable", str(error))
             except Refused as error:
-                self._progress.lost("refused")
                 self._broken("refused", str(error))
             except Exception as error:
                 # A watch whose thread ended would never wake its subscriber again.

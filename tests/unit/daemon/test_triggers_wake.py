@@ -41,7 +41,7 @@ def test_a_waiting_loop_is_woken_at_once_from_another_thread() -> None:
 
 def test_what_can_wait_is_gathered_and_what_cannot_takes_it_along() -> None:
     wake = WakeUps()
-    wake.wake_later("a host", 60.0)
+    wake.wake("a host", 60.0)
     assert wake.wait(0.01) == frozenset()
     wake.wake("intent")
     assert wake.wait(0.0) == {"a host", "intent"}
@@ -49,6 +49,6 @@ def test_what_can_wait_is_gathered_and_what_cannot_takes_it_along() -> None:
 
 def test_what_can_wait_wakes_by_itself_when_its_time_has_come() -> None:
     wake = WakeUps()
-    wake.wake_later("a host", 0.02)
+    wake.wake("a host", 0.02)
     assert wake.wait(5.0) == {"a host"}
     assert wake.wait(0.0) == frozenset()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from agent.model.records import encode
-from agent.observe import ClusterReader, TokenOpener
-from agent.observe.observer import TokenWatcher
+from agent.observe import ClusterReader, Opener
+from agent.observe.host import Timers
+from agent.observe.observer import tokens_age_s
 from tests.fakes.store import FakeClock
 from tests.support.etcd_keys import KEYS, ME, TOKENS, Scene
 from tests.unit.clients.test_seal import new_key, seal
@@ -19,7 +20,9 @@ def scene() -> Scene:
 
 
 def with_key(scene: Scene, directory: Path, key: str) -> None:
-    scene.reader = ClusterReader(KEYS, ME, TokenOpener(open=seal(directory, key).open, seals=True))
+    scene.reader = ClusterReader(
+        KEYS, ME, Opener(open=seal(directory, key).open, is_current=lambda tokens: bool(tokens.sealed))
+    )
 
 
 def test_sealed_tokens_are_opened_with_the_key(scene: Scene, tmp_path: Path) -> None:
@@ -60,18 +63,18 @@ def test_who_needs_no_tokens_plans_with_sealed_ones(scene: Scene, tmp_path: Path
 
 def test_a_leader_knows_for_how_long_it_has_seen_the_same_tokens() -> None:
     clock = FakeClock()
-    watcher = TokenWatcher(clock)
-    assert watcher.look(TOKENS) == 0.0
+    timers = Timers[str](clock)
+    assert tokens_age_s(timers, TOKENS) == 0.0
     clock.advance(60.0)
-    assert watcher.look(TOKENS) == 60.0
-    assert watcher.look(replace(TOKENS, manager="")) == 60.0, "another way to publish the same ones"
-    assert watcher.look(replace(TOKENS, worker="rotated")) == 0.0
+    assert tokens_age_s(timers, TOKENS) == 60.0
+    assert tokens_age_s(timers, replace(TOKENS, manager="")) == 60.0, "another way to publish the same ones"
+    assert tokens_age_s(timers, replace(TOKENS, worker="rotated")) == 0.0
 
 
 def test_without_tokens_and_without_the_lead_the_time_starts_again() -> None:
     clock = FakeClock()
-    watcher = TokenWatcher(clock)
-    watcher.look(TOKENS)
+    timers = Timers[str](clock)
+    tokens_age_s(timers, TOKENS)
     clock.advance(60.0)
-    assert watcher.look(None) == 0.0
-    assert watcher.look(TOKENS) == 0.0
+    assert tokens_age_s(timers, None) == 0.0
+    assert tokens_age_s(timers, TOKENS) == 0.0

@@ -1,5 +1,6 @@
 """A dockerd that does as it is told, and a client of it."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,5 +30,5 @@ def engine(stub: StubDockerd, calls: Calls) -> Iterator[DockerEngine]:
         assert seconds >= 0
         calls.append((call, error))
 
-    with DockerEngine(stub.url, 1.0, "test", observe) as engine:
+    with contextlib.closing(DockerEngine(stub.url, 1.0, "test", observe)) as engine:
         yield engine

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from agent.clients.etcd import EtcdStore
+from agent.clients.etcd.watch import EtcdWatch
 from agent.errors import LeadershipLost, Unreachable
 from agent.model.store import Compare, Delete, Fence, KeyRange, Put
 from tests.support.etcd_server import EtcdServer, eventually, free_ports, running_cluster
@@ -27,10 +29,14 @@ def put(store: EtcdStore, key: str, value: bytes = b"x") -> int:
     return store.txn([], [Put(key=key, value=value)]).revision
 
 
+def endpoint_of(store: EtcdStore) -> str:
+    """The endpoint of its next call."""
+    return str(store._pool._endpoints[store._pool._next])
+
+
 def silent_for_s(store: EtcdStore) -> float:
-    last_contact_s = store.health().last_contact_s
-    assert last_contact_s is not None
-    return time.monotonic() - last_contact_s
+    assert store.last_contact_s is not None
+    return time.monotonic() - store.last_contact_s
 
 
 @pytest.fixture
@@ -56,7 +62,6 @@ def test_a_watch_survives_kill_9_and_wakes_for_what_changed_meanwhile(
     put(store, "/c/intent")
     # The change from before may have been told late, too.
     eventually(lambda: set(wakes.reasons) == {"watch: change"}, 2)
-    assert store.health().reconnects["unavailable"] >= 1
 
 
 def test_an_outage_wakes_once_and_costs_next_to_nothing(
@@ -67,9 +72,9 @@ def test_an_outage_wakes_once_and_costs_next_to_nothing(
     wakes.clear()
     server.kill()
     eventually(lambda: wakes.reasons, 2)
-    tries = store.health().reconnects["unavailable"]
+    assert isinstance(watch, EtcdWatch)
     cpu_s = time.process_time()
-    eventually(lambda: store.health().reconnects["unavailable"] > tries + 5, 15)
+    eventually(lambda: watch._failures > 5, 15)
     assert time.process_time() - cpu_s < 1.0
     assert len(wakes.reasons) == 1
 
@@ -151,8 +156,8 @@ def test_a_wiped_etcd_is_named_and_watched_from_its_new_beginning(
     server.wipe()
     server.start()
     eventually(lambda: watch.healthy and "watch: revision went back" in wakes.reasons, 5)
-    assert store.health().reconnects["revision went back"] == 1
-    assert store.health().revision < 20
+    assert wakes.reasons.count("watch: revision went back") == 1
+    assert store._progress.revision < 20
     assert value_of(store, "/c/intent") is None
     wakes.clear()
     put(store, "/c/intent", b"restored")
@@ -164,8 +169,9 @@ def test_a_read_alone_notices_a_wiped_etcd(server: EtcdServer, store: EtcdStore)
         put(store, "/c/a")
     server.wipe()
     server.start()
-    assert value_of(store, "/c/a") is None
-    assert store.health().reconnects["revision went back"] == 1
+    with structlog.testing.capture_logs() as lines:
+        assert value_of(store, "/c/a") is None
+    assert [line["reason"] for line in lines] == ["revision went back"]
 
 
 def test_a_holder_that_froze_and_lost_its_lease_cannot_write(server: EtcdServer, new_store: NewStore) -> None:
@@ -215,7 +221,7 @@ def test_a_dead_endpoint_among_several_costs_a_read_nothing(server: EtcdServer, 
         start = time.monotonic()
         assert store.read(RANGE).revision >= 1
         assert time.monotonic() - start < 1
-        assert store.health().endpoint == server.endpoint
+        assert endpoint_of(store) == server.endpoint
 
 
 @pytest.mark.fault("an etcd endpoint hangs")
@@ -257,7 +263,7 @@ def test_a_lease_is_given_back_to_the_next_endpoint_when_one_hangs(
 
 
 def begins_at(store: EtcdStore, server: EtcdServer) -> bool:
-    return store.health().endpoint == server.endpoint
+    return endpoint_of(store) == server.endpoint
 
 
 @pytest.fixture
@@ -273,27 +279,28 @@ def test_a_cluster_of_three_loses_a_member_then_its_quorum_then_gets_it_back(
     store = new_store(*(member.endpoint for member in members), timeout_s=1, budget_s=6)
     watch = store.watch(RANGE, wakes)
     eventually(lambda: watch.healthy, 5)
-    mine = next(member for member in members if member.endpoint == store.health().endpoint)
+    mine = next(member for member in members if member.endpoint == endpoint_of(store))
     others = [member for member in members if member is not mine]
     revision = put(store, "/c/intent", b"three")
 
     mine.kill()
     eventually(lambda: store.read(RANGE).revision >= revision, 5)
     eventually(lambda: watch.healthy, 5)
-    assert store.health().endpoint != mine.endpoint
+    assert endpoint_of(store) != mine.endpoint
 
     # A member without quorum would leave a watch open in silence; asked for its leader, it ends it by itself.
-    next(other for other in others if other.endpoint != store.health().endpoint).kill()
+    next(other for other in others if other.endpoint != endpoint_of(store)).kill()
     eventually(lambda: not watch.healthy, 6)
     with pytest.raises(Unreachable):
         put(store, "/c/intent", b"none can know")
 
     mine.start()
     eventually(lambda: watch.healthy, 8)
+    assert "watch: revision went back" not in wakes.reasons
     wakes.clear()
     store.txn([], [Delete(key="/c/intent")])
     eventually(lambda: wakes.reasons, 2)
-    assert "revision went back" not in store.health().reconnects
+    assert "watch: revision went back" not in wakes.reasons
 
 
 def test_all_endpoints_that_fail_are_named_with_their_causes(server: EtcdServer, new_store: NewStore) -> None:

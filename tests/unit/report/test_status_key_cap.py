@@ -14,7 +14,7 @@ from agent.model.status import (
     ReplicaReport,
     StepReport,
 )
-from agent.report.cap import MOST_BYTES, encode_status
+from agent.report.status_key import MOST_BYTES, encode_status
 
 HASH = "0123456789abcdef" * 4
 STATUS = HostStatus(instance="run-1", at="10:00", agent_version="1.0", revision=7, engine_up=True)

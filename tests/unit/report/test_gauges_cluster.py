@@ -14,8 +14,8 @@ from agent.conditions import condition, conditions_of
 from agent.diff.reported import host_of
 from agent.model.observed import Observed
 from agent.report import definitions
-from agent.report.cluster_gauges import ClusterGauges
 from agent.report.definitions import DEFINITIONS, Series
+from agent.report.gauges import ClusterGauges
 from agent.report.registry import Metrics
 from tests.support.cluster_states import CLUSTERS, HEALTHY, NOW_S, STORE_ERRORS
 from tests.support.exposed_cluster import AWAY, FENCE, pages
