@@ -12,6 +12,7 @@ typed states with a fixed reason is that of Kubernetes' API conventions ("typica
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 from agent.model.intent import Role
@@ -70,7 +71,12 @@ class Finding(NamedTuple):
     attempts: int = 0
 
 
-READY = Finding("Ready", "Ready")
+Ready = partial(Finding, "Ready")
+Progressing = partial(Finding, "Progressing")
+Degraded = partial(Finding, "Degraded")
+Blocked = partial(Finding, "Blocked")
+Unknown = partial(Finding, "Unknown")
+READY = Ready("Ready")
 APPLY = "swarmkeeper apply FILE"
 
 

@@ -1,6 +1,6 @@
 """The conditions of etcd, of its keys and of the operator's document."""
 
-from agent.conditions.condition import APPLY, READY, Condition, Finding
+from agent.conditions.condition import APPLY, READY, Blocked, Condition, Finding, Progressing, Unknown
 from agent.conditions.reports import NO_SPACE, Reports, short_key
 from agent.model.phrases import and_more
 
@@ -12,8 +12,7 @@ def store_condition(reports: Reports) -> Condition:
     error = reports.store_error
     found = READY
     if NO_SPACE in error:
-        found = Finding(
-            "Blocked",
+        found = Blocked(
             "StoreFull",
             "etcd is out of space and refuses writes, so no report is current: "
             "compact and defragment it, then disarm the alarm",
@@ -21,11 +20,9 @@ def store_condition(reports: Reports) -> Condition:
         )
     elif error == "CORRUPT":
         text = "etcd has corrupt data and refuses writes, so no report is current: see docs/operate/backup.md"
-        found = Finding("Unknown", "StoreUnreachable", text)
+        found = Unknown("StoreUnreachable", text)
     elif error:
-        found = Finding(
-            "Unknown", "StoreUnreachable", f"etcd is unreachable ({error}); running containers go on"
-        )
+        found = Unknown("StoreUnreachable", f"etcd is unreachable ({error}); running containers go on")
     return Condition.of("store", "", found)
 
 
@@ -33,8 +30,7 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
     """Return a condition for each unreadable key, and one for tokens that hosts cannot open."""
     cluster, locked = reports.cluster, _hosts_without_key(reports)
     found = {
-        short_key(key): Finding(
-            "Blocked",
+        short_key(key): Blocked(
             "Unreadable",
             f"unreadable: {problem}; its last readable value stays valid: delete the key, or upgrade this agent "
             "if a newer one wrote it",
@@ -44,8 +40,7 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
     }
     if locked or cluster.tokens_locked:
         on = ", ".join(locked) or "this host"
-        found[TOKENS] = Finding(
-            "Blocked",
+        found[TOKENS] = Blocked(
             "WrongSealingKey",
             f"{on} cannot open the join tokens: the key in tokens.key_file differs from that of the leader; "
             "copy the same key to every host",
@@ -75,21 +70,17 @@ def document_condition(reports: Reports) -> Condition:
 def _document(reports: Reports) -> Finding:
     cluster, accepted = reports.cluster, reports.accepted_revision
     if reports.store_error:
-        return Finding("Unknown", "StoreUnreachable", "the document is not known", cause="store/")
+        return Unknown("StoreUnreachable", "the document is not known", cause="store/")
     stays = f"; revision {accepted} stays accepted" if accepted else ""
     if cluster.document is None:
-        return Finding("Blocked", "NoDocument", f"etcd has no document{stays}: apply one", APPLY)
+        return Blocked("NoDocument", f"etcd has no document{stays}: apply one", APPLY)
     if why := cluster.store_rolled_back or _rolled_back(reports):
-        return Finding(
-            "Blocked",
-            "RolledBackStore",
-            f"etcd was rolled back ({why}): apply the correct document again",
-            APPLY,
+        return Blocked(
+            "RolledBackStore", f"etcd was rolled back ({why}): apply the correct document again", APPLY
         )
     verdict, revision = cluster.verdict, cluster.document.revision
     if verdict is None or verdict.revision != revision or (verdict.accepted and accepted != revision):
-        return Finding(
-            "Progressing",
+        return Progressing(
             "NoVerdict",
             f"the leader has published no verdict on revision {revision} yet{stays}",
             cause="leader/",
@@ -97,11 +88,9 @@ def _document(reports: Reports) -> Finding:
     first = f"{verdict.errors[0] if verdict.errors else 'no reason given'}{and_more(len(verdict.errors))}"
     if verdict.confirm:
         command = f"swarmkeeper apply --confirm {verdict.confirm} FILE"
-        return Finding(
-            "Blocked", "WaitsForConfirmation", f"revision {revision} waits: {first}{stays}", command
-        )
+        return Blocked("WaitsForConfirmation", f"revision {revision} waits: {first}{stays}", command)
     if not verdict.accepted:
-        return Finding("Blocked", "Refused", f"revision {revision} is refused: {first}{stays}", APPLY)
+        return Blocked("Refused", f"revision {revision} is refused: {first}{stays}", APPLY)
     return _mode(reports)
 
 
@@ -118,11 +107,7 @@ def _rolled_back(reports: Reports) -> str:
 def _mode(reports: Reports) -> Finding:
     mode = reports.mode
     if mode == "paused":
-        return Finding(
-            "Blocked", "Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY
-        )
+        return Blocked("Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY)
     if mode == "observe":
-        return Finding(
-            "Blocked", "ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY
-        )
+        return Blocked("ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY)
     return READY

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 
 from agent.conditions.condition import (
     READY,
+    Blocked,
     Condition,
+    Degraded,
     Finding,
     HostCondition,
+    Progressing,
+    Ready,
     Reason,
     is_fault,
     most_severe,
@@ -54,7 +58,7 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
         )
     )
     if found == READY and declared.availability == "drain":
-        return Finding("Ready", "Drained", "drained: no replica is left on it")
+        return Ready("Drained", "drained: no replica is left on it")
     return found
 
 
@@ -62,7 +66,7 @@ def engine_down(status: HostStatus) -> Finding:
     """Return the finding for a host whose dockerd does not answer."""
     error = status.engine_error or "dockerd does not answer"
     text = f"{error}; the state of its containers is not known: start dockerd on that host"
-    return Finding("Degraded", "EngineDown", text, "systemctl start docker")
+    return Degraded("EngineDown", text, "systemctl start docker")
 
 
 # ---- A drained host may be off: the operator declared its absence
@@ -76,7 +80,7 @@ def _drained_and_off(declared: HostIntent, reports: Reports, unknown: Finding) -
     if (status and status.replicas) or (assignment and assignment.replicas):
         return None
     vote = "; it is a manager, so the quorum lacks it meanwhile" if declared.role == "manager" else ""
-    return Finding("Ready", "Drained", f"drained, and its agent does not run{vote}", since=unknown.since)
+    return Ready("Drained", f"drained, and its agent does not run{vote}", since=unknown.since)
 
 
 # ---- docker_gwbridge
@@ -88,18 +92,17 @@ def _bridge(name: str, status: HostStatus, reports: Reports) -> Iterator[Finding
     granting, held_by = reports.waits(status, f"disruption/{name}")
     if phase == "held":
         why = next((each.reason for each in blocked_of(status) if each.resource == BRIDGE), "")
-        yield Finding("Blocked", "BridgeBlocked", f"docker_gwbridge is not as declared{because(why)}")
+        yield Blocked("BridgeBlocked", f"docker_gwbridge is not as declared{because(why)}")
     elif phase == "waiting":
-        yield Finding(
-            "Progressing",
+        yield Progressing(
             "WaitsForSlot",
             f"waits to change docker_gwbridge{because(waits)}",
             cause=on or held_by or _slot_holder(reports, status),
         )
     elif phase == "moving" or (phase == "" and status.state == "active"):
-        yield Finding("Progressing", "ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
+        yield Progressing("ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
     elif granting and held_by != f"host/{name}":
-        yield Finding("Progressing", "WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
+        yield Progressing("WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
 
 
 def _slot_holder(reports: Reports, status: HostStatus) -> str:
@@ -137,10 +140,8 @@ _OTHERS = LEADERS | {"image", "store", "intent", "node", "drain", "membership-or
 
 def _ordered(order: MembershipOrder) -> Finding:
     if order.what == "leave":
-        return Finding(
-            "Progressing", "Joining", f"is ordered to leave the swarm and to join again: {order.reason}"
-        )
-    return Finding("Blocked", "Duplicate", f"is quarantined: {order.reason}")
+        return Progressing("Joining", f"is ordered to leave the swarm and to join again: {order.reason}")
+    return Blocked("Duplicate", f"is quarantined: {order.reason}")
 
 
 def _concerns(host: str, blocked: BlockedReport, status: HostStatus, reports: Reports) -> bool:
@@ -163,17 +164,16 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
     left = sorted(each.name for each in status.replicas)
     if declared.availability == "drain" and left:
         waits, on = reports.waits(status, *(f"placement/{each.service}" for each in status.replicas))
-        yield Finding(
-            "Progressing",
+        yield Progressing(
             "Draining",
             f"drains: {', '.join(left[:5])} {'are' if len(left) > 1 else 'is'} left{because(waits)}",
             cause=on,
         )
     if extra := reports.unassigned(declared.name):
         text = f"has containers that are not assigned to it: {', '.join(extra[:5])}{and_more(len(extra[4:]))}"
-        yield Finding("Progressing", "Steps", text, cause=reports.assigner)
+        yield Progressing("Steps", text, cause=reports.assigner)
     if steps := open_steps(status):
-        yield Finding("Progressing", "Steps", f"has {counted(steps, 'open step')}")
+        yield Progressing("Steps", f"has {counted(steps, 'open step')}")
     if not 0 < reports.accepted_revision <= reports.carried_out(status):
         yield _behind(declared.name, reports)
 
@@ -181,24 +181,18 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
 def _behind(host: str, reports: Reports) -> Finding:
     accepted = reports.accepted_revision
     if not accepted:
-        return Finding("Progressing", "Steps", "waits for an accepted document", cause="document/")
+        return Progressing("Steps", "waits for an accepted document", cause="document/")
     assignment = reports.cluster.assignments.get(host)
     if assignment is None or assignment.revision < accepted:
-        return Finding(
-            "Progressing",
-            "NotAssigned",
-            f"waits for the assignment of revision {accepted}",
-            cause=reports.assigner,
+        return Progressing(
+            "NotAssigned", f"waits for the assignment of revision {accepted}", cause=reports.assigner
         )
     if assignment.pending:
         services = ", ".join(assignment.pending)
-        return Finding(
-            "Progressing",
-            "Rollout",
-            f"waits for the rollout of {services}",
-            cause=f"rollout/{assignment.pending[0]}",
+        return Progressing(
+            "Rollout", f"waits for the rollout of {services}", cause=f"rollout/{assignment.pending[0]}"
         )
-    return Finding("Progressing", "Steps", f"has not carried out revision {accepted} in full yet")
+    return Progressing("Steps", f"has not carried out revision {accepted} in full yet")
 
 
 def open_steps(status: HostStatus) -> int:
@@ -276,16 +270,12 @@ def undeclared_condition(name: str, reports: Reports) -> Condition:
     if name in reports.cluster.present:
         if left or (status and status.state == "active"):
             why = because(stuck.reason if stuck else "")
-            return Condition.of(
-                "host", name, Finding("Progressing", "Steps", f"not declared, it leaves{why}")
-            )
+            return Condition.of("host", name, Progressing("Steps", f"not declared, it leaves{why}"))
         text = "its agent runs, and the document does not declare it"
-        return Condition.of("host", name, Finding("Ready", "Ready", text))
+        return Condition.of("host", name, Ready("Ready", text))
     if stuck:
-        return Condition.of("host", name, Finding("Blocked", "NotRemoved", stuck.reason))
-    return Condition.of(
-        "host", name, Finding("Ready", "Ready", "not declared; its last keys are still in etcd")
-    )
+        return Condition.of("host", name, Blocked("NotRemoved", stuck.reason))
+    return Condition.of("host", name, Ready("Ready", "not declared; its last keys are still in etcd"))
 
 
 SHORT: dict[Reason, str] = {

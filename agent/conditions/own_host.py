@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.conditions.condition import READY, Condition, Finding, is_fault
+from agent.conditions.condition import READY, Blocked, Condition, Finding, is_fault
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
 from agent.conditions.reports import Reports
@@ -53,7 +53,7 @@ def _quorum(status: HostStatus) -> Finding:
         reason
         or "this manager does not list the nodes: the swarm has no quorum, or this host is cut off from it"
     )
-    return Finding("Blocked", "QuorumLost", text)
+    return Blocked("QuorumLost", text)
 
 
 def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:

@@ -3,7 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.conditions.condition import Condition, Finding, Reason, ReplicaCondition, is_fault, most_severe
+from agent.conditions.condition import (
+    Blocked,
+    Condition,
+    Degraded,
+    Finding,
+    Progressing,
+    Ready,
+    Reason,
+    ReplicaCondition,
+    Unknown,
+    is_fault,
+    most_severe,
+)
 from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
 from agent.model.intent import Intent, ServiceIntent
@@ -140,8 +152,8 @@ class _Judge:
             if blocked := self._blocked(status, (self.container,)):
                 return most_severe(blocked)
             names = ", ".join(each.name for each in mine)
-            return Finding(
-                "Progressing", "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
+            return Progressing(
+                "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
             )
         findings = (
             *self._of_container(mine[0], status),
@@ -168,51 +180,49 @@ class _Judge:
 
     def _done(self, found: ReplicaReport) -> Finding:
         if found.status == "exited":
-            return Finding("Ready", "Completed", "it has completed with exit code 0")
-        return Finding("Ready", "Ready")
+            return Ready("Completed", "it has completed with exit code 0")
+        return Ready("Ready")
 
     # ---- Without a container or a report
 
     def _unassigned(self) -> Finding:
         service = self.place.service.name
         if why := self.known.no_host.get(service):
-            return Finding("Blocked", "NoHostFits", f"no host can run it: {why}")
+            return Blocked("NoHostFits", f"no host can run it: {why}")
         cause = self.reports.assigner
-        return Finding(
-            "Progressing", "NotAssigned", "the leader has not assigned it to a host yet", cause=cause
-        )
+        return Progressing("NotAssigned", "the leader has not assigned it to a host yet", cause=cause)
 
     def _on_unknown_host(self) -> Finding:
         host = self.place.host
         condition = self.known.hosts.get(host)
         reason: Reason = condition.reason if condition else "NotReported"
         since = condition.since if condition else ""
-        return Finding("Unknown", reason, f"not known: see {host}", cause=f"host/{host}", since=since)
+        return Unknown(reason, f"not known: see {host}", cause=f"host/{host}", since=since)
 
     def _absent(self, status: HostStatus, replica: Replica) -> Finding:
         reason, on = self._waiting(status, (f"container/{self.container}",))
         on = self._swarm_or_host(replica.waits_on or on)
         if replica.waits:
-            return Finding("Progressing", "WaitsForDependency", replica.waits, cause=on or self._dependency())
+            return Progressing("WaitsForDependency", replica.waits, cause=on or self._dependency())
         if replica.held and replica.held_by_fault:
-            return Finding("Blocked", "Duplicate", replica.held, cause=on)
+            return Blocked("Duplicate", replica.held, cause=on)
         if replica.held:
-            return Finding("Progressing", "Moving", replica.held, cause=on)
+            return Progressing("Moving", replica.held, cause=on)
         if blocked := self._blocked(status, (self.container,)):
             return most_severe(blocked)
         if reason:
             waits: Reason = "WaitsForDependency" if on else "Starting"
-            return Finding("Progressing", waits, reason, cause=on)
+            return Progressing(waits, reason, cause=on)
         host = self.known.hosts.get(self.place.host)
         if host and is_fault(host.state):
             text = f"it cannot start: see {self.place.host}"
-            return Finding("Degraded", "ReplicasMissing", text, cause=host.key)
+            return Degraded("ReplicasMissing", text, cause=host.key)
         networks = [each.network for each in self.place.service.spec.networks]
         cause = next(
             (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
         )
         cause = cause or self._failing_pull(status, replica)
-        return Finding("Progressing", "Starting", f"it is being started on {self.place.host}", cause=cause)
+        return Progressing("Starting", f"it is being started on {self.place.host}", cause=cause)
 
     def _failing_pull(self, status: HostStatus, replica: Replica) -> str:
         """Return the key of a failing image if the image of this replica waits for a pull from the same registry."""
@@ -265,28 +275,21 @@ class _Judge:
         rollout, cause = self.rollout, f"rollout/{self.place.service.name}"
         if found.spec == self.target:
             if rollout and rollout.back and replica.spec != self.target:
-                yield Finding("Progressing", "RollingBack", "it goes back to the previous spec", cause=cause)
+                yield Progressing("RollingBack", "it goes back to the previous spec", cause=cause)
             return
         if found.spec != replica.spec:
             pulled = self._failing_pull(status, replica)
-            yield Finding(
-                "Progressing", "Updating", "it is being replaced", cause=pulled or (cause if rollout else "")
-            )
+            yield Progressing("Updating", "it is being replaced", cause=pulled or (cause if rollout else ""))
         elif rollout is None:
-            yield Finding(
-                "Progressing",
-                "Updating",
-                "it has the previous spec; the rollout begins",
-                cause=self.reports.assigner,
+            yield Progressing(
+                "Updating", "it has the previous spec; the rollout begins", cause=self.reports.assigner
             )
         elif rollout.state in ("paused", "rollback-paused"):
-            yield Finding(
-                "Blocked", "RolloutPaused", "it has the previous spec; the rollout is paused", cause=cause
-            )
+            yield Blocked("RolloutPaused", "it has the previous spec; the rollout is paused", cause=cause)
         elif rollout.state == "rolled-back":
-            yield Finding("Degraded", "RolledBack", "it has the previous spec again", cause=cause)
+            yield Degraded("RolledBack", "it has the previous spec again", cause=cause)
         else:
-            yield Finding("Progressing", "Updating", "it has the previous spec", cause=cause)
+            yield Progressing("Updating", "it has the previous spec", cause=cause)
 
     def _of_assignment(self) -> Iterator[Finding]:
         """Yield a finding if the document does not want the replica on its host, and the leader has not moved it."""
@@ -297,7 +300,7 @@ class _Judge:
         count = 1 if service.replicas is not None else dict(service.placement).get(host, 0)
         if not _desired_on(host, count, service, intent, reports):
             text = f"it is not declared on {host} any more: waits for the assignment of revision {intent.revision}"
-            yield Finding("Progressing", "NotAssigned", text, cause=reports.assigner)
+            yield Progressing("NotAssigned", text, cause=reports.assigner)
 
     def _of_container(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         match found.status:
@@ -312,26 +315,21 @@ class _Judge:
             case "created":
                 reason, on = self._waiting(status, (f"container/{self.container}", f"container/{found.name}"))
                 text = reason or "its container is created and starts"
-                yield Finding("Progressing", "Starting", text, cause=self._swarm_or_host(on))
+                yield Progressing("Starting", text, cause=self._swarm_or_host(on))
             case "paused":
-                yield Finding("Degraded", "Differs", "it is paused (`docker pause`); its agent unpauses it")
+                yield Degraded("Differs", "it is paused (`docker pause`); its agent unpauses it")
             case "dead":
-                yield Finding(
-                    "Degraded", "Exited", "docker reports its container as dead; its agent replaces it"
-                )
+                yield Degraded("Exited", "docker reports its container as dead; its agent replaces it")
             case "removing":
-                yield Finding("Progressing", "Updating", "its container is being removed")
+                yield Progressing("Updating", "its container is being removed")
         yield from self._blocked(status, (self.container, found.name))
 
     def _running(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         if found.health == "unhealthy":
             about = (each for each in blocked_of(status) if each.resource == f"container/{found.name}")
             why = next((each.reason for each in about if each.kind == "unhealthy"), "its health check fails")
-            yield Finding(
-                "Degraded",
-                "Unhealthy",
-                why,
-                f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}",
+            yield Degraded(
+                "Unhealthy", why, f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}"
             )
         if found.crashes >= CRASH_LOOP:
             yield _crash_loop(found)
@@ -339,36 +337,32 @@ class _Judge:
             names = ", ".join(each.field for each in differences[:3])
             of_networks = all(each.field.startswith("networks.") for each in differences)
             text = f"it differs from its spec ({names}); its agent repairs it"
-            yield Finding("Degraded", "Differs", text, cause=self._outside() if of_networks else "")
+            yield Degraded("Differs", text, cause=self._outside() if of_networks else "")
         spec = self._spec_of(found)
         check = spec.healthcheck if spec else None
         if found.health == "starting" or (not found.health and check and check.test and not check.disable):
-            yield Finding("Progressing", "Monitoring", "its health check has not passed yet")
+            yield Progressing("Monitoring", "its health check has not passed yet")
         elif not found.steady and found.crashes < CRASH_LOOP:
             monitor_s = self.place.service.update.monitor_s
-            yield Finding(
-                "Progressing", "Monitoring", f"it has not run for its monitor window of {monitor_s:g} s yet"
-            )
+            yield Progressing("Monitoring", f"it has not run for its monitor window of {monitor_s:g} s yet")
 
     def _exited(self, found: ReplicaReport) -> Iterator[Finding]:
         code = f"exited with code {found.exit_code}"
         if self._has_completed(found):
             if found.exit_code:
                 logs = f"docker logs {found.name}"
-                yield Finding("Degraded", "Failed", f"it {code}, and its restart policy ends it", logs)
+                yield Degraded("Failed", f"it {code}, and its restart policy ends it", logs)
             return
         if found.crashes >= CRASH_LOOP:
             yield _crash_loop(found)
         elif found.error:
             yield self._start_failed(found)
         else:
-            yield Finding(
-                "Degraded", "Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}"
-            )
+            yield Degraded("Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}")
 
     def _start_failed(self, found: ReplicaReport) -> Finding:
         text = f"it cannot start: {found.error}"
-        return Finding("Degraded", "StartFailed", text, cause=self._outside())
+        return Degraded("StartFailed", text, cause=self._outside())
 
     def _outside(self) -> str:
         """Return the key of the host if it is outside the swarm, where nothing attaches to an overlay."""
@@ -379,13 +373,11 @@ class _Judge:
         """Yield a finding if another host still has a container of the slot."""
         for host in self.known.shown_on.get(_key(self.place), ()):
             if host != self.place.host:
-                yield Finding(
-                    "Progressing", "Moving", f"{host} still has a container of it", cause=f"host/{host}"
-                )
+                yield Progressing("Moving", f"{host} still has a container of it", cause=f"host/{host}")
 
 
 def _crash_loop(found: ReplicaReport) -> Finding:
     times = found.crashes or found.restarts
     ended = f"it exits again and again, {times} times so far" if times > 1 else "it exits again and again"
     code = f", last with code {found.exit_code}" if found.status in ("exited", "restarting") else ""
-    return Finding("Degraded", "CrashLoop", f"{ended}{code}", f"docker logs {found.name}")
+    return Degraded("CrashLoop", f"{ended}{code}", f"docker logs {found.name}")

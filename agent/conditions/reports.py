@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from agent.conditions.condition import Finding, Reason, State
+from agent.conditions.condition import Blocked, Finding, Reason, State, Unknown
 from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
@@ -89,36 +89,36 @@ class Reports:
         """Return why the state of a host is not known; None: its report is current."""
         status, instance = self.cluster.statuses.get(host), self.cluster.present.get(host)
         if self.store_error:
-            return Finding("Unknown", "StoreUnreachable", "etcd does not take reports", cause="store/")
+            return Unknown("StoreUnreachable", "etcd does not take reports", cause="store/")
         if instance is None:
             return self._absent(host, status)
         if status is None or status.instance != instance:
-            return Finding("Unknown", "NotReported", self._why_starting(status), cause=self._damaged(host))
+            return Unknown("NotReported", self._why_starting(status), cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
         if seconds_until(status.at, self.now_s) > MOST_AGE_S:
             text = "its last report is of a later time than this clock shows, so its age is not known: set the clocks"
-            return Finding("Unknown", "ReportOld", text)
+            return Unknown("ReportOld", text)
         age_s = seconds_since(status.at, self.now_s)
         if age_s is None or age_s > MOST_AGE_S:
             text = (
                 f"its last report is {self.ago(status.at)} old although its agent runs: "
                 "see `journalctl -u swarmkeeper` there, and compare the clocks"
             )
-            return Finding("Unknown", "ReportOld", text, since=status.at)
+            return Unknown("ReportOld", text, since=status.at)
         return None
 
     def _absent(self, host: str, status: HostStatus | None) -> Finding:
         start = "systemctl start swarmkeeper"
         if status is None:
             text = "no agent of it has ever reported: install Swarmkeeper there and start it"
-            return Finding("Unknown", "NeverSeen", text, start)
+            return Unknown("NeverSeen", text, start)
         if status.stopped:
             text = f"its agent was stopped {self.ago(status.at)} ago: start it on that host"
-            return Finding("Unknown", "AgentStopped", text, start, since=status.at)
+            return Unknown("AgentStopped", text, start, since=status.at)
         since = self._absent_since(host)
         far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
-        return Finding("Unknown", "Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
+        return Unknown("Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
 
     def _absent_since(self, host: str) -> str:
         leader = self.cluster.statuses.get(self.cluster.leader or "")
@@ -223,7 +223,7 @@ class Reports:
         if blocked.kind == "mode":
             observes = self.mode == "observe"
             reason: Reason = "ObserveMode" if observes else "Paused"
-            return Finding("Blocked", reason, blocked.reason, cause="document/")
+            return Blocked(reason, blocked.reason, cause="document/")
         reason = error if blocked.kind == "error" else REASONS.get(blocked.kind, "Error")
         state: State = "Degraded" if blocked.kind in _RETRIED else "Blocked"
         return Finding(state, reason, blocked.reason, attempts=blocked.attempts)

@@ -7,8 +7,12 @@ from agent.conditions.condition import (
     APPLY,
     READY,
     SEVERITY,
+    Blocked,
     Condition,
+    Degraded,
     Finding,
+    Progressing,
+    Ready,
     ReplicaCondition,
     ServiceCondition,
     is_fault,
@@ -69,19 +73,17 @@ def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
     fix = "apply the previous document, or a corrected one"
     match rollout.state:
         case "moving":
-            return Finding("Progressing", "Rollout", f"{count} to {image}")
+            return Progressing("Rollout", f"{count} to {image}")
         case "rolling-back":
-            return Finding("Progressing", "RollingBack", f"{count} to {before}, because {rollout.why}")
+            return Progressing("RollingBack", f"{count} to {before}, because {rollout.why}")
         case "rolled-back":
             text = f"rolled back to {before}, because {rollout.why}: apply a corrected document"
-            return Finding("Degraded", "RolledBack", text, APPLY)
+            return Degraded("RolledBack", text, APPLY)
         case "rollback-paused":
             text = f"the rollback is paused, {count}, because {rollout.why}: {fix}"
-            return Finding("Blocked", "RolloutPaused", text, APPLY)
+            return Blocked("RolloutPaused", text, APPLY)
         case _:
-            return Finding(
-                "Blocked", "RolloutPaused", f"paused, {count}, because {rollout.why}: {fix}", APPLY
-            )
+            return Blocked("RolloutPaused", f"paused, {count}, because {rollout.why}: {fix}", APPLY)
 
 
 # ---- Services
@@ -133,12 +135,12 @@ def _of_service(
     if left := [each for each in conditions if each.state == "Progressing"]:
         first = left[0]
         text = f"{first.name}: {first.text}{and_more(len(left))}"
-        return Finding("Progressing", first.reason, text, cause=first.cause)
+        return Progressing(first.reason, text, cause=first.cause)
     if len(replicas) > row.desired:
         text = f"{len(replicas)} replicas are assigned, {row.desired} are declared"
-        return Finding("Progressing", "Moving", text, cause=reports.assigner)
+        return Progressing("Moving", text, cause=reports.assigner)
     if row.desired and all(each.reason == "Completed" for each in conditions):
-        return Finding("Ready", "Completed", "every replica has completed with exit code 0")
+        return Ready("Completed", "every replica has completed with exit code 0")
     return READY
 
 

@@ -2,7 +2,17 @@
 
 from collections.abc import Iterator
 
-from agent.conditions.condition import Condition, Finding, is_fault, most_severe
+from agent.conditions.condition import (
+    Blocked,
+    Condition,
+    Degraded,
+    Finding,
+    Progressing,
+    Ready,
+    Unknown,
+    is_fault,
+    most_severe,
+)
 from agent.conditions.hosts import SHORT, in_short
 from agent.conditions.reports import LEADERS, Reports, blocked_of
 from agent.diff.nodes import quorum
@@ -20,18 +30,18 @@ def quorum_condition(intent: Intent | None, reports: Reports, hosts: dict[str, C
 
 def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]) -> Finding:
     if reports.store_error:
-        return Finding("Unknown", "StoreUnreachable", "the managers are not known", cause="store/")
+        return Unknown("StoreUnreachable", "the managers are not known", cause="store/")
     if intent is None:
-        return Finding("Progressing", "NoVerdict", "no document declares managers yet", cause="document/")
+        return Progressing("NoVerdict", "no document declares managers yet", cause="document/")
     if lister := reports.lister:
-        return Finding("Ready", "Ready", _listed(lister))
+        return Ready("Ready", _listed(lister))
     if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
-        return Finding("Progressing", "Joining", "the swarm does not exist yet", cause="leader/")
+        return Progressing("Joining", "the swarm does not exist yet", cause="leader/")
     names = [each.name for each in intent.managers]
     working = [name for name in names if _is_manager(reports.current(name))]
     down = [name for name in names if _is_known_down(reports.current(name))]
     if not working and len(names) - len(down) >= quorum(len(names)):
-        return Finding("Unknown", "Unreachable", f"none of the {len(names)} managers reports the nodes")
+        return Unknown("Unreachable", f"none of the {len(names)} managers reports the nodes")
     others = [f"{name} {_why_no_manager(hosts[name], reports)}" for name in names if name not in working]
     why = f" ({', '.join(others)})" if others else ""
     if len(working) >= quorum(len(names)):
@@ -42,8 +52,7 @@ def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]
             f"{len(working)} of {len(names)} managers reachable{why}",
             "start the missing managers",
         )
-    return Finding(
-        "Blocked",
+    return Blocked(
         "QuorumLost",
         f"{count}; running containers go on; joins, role changes and new networks wait; "
         f"{remedy} (docs/runbook.md, SwarmkeeperQuorumLost)",
@@ -86,22 +95,20 @@ def leader_condition(reports: Reports, hosts: dict[str, Condition]) -> Condition
 def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
     cluster = reports.cluster
     if reports.store_error:
-        return Finding("Unknown", "StoreUnreachable", "the leader is not known", cause="store/")
+        return Unknown("StoreUnreachable", "the leader is not known", cause="store/")
     if cluster.leader is None:
         present = len(cluster.present)
         if not present:
-            return Finding("Degraded", "NoLeader", "no agent runs, so none is the leader: start the agents")
+            return Degraded("NoLeader", "no agent runs, so none is the leader: start the agents")
         why = f"only a declared manager that lists the nodes takes it{_why_none_leads(reports, hosts)}"
         cause = "quorum/" if reports.swarm_work == "quorum/" else ""
-        return Finding(
-            "Degraded", "NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause
-        )
+        return Degraded("NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause)
     if unknown := reports.why_unknown(cluster.leader):
         text = f"it has the lock, and its report is not current: {unknown.text}"
-        found = Finding("Progressing", "Starting") if unknown.reason == "NotReported" else unknown
+        found = Progressing("Starting") if unknown.reason == "NotReported" else unknown
         return found._replace(text=text, cause=f"host/{cluster.leader}")
     waits = (
-        Finding("Progressing", "Steps", f"waits to write {each.resource}: {each.reason}", cause=each.on)
+        Progressing("Steps", f"waits to write {each.resource}: {each.reason}", cause=each.on)
         for each in reports.leader_waiting()
         if each.resource in ("swarm-record", "assignments")
     )
@@ -111,7 +118,7 @@ def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
 
 def _shared(blocked: BlockedReport, reports: Reports) -> Finding:
     if blocked.resource == "nodes":
-        return Finding("Degraded", "NoLeader", blocked.reason, cause="quorum/")
+        return Degraded("NoLeader", blocked.reason, cause="quorum/")
     return reports.finding(blocked)
 
 
@@ -146,7 +153,7 @@ def network_condition(declared: NetworkIntent, reports: Reports, quorum_lost: bo
 
 def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> Iterator[Finding]:
     if reports.store_error:
-        yield Finding("Unknown", "StoreUnreachable", "the network is not known", cause="store/")
+        yield Unknown("StoreUnreachable", "the network is not known", cause="store/")
         return
     resource, record = f"network/{declared.name}", reports.cluster.record
     for host in sorted(reports.cluster.present):
@@ -159,16 +166,13 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
                 )
         for waits in status.waiting if status else ():
             if waits.resource == resource:
-                yield Finding("Progressing", "Updating", waits.reason, cause=waits.on)
+                yield Progressing("Updating", waits.reason, cause=waits.on)
     if declared.driver == "overlay" and (record is None or declared.name not in record.networks):
-        yield Finding(
-            "Progressing",
-            "Starting",
-            "the overlay does not exist yet",
-            cause="quorum/" if quorum_lost else "leader/",
+        yield Progressing(
+            "Starting", "the overlay does not exist yet", cause="quorum/" if quorum_lost else "leader/"
         )
     if record and declared.name in record.recreating:
-        yield Finding("Progressing", "Updating", "the overlay is being recreated")
+        yield Progressing("Updating", "the overlay is being recreated")
 
 
 # ---- Images that cannot be pulled: one problem for each registry
