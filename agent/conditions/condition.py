@@ -10,7 +10,7 @@ A resource has exactly one state: the first that applies of Unknown, Blocked, De
 typed states with a fixed reason is that of Kubernetes' API conventions ("typical status properties").
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
@@ -24,15 +24,16 @@ Kind = Literal[
     "store",
     "document",
     "quorum",
+    "key",
     "leader",
     "host",
     "network",
     "image",
-    "service",
     "rollout",
+    "service",
     "replica",
-    "key",
 ]
+"""From what concerns more to what concerns less."""
 Reason = Literal[
     # Ready
     "Ready", "Completed", "Drained",
@@ -52,11 +53,6 @@ Reason = Literal[
 """The fixed words, a label of metrics and a stable part of the JSON of `status`."""
 
 SEVERITY: dict[State, int] = {"Ready": 0, "Progressing": 1, "Degraded": 2, "Blocked": 3, "Unknown": 4}
-
-
-def is_fault(state: State) -> bool:
-    """Return True if the state needs a repair: progress is no fault."""
-    return SEVERITY[state] > SEVERITY["Progressing"]
 
 
 class Finding(NamedTuple):
@@ -112,23 +108,18 @@ class Condition:
     @classmethod
     def of(cls, kind: Kind, name: str, found: Finding, *, revision: int = 0) -> "Condition":
         """Return the condition of a resource from what was found."""
-        return cls(
-            kind=kind,
-            name=name,
-            state=found.state,
-            reason=found.reason,
-            text=shorten(found.text, MOST_TEXT),
-            command=found.command,
-            since=found.since,
-            revision=revision,
-            cause=found.cause,
-            attempts=found.attempts,
-        )
+        short = found._replace(text=shorten(found.text, MOST_TEXT))
+        return cls(kind=kind, name=name, revision=revision, **short._asdict())
 
     @property
     def key(self) -> str:
         """`<kind>/<name>`; `leader/` for every host that is the leader."""
         return f"{self.kind}/{self.name}" if self.kind != "leader" else "leader/"
+
+    @property
+    def is_fault(self) -> bool:
+        """Return True if the state needs a repair: progress is no fault."""
+        return SEVERITY[self.state] > SEVERITY["Progressing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,3 +230,21 @@ class ClusterConditions:
     0 converged; 1 progress, or a fault while every service has a ready replica; 2 a service without a ready replica, no
     quorum, or no accepted document; 3 not known.
     """
+
+    def every(self) -> Iterator[Condition]:
+        """Yield the condition of each resource, without that of the cluster."""
+        yield from (self.store, self.document, self.quorum, self.leader, *self.keys)
+        yield from (each.condition for each in self.hosts)
+        yield from (*self.networks, *self.images, *self.rollouts)
+        yield from (each.condition for each in self.services)
+        yield from (each.condition for each in self.replicas)
+
+    @property
+    def declared(self) -> tuple[HostCondition, ...]:
+        """The hosts that the document declares."""
+        return tuple(each for each in self.hosts if each.declared)
+
+    @property
+    def none_reports(self) -> bool:
+        """True if hosts are declared, and none of them has a current report."""
+        return bool(self.declared) and not any(each.current for each in self.declared)

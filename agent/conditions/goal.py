@@ -164,7 +164,7 @@ def _causes(goal: Goal, found: ClusterConditions, failed: tuple[Condition, ...])
 def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
     conditions = (
         *(each.condition for each in found.services),
-        *(each.condition for each in found.hosts if each.declared),
+        *(each.condition for each in found.declared),
         *found.networks,
     )
     open_ = (

@@ -21,18 +21,15 @@ _TITLES = {
 }
 
 
-def headline(
-    found: ClusterConditions, listed: Sequence[Problem], reports: Reports, *, converged: bool
-) -> str:
+def headline(found: ClusterConditions, reports: Reports) -> str:
     """Return the first line, at most MOST characters."""
-    if converged:
+    if found.converged:
         return _converged(found)
     mode = reports.mode
-    declared = [each for each in found.hosts if each.declared]
-    if declared and not reports.store_error and not any(each.current for each in declared):
-        return _cut(_unknown(declared, reports), "")
-    others = [each for each in listed if not _is_mode(each)]
-    if not listed:
+    if found.none_reports and not reports.store_error:
+        return _cut(_unknown(found.declared, reports), "")
+    others = [each for each in found.problems if not _is_mode(each)]
+    if not found.problems:
         return _cut(_progress(found), "")
     if not others:
         text = "nothing is changed" if mode == "paused" else "steps are only reported"
@@ -65,9 +62,8 @@ def _unknown(hosts: Sequence[HostCondition], reports: Reports) -> str:
 
 
 def _converged(found: ClusterConditions) -> str:
-    declared = sum(1 for each in found.hosts if each.declared)
     numbers = (
-        counted(declared, "host"),
+        counted(len(found.declared), "host"),
         counted(len(found.services), "service"),
         counted(len(found.replicas), "replica"),
     )
@@ -108,7 +104,7 @@ def _progress(found: ClusterConditions) -> str:
     if found.rollouts:
         more = f" (+{len(found.rollouts) - 1} more)" if len(found.rollouts) > 1 else ""
         return f"rollout of {found.rollouts[0].name}: {found.rollouts[0].text}{more}"
-    for each in (found.quorum, *(each.condition for each in found.hosts if each.declared)):
+    for each in (found.quorum, *(each.condition for each in found.declared)):
         if each.state == "Progressing" and each.reason in (
             "Joining",
             "ChangingRole",

@@ -12,7 +12,6 @@ from agent.conditions.condition import (
     Progressing,
     Ready,
     Reason,
-    is_fault,
     most_severe,
 )
 from agent.conditions.membership import SWARM, address_findings, membership_findings
@@ -296,7 +295,7 @@ SHORT: dict[Reason, str] = {
 
 def in_short(condition: Condition, now_s: float) -> str:
     """Return the fault of a host in a few words, with its duration where that is known."""
-    if not is_fault(condition.state):
+    if not condition.is_fault:
         return "ready"
     text = SHORT.get(condition.reason, "blocked")
     seconds = seconds_since(condition.since, now_s) if condition.since else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.conditions.condition import READY, Blocked, Condition, Finding, is_fault
+from agent.conditions.condition import READY, Blocked, Condition, Finding
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
 from agent.conditions.reports import Reports
@@ -29,7 +29,7 @@ class OwnHost:
     @property
     def faults(self) -> tuple[Condition, ...]:
         """Return the conditions that need a repair, the host's first; progress is none."""
-        return tuple(each for each in (self.host, self.quorum, *self.replicas) if is_fault(each.state))
+        return tuple(each for each in (self.host, self.quorum, *self.replicas) if each.is_fault)
 
 
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:

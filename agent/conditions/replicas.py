@@ -13,7 +13,6 @@ from agent.conditions.condition import (
     Reason,
     ReplicaCondition,
     Unknown,
-    is_fault,
     most_severe,
 )
 from agent.conditions.reports import Reports, blocked_of
@@ -214,7 +213,7 @@ class _Judge:
             waits: Reason = "WaitsForDependency" if on else "Starting"
             return Progressing(waits, reason, cause=on)
         host = self.known.hosts.get(self.place.host)
-        if host and is_fault(host.state):
+        if host and host.is_fault:
             text = f"it cannot start: see {self.place.host}"
             return Degraded("ReplicasMissing", text, cause=host.key)
         networks = [each.network for each in self.place.service.spec.networks]

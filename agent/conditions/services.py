@@ -15,7 +15,6 @@ from agent.conditions.condition import (
     Ready,
     ReplicaCondition,
     ServiceCondition,
-    is_fault,
 )
 from agent.conditions.replicas import desired_replicas
 from agent.conditions.reports import Reports
@@ -120,8 +119,8 @@ def _of_service(
     reports: Reports,
 ) -> Finding:
     conditions = [each.condition for each in replicas]
-    faulty = [each for each in conditions if is_fault(each.state)]
-    if rollout and is_fault(rollout.state):
+    faulty = [each for each in conditions if each.is_fault]
+    if rollout and rollout.is_fault:
         return Finding(
             rollout.state, rollout.reason, f"its rollout: {rollout.text}", rollout.command, cause=rollout.key
         )

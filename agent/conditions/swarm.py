@@ -10,7 +10,6 @@ from agent.conditions.condition import (
     Progressing,
     Ready,
     Unknown,
-    is_fault,
     most_severe,
 )
 from agent.conditions.hosts import SHORT, in_short
@@ -73,7 +72,7 @@ def _why_no_manager(host: Condition, reports: Reports) -> str:
     """Return why a declared manager does not count, in a few words: a healthy host may be a worker still."""
     status = reports.current(host.name)
     short = in_short(host, reports.now_s)
-    if status is None or not status.engine_up or is_fault(host.state):
+    if status is None or not status.engine_up or host.is_fault:
         return short
     if status.state != "active":
         return SHORT["NotInSwarm"]
