@@ -45,8 +45,8 @@ def _judge(reports: Reports) -> ClusterConditions:
     cluster, intent = reports.cluster, reports.intent
     declared = intent.hosts if intent else ()
     of_hosts = {each.name: hosts.host_condition(each, reports) for each in declared}
-    quorum = swarm.quorum_condition(intent, reports, of_hosts)
-    rows = _replicas(intent, reports, of_hosts) if intent else ()
+    quorum = swarm.quorum_condition(reports, of_hosts)
+    rows = _replicas(reports, of_hosts)
     of_rollouts, of_services = _services(intent, rows, reports) if intent else ((), ())
     by_name = {each.condition.name: each for each in of_services}
     rows = tuple(services.with_service_as_cause(each, by_name[each.service]) for each in rows)
@@ -93,30 +93,20 @@ def _emptied(intent: Intent) -> Iterator[str]:
             yield f"{host.name} is drained, so its replicas run nowhere: {', '.join(texts)}"
 
 
-def _replicas(
-    intent: Intent, reports: Reports, of_hosts: dict[str, Condition]
-) -> tuple[ReplicaCondition, ...]:
+def _replicas(reports: Reports, of_hosts: dict[str, Condition]) -> tuple[ReplicaCondition, ...]:
     no_host = {
         each.resource.partition("/")[2]: each.reason
         for each in reports.leader_blocked()
         if each.kind == "placement" and each.resource.startswith("placement/")
     }
-    known = replicas.Known(
-        hosts=of_hosts,
-        rollouts=services.rollouts_of(intent, reports),
-        no_host=no_host,
-        shown_on=_shown_on(reports),
-    )
-    return tuple(
-        replicas.replica_condition(each, reports, known) for each in replicas.places(intent, reports)
-    )
+    known = replicas.Known(hosts=of_hosts, no_host=no_host, shown_on=_shown_on(reports))
+    return tuple(replicas.replica_condition(each, reports, known) for each in replicas.places(reports))
 
 
 def _shown_on(reports: Reports) -> dict[Key, tuple[str, ...]]:
     found: dict[Key, tuple[str, ...]] = {}
-    for host in sorted(reports.cluster.present):
-        status = reports.current(host)
-        for each in status.replicas if status and status.engine_up else ():
+    for host, status in reports.reporting:
+        for each in status.replicas if status.engine_up else ():
             found[each.key] = (*found.get(each.key, ()), host)
     return found
 
@@ -124,15 +114,14 @@ def _shown_on(reports: Reports) -> dict[Key, tuple[str, ...]]:
 def _services(
     intent: Intent, rows: Sequence[ReplicaCondition], reports: Reports
 ) -> tuple[tuple[Condition, ...], tuple[ServiceCondition, ...]]:
-    rollouts = services.rollouts_of(intent, reports)
     of_rollouts, of_services = [], []
     for service in intent.services:
         mine = [each for each in rows if each.service == service.name]
         rollout = None
-        if record := rollouts.get(service.name):
+        if record := reports.rollouts.get(service.name):
             rollout = services.rollout_condition(service, record, mine, reports)
             of_rollouts.append(rollout)
-        of_services.append(services.service_condition(service, mine, rollout, intent, reports))
+        of_services.append(services.service_condition(service, mine, rollout, reports))
     return tuple(of_rollouts), tuple(of_services)
 
 
@@ -143,11 +132,8 @@ def _counts(host: str, rows: Sequence[ReplicaCondition]) -> tuple[int, int, int]
 
 def _removed(intent: Intent | None, reports: Reports) -> tuple[str, ...]:
     names = {each.name for each in intent.services} if intent else set()
-    found = set()
-    for host in reports.cluster.present:
-        status = reports.current(host)
-        found |= {each.service for each in status.replicas} if status else set()
-    return tuple(sorted(found - names))
+    shown = {each.service for _, status in reports.reporting for each in status.replicas}
+    return tuple(sorted(shown - names))
 
 
 # ---- Causes, and the problems that have none

@@ -51,14 +51,16 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
 def _hosts_without_key(reports: Reports) -> list[str]:
     """Return the hosts that cannot open what this reader finds undamaged."""
     damaged = {key for key, _ in reports.cluster.unreadable}
-    hosts = []
-    for host in sorted(reports.cluster.present):
-        status = reports.current(host)
-        for each in status.blocked if status else ():
-            sealed = short_key(each.resource) in (TOKENS, "unlock")
-            if each.kind == "unreadable" and sealed and each.resource not in damaged and host not in hosts:
-                hosts.append(host)
-    return hosts
+    return [
+        host
+        for host, status in reports.reporting
+        if any(
+            each.kind == "unreadable"
+            and short_key(each.resource) in (TOKENS, "unlock")
+            and each.resource not in damaged
+            for each in status.blocked
+        )
+    ]
 
 
 def document_condition(reports: Reports) -> Condition:
@@ -96,12 +98,15 @@ def _document(reports: Reports) -> Finding:
 
 def _rolled_back(reports: Reports) -> str:
     """Return what a host reports of a rollback of etcd: only agents with saved state can detect one."""
-    for host in sorted(reports.cluster.present):
-        status = reports.current(host)
-        for each in status.blocked if status else ():
-            if each.resource == "store" and each.kind == "confirm":
-                return f"{host}: {each.reason}"
-    return ""
+    return next(
+        (
+            f"{host}: {each.reason}"
+            for host, status in reports.reporting
+            for each in status.blocked
+            if each.resource == "store" and each.kind == "confirm"
+        ),
+        "",
+    )
 
 
 def _mode(reports: Reports) -> Finding:

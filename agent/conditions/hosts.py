@@ -206,8 +206,7 @@ def host_row(
     name: str, condition: Condition, reports: Reports, counts: tuple[int, int, int]
 ) -> HostCondition:
     """Return the condition of a host with the numbers of its replicas: (assigned, running, ready)."""
-    intent, status = reports.intent, reports.cluster.statuses.get(name)
-    declared = intent.host(name) if intent else None
+    declared, status = reports.declared(name), reports.cluster.statuses.get(name)
     current = reports.current(name)
     known = current is not None and current.engine_up
     desired, running, ready = counts

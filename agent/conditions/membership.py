@@ -65,7 +65,7 @@ def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
     waits, on = reports.waits(status, SWARM)
     if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
         return Progressing("Joining", f"joins the swarm{because(waits)}", cause=on or reports.swarm_work)
-    if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
+    if not reports.swarm_exists:
         return Progressing("Joining", "waits for the swarm, which does not exist yet", cause="leader/")
     if status.steps:
         return Progressing("Joining", "prepares to join the swarm")

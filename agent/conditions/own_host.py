@@ -6,13 +6,11 @@ reports of the other hosts, so the listing of the managers counts only on a host
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from agent.conditions.condition import READY, Blocked, Condition, Finding
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
-from agent.conditions.reports import Reports
-from agent.conditions.services import rollouts_of
+from agent.conditions.reports import Reports, instant
 from agent.model.observed import ClusterState, Observed
 from agent.model.status import HostStatus
 
@@ -35,7 +33,7 @@ class OwnHost:
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     """Return the conditions of the host of this agent. `status` is its report of this moment."""
     cluster = observed.cluster or ClusterState(revision=0)
-    reports = Reports(_with_own(cluster, observed.me, status), _now_s(status))
+    reports = Reports(_with_own(cluster, observed.me, status), instant(status.at) or 0.0)
     host = _host(observed.me, reports)
     return OwnHost(
         host=host,
@@ -67,16 +65,8 @@ def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterStat
     )
 
 
-def _now_s(status: HostStatus) -> float:
-    try:
-        return datetime.fromisoformat(status.at).timestamp()
-    except ValueError:
-        return 0.0
-
-
 def _host(me: str, reports: Reports) -> Condition:
-    declared = reports.intent.host(me) if reports.intent else None
-    if declared:
+    if declared := reports.declared(me):
         return host_condition(declared, reports)
     status = reports.cluster.statuses[me]
     return (
@@ -87,10 +77,6 @@ def _host(me: str, reports: Reports) -> Condition:
 
 
 def _replicas(me: str, host: Condition, reports: Reports) -> Iterator[Condition]:
-    intent = reports.intent
-    if intent is None:
-        return
-    known = Known(hosts={me: host}, rollouts=rollouts_of(intent, reports))
-    for place in places(intent, reports):
+    for place in places(reports):
         if place.host == me:
-            yield replica_condition(place, reports, known).condition
+            yield replica_condition(place, reports, Known(hosts={me: host})).condition

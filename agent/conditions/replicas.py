@@ -17,8 +17,8 @@ from agent.conditions.condition import (
 )
 from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
-from agent.model.intent import Intent, ServiceIntent
-from agent.model.records import Replica, Rollout
+from agent.model.intent import ServiceIntent
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key, registry_of
 from agent.model.status import HostStatus, ReplicaReport
 
@@ -44,8 +44,6 @@ class Known:
     """The conditions on which those of replicas depend."""
 
     hosts: Mapping[str, Condition]
-    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
-    """Rollouts to the spec of the document."""
     no_host: Mapping[str, str] = field(default_factory=dict)
     """Service -> the leader's reason why a replica of it has no host."""
     shown_on: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
@@ -55,15 +53,15 @@ class Known:
 # ---- The slots of every service
 
 
-def desired_replicas(service: ServiceIntent, intent: Intent, reports: Reports) -> int:
+def desired_replicas(service: ServiceIntent, reports: Reports) -> int:
     """Return the number of replicas that the document asks for on hosts that may run them."""
     if service.replicas is not None:
         return service.replicas
-    return sum(_desired_on(name, count, service, intent, reports) for name, count in service.placement)
+    return sum(_desired_on(name, count, service, reports) for name, count in service.placement)
 
 
-def _desired_on(name: str, count: int, service: ServiceIntent, intent: Intent, reports: Reports) -> int:
-    host = intent.host(name)
+def _desired_on(name: str, count: int, service: ServiceIntent, reports: Reports) -> int:
+    host = reports.declared(name)
     if host is None or host.availability == "drain":
         return 0
     if host.availability == "active" or not service.everywhere:
@@ -72,8 +70,11 @@ def _desired_on(name: str, count: int, service: ServiceIntent, intent: Intent, r
     return sum(each.service == service.name for each in assignment.replicas) if assignment else 0
 
 
-def places(intent: Intent, reports: Reports) -> Iterator[Place]:
+def places(reports: Reports) -> Iterator[Place]:
     """Yield the slots of every declared service in the document's order, assigned or not."""
+    intent = reports.intent
+    if intent is None:
+        return
     assigned: dict[str, list[Place]] = {}
     services = {each.name: each for each in intent.services}
     for host in intent.hosts:
@@ -85,7 +86,7 @@ def places(intent: Intent, reports: Reports) -> Iterator[Place]:
     for service in intent.services:
         mine = sorted(assigned.get(service.name, ()), key=lambda each: (each.slot, each.host))
         yield from mine
-        taken, lacking = {each.slot for each in mine}, desired_replicas(service, intent, reports) - len(mine)
+        taken, lacking = {each.slot for each in mine}, desired_replicas(service, reports) - len(mine)
         free = (slot for slot in range(1, len(mine) + lacking + 1) if slot not in taken)
         for slot, _ in zip(free, range(lacking), strict=False):
             yield Place(service=service, slot=slot)
@@ -134,8 +135,8 @@ class _Judge:
 
     def __init__(self, place: Place, reports: Reports, known: Known) -> None:
         self.place, self.reports, self.known = place, reports, known
-        self.target = reports.target(place.service.name)
-        self.rollout = known.rollouts.get(place.service.name)
+        self.target, _ = reports.target(place.service.name)
+        self.rollout = reports.rollouts.get(place.service.name)
         intent = reports.intent
         self.container = f"{intent.project if intent else ''}-{place.service.name}-{place.slot}"
 
@@ -297,7 +298,7 @@ class _Judge:
         if intent is None or assignment is None or assignment.revision >= reports.accepted_revision:
             return
         count = 1 if service.replicas is not None else dict(service.placement).get(host, 0)
-        if not _desired_on(host, count, service, intent, reports):
+        if not _desired_on(host, count, service, reports):
             text = f"it is not declared on {host} any more: waits for the assignment of revision {intent.revision}"
             yield Progressing("NotAssigned", text, cause=reports.assigner)
 

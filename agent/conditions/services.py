@@ -18,7 +18,7 @@ from agent.conditions.condition import (
 )
 from agent.conditions.replicas import desired_replicas
 from agent.conditions.reports import Reports
-from agent.model.intent import Intent, ServiceIntent
+from agent.model.intent import ServiceIntent
 from agent.model.phrases import and_more, short_id
 from agent.model.records import Rollout
 
@@ -26,16 +26,6 @@ _FIRST_START = ("NotAssigned", "Starting", "WaitsForDependency")
 
 
 # ---- Rollouts
-
-
-def rollouts_of(intent: Intent, reports: Reports) -> dict[str, Rollout]:
-    """Return the rollouts of declared services to the spec that the document asks for."""
-    found = {}
-    for service in intent.services:
-        rollout = reports.cluster.rollouts.get(service.name)
-        if rollout and rollout.to == reports.target(service.name):
-            found[service.name] = rollout
-    return found
 
 
 def rollout_condition(
@@ -47,7 +37,7 @@ def rollout_condition(
     if rollout.back:
         updated = sum(each.running and not each.updated for each in replicas)
     count = f"{updated} of {total} replicas {'rolled back' if rollout.back else 'updated'}"
-    image = reports.target_spec(service.name).image
+    image = reports.target(service.name)[1].image
     found = _of_state(rollout, count, image, _previous(rollout, image, reports))
     if found.state == "Progressing":
         waits = next(
@@ -92,11 +82,10 @@ def service_condition(
     service: ServiceIntent,
     replicas: Sequence[ReplicaCondition],
     rollout: Condition | None,
-    intent: Intent,
     reports: Reports,
 ) -> ServiceCondition:
     """Return the condition of a service: that of its worst replica, or of its rollout."""
-    desired = desired_replicas(service, intent, reports)
+    desired = desired_replicas(service, reports)
     known = [each for each in replicas if each.condition.state != "Unknown"]
     row = ServiceCondition(
         condition=Condition(kind="service", name=service.name, state="Ready", reason="Ready"),

@@ -15,28 +15,28 @@ from agent.conditions.condition import (
 from agent.conditions.hosts import SHORT, in_short
 from agent.conditions.reports import LEADERS, Reports, blocked_of
 from agent.diff.nodes import quorum
-from agent.model.intent import Intent, NetworkIntent
+from agent.model.intent import NetworkIntent
 from agent.model.spec import registry_of
 from agent.model.status import BlockedReport, HostStatus
 
 # ---- The quorum of the managers
 
 
-def quorum_condition(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]) -> Condition:
+def quorum_condition(reports: Reports, hosts: dict[str, Condition]) -> Condition:
     """Return the condition of the quorum. Only a manager that lists the nodes proves that there is one."""
-    return Condition.of("quorum", "", _quorum(intent, reports, hosts))
+    return Condition.of("quorum", "", _quorum(reports, hosts))
 
 
-def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]) -> Finding:
+def _quorum(reports: Reports, hosts: dict[str, Condition]) -> Finding:
     if reports.store_error:
         return Unknown("StoreUnreachable", "the managers are not known", cause="store/")
-    if intent is None:
+    if reports.intent is None:
         return Progressing("NoVerdict", "no document declares managers yet", cause="document/")
     if lister := reports.lister:
         return Ready("Ready", _listed(lister))
-    if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
+    if not reports.swarm_exists:
         return Progressing("Joining", "the swarm does not exist yet", cause="leader/")
-    names = [each.name for each in intent.managers]
+    names = [each.name for each in reports.intent.managers]
     working = [name for name in names if _is_manager(reports.current(name))]
     down = [name for name in names if _is_known_down(reports.current(name))]
     if not working and len(names) - len(down) >= quorum(len(names)):
@@ -123,8 +123,7 @@ def _shared(blocked: BlockedReport, reports: Reports) -> Finding:
 
 def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
     """Return what keeps each declared manager from the lock, as far as it is known."""
-    exists = reports.cluster.record is not None and reports.cluster.record.swarm_id is not None
-    if reports.intent is None or not exists:
+    if reports.intent is None or not reports.swarm_exists:
         return ", or any if no swarm exists yet"
     found = []
     for name in (each.name for each in reports.intent.managers):
@@ -155,17 +154,11 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
         yield Unknown("StoreUnreachable", "the network is not known", cause="store/")
         return
     resource, record = f"network/{declared.name}", reports.cluster.record
-    for host in sorted(reports.cluster.present):
-        status = reports.current(host)
-        for each in blocked_of(status) if status else ():
-            if each.resource == resource:
-                found = reports.finding(each)
-                yield (
-                    found if declared.driver == "overlay" else found._replace(text=f"on {host}: {found.text}")
-                )
-        for waits in status.waiting if status else ():
-            if waits.resource == resource:
-                yield Progressing("Updating", waits.reason, cause=waits.on)
+    for host, status in reports.reporting:
+        for found in (reports.finding(each) for each in blocked_of(status) if each.resource == resource):
+            yield found if declared.driver == "overlay" else found._replace(text=f"on {host}: {found.text}")
+        for waits in (each for each in status.waiting if each.resource == resource):
+            yield Progressing("Updating", waits.reason, cause=waits.on)
     if declared.driver == "overlay" and (record is None or declared.name not in record.networks):
         yield Progressing(
             "Starting", "the overlay does not exist yet", cause="quorum/" if quorum_lost else "leader/"
@@ -180,9 +173,8 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
 def image_conditions(reports: Reports) -> tuple[Condition, ...]:
     """Return a condition for each image that a host cannot pull; the first one of a registry is cause of the others."""
     failing: dict[str, tuple[BlockedReport, list[str]]] = {}
-    for host in sorted(reports.cluster.present):
-        status = reports.current(host)
-        for each in blocked_of(status) if status else ():
+    for host, status in reports.reporting:
+        for each in blocked_of(status):
             kind, _, image = each.resource.partition("/")
             if kind == "image" and each.kind == "error":
                 failing.setdefault(image, (each, []))[1].append(host)
