@@ -45,7 +45,7 @@ def _judge(reports: Reports) -> ClusterConditions:
     cluster, intent = reports.cluster, reports.intent
     declared = intent.hosts if intent else ()
     of_hosts = {each.name: hosts.host_condition(each, reports) for each in declared}
-    quorum = swarm.quorum_condition(reports, of_hosts)
+    quorum = Condition.of("quorum", "", swarm.quorum_finding(reports, of_hosts))
     rows = _replicas(reports, of_hosts)
     of_rollouts, of_services = _services(intent, rows, reports) if intent else ((), ())
     by_name = {each.condition.name: each for each in of_services}
@@ -55,12 +55,13 @@ def _judge(reports: Reports) -> ClusterConditions:
     return ClusterConditions(
         cluster=Condition(kind="cluster", name="", state="Unknown", reason="NotReported"),
         converged=False,
-        store=document.store_condition(reports),
+        store=Condition.of("store", "", document.store_finding(reports)),
         document=document.document_condition(reports),
-        leader=swarm.leader_condition(reports, of_hosts),
+        leader=Condition.of("leader", cluster.leader or "", swarm.leader_finding(reports, of_hosts)),
         quorum=replace(quorum, critical=quorum.reason == "QuorumLost"),
         hosts=tuple(
-            hosts.host_row(name, each, reports, _counts(name, rows)) for name, each in of_hosts.items()
+            hosts.host_row(name, each, reports, [row for row in rows if row.host == name])
+            for name, each in of_hosts.items()
         ),
         networks=tuple(
             swarm.network_condition(each, reports, quorum.is_fault)
@@ -123,11 +124,6 @@ def _services(
             of_rollouts.append(rollout)
         of_services.append(services.service_condition(service, mine, rollout, reports))
     return tuple(of_rollouts), tuple(of_services)
-
-
-def _counts(host: str, rows: Sequence[ReplicaCondition]) -> tuple[int, int, int]:
-    mine = [each for each in rows if each.host == host]
-    return len(mine), sum(each.running for each in mine), sum(each.ready for each in mine)
 
 
 def _removed(intent: Intent | None, reports: Reports) -> tuple[str, ...]:

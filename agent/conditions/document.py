@@ -5,25 +5,28 @@ from agent.conditions.reports import NO_SPACE, Reports, short_key
 from agent.model.phrases import and_more
 
 TOKENS = "tokens"
+_MODES = {
+    "paused": Blocked("Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY),
+    "observe": Blocked("ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY),
+}
 
 
-def store_condition(reports: Reports) -> Condition:
-    """Return the condition of etcd as the reader sees it."""
+def store_finding(reports: Reports) -> Finding:
+    """Return the state of etcd as the reader sees it."""
     error = reports.store_error
-    found = READY
+    if not error:
+        return READY
     if NO_SPACE in error:
-        found = Blocked(
+        return Blocked(
             "StoreFull",
             "etcd is out of space and refuses writes, so no report is current: "
             "compact and defragment it, then disarm the alarm",
             "etcdctl alarm disarm",
         )
-    elif error == "CORRUPT":
+    if error == "CORRUPT":
         text = "etcd has corrupt data and refuses writes, so no report is current: see docs/operate/backup.md"
-        found = Unknown("StoreUnreachable", text)
-    elif error:
-        found = Unknown("StoreUnreachable", f"etcd is unreachable ({error}); running containers go on")
-    return Condition.of("store", "", found)
+        return Unknown("StoreUnreachable", text)
+    return Unknown("StoreUnreachable", f"etcd is unreachable ({error}); running containers go on")
 
 
 def key_conditions(reports: Reports) -> tuple[Condition, ...]:
@@ -93,7 +96,7 @@ def _document(reports: Reports) -> Finding:
         return Blocked("WaitsForConfirmation", f"revision {revision} waits: {first}{stays}", command)
     if not verdict.accepted:
         return Blocked("Refused", f"revision {revision} is refused: {first}{stays}", APPLY)
-    return _mode(reports)
+    return _MODES.get(reports.mode, READY)
 
 
 def _rolled_back(reports: Reports) -> str:
@@ -107,12 +110,3 @@ def _rolled_back(reports: Reports) -> str:
         ),
         "",
     )
-
-
-def _mode(reports: Reports) -> Finding:
-    mode = reports.mode
-    if mode == "paused":
-        return Blocked("Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY)
-    if mode == "observe":
-        return Blocked("ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY)
-    return READY

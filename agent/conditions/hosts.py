@@ -1,6 +1,6 @@
 """The condition of each host: its agent, its dockerd, its membership in the swarm, its address and its bridge."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.conditions.condition import (
     READY,
@@ -12,13 +12,13 @@ from agent.conditions.condition import (
     Progressing,
     Ready,
     Reason,
+    ReplicaCondition,
     most_severe,
 )
 from agent.conditions.membership import SWARM, address_findings, membership_findings
 from agent.conditions.reports import LEADERS, Reports, because, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
 from agent.model.phrases import and_more, counted, short_id
-from agent.model.records import MembershipOrder
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import BRIDGE
 
@@ -30,14 +30,9 @@ _NO_MESH = (
 
 def host_condition(declared: HostIntent, reports: Reports) -> Condition:
     """Return the condition of a declared host, for every reader alike."""
-    return Condition.of(
-        "host", declared.name, _finding(declared, reports), revision=_observed(declared.name, reports)
-    )
-
-
-def _observed(host: str, reports: Reports) -> int:
-    status = reports.cluster.statuses.get(host)
-    return status.bridge.revision if status else 0
+    status = reports.cluster.statuses.get(declared.name)
+    revision = status.bridge.revision if status else 0
+    return Condition.of("host", declared.name, _finding(declared, reports), revision=revision)
 
 
 def _finding(declared: HostIntent, reports: Reports) -> Finding:
@@ -125,7 +120,10 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
                 found = found._replace(text=f"{each.resource}: {found.text}")
             yield found._replace(reason="Duplicate") if quarantined and each.resource == SWARM else found
     if order and not any(each.resource == SWARM for each in status.blocked):
-        yield _ordered(order)
+        if quarantined:
+            yield Blocked("Duplicate", f"is quarantined: {order.reason}")
+        else:
+            yield Progressing("Joining", f"is ordered to leave the swarm and to join again: {order.reason}")
     mine = (f"node/{status.node_id}", f"membership-order/{declared.name}")
     for each in reports.leader_blocked():
         if each.resource in mine:
@@ -135,12 +133,6 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
 
 _OTHERS = LEADERS | {"image", "store", "intent", "node", "drain", "membership-order", "placement", "rollout"}
 """Kinds of resources that have a condition of their own."""
-
-
-def _ordered(order: MembershipOrder) -> Finding:
-    if order.what == "leave":
-        return Progressing("Joining", f"is ordered to leave the swarm and to join again: {order.reason}")
-    return Blocked("Duplicate", f"is quarantined: {order.reason}")
 
 
 def _concerns(host: str, blocked: BlockedReport, status: HostStatus, reports: Reports) -> bool:
@@ -203,13 +195,12 @@ def open_steps(status: HostStatus) -> int:
 
 
 def host_row(
-    name: str, condition: Condition, reports: Reports, counts: tuple[int, int, int]
+    name: str, condition: Condition, reports: Reports, replicas: Sequence[ReplicaCondition]
 ) -> HostCondition:
-    """Return the condition of a host with the numbers of its replicas: (assigned, running, ready)."""
+    """Return the condition of a host with the numbers of its replicas."""
     declared, status = reports.declared(name), reports.cluster.statuses.get(name)
     current = reports.current(name)
     known = current is not None and current.engine_up
-    desired, running, ready = counts
     return HostCondition(
         condition=condition,
         declared=declared.role if declared else None,
@@ -218,11 +209,11 @@ def host_row(
         leader=reports.cluster.leader == name,
         current=current is not None,
         reported_at=status.at if status else "",
-        engine_up=current is not None and current.engine_up,
+        engine_up=known,
         subnet=status.bridge.subnet if status else "",
-        desired=desired,
-        running=running if known else None,
-        ready=ready if known else None,
+        desired=len(replicas),
+        running=sum(each.running for each in replicas) if known else None,
+        ready=sum(each.ready for each in replicas) if known else None,
         revision=status.revision if status else 0,
         open_steps=open_steps(current) if current else 0,
         notes=_notes(current, reports) if current else (),
@@ -257,6 +248,10 @@ def _uses_mesh(reports: Reports) -> bool:
 
 def undeclared_condition(name: str, reports: Reports) -> Condition:
     """Return the condition of a host that etcd knows and the document does not declare."""
+    return Condition.of("host", name, _undeclared(name, reports))
+
+
+def _undeclared(name: str, reports: Reports) -> Finding:
     status = reports.cluster.statuses.get(name)
     stuck = next((each for each in reports.leader_blocked() if each.resource == f"host/{name}"), None)
     left = tuple(sorted(each.name for each in status.replicas)) if status else ()
@@ -264,16 +259,14 @@ def undeclared_condition(name: str, reports: Reports) -> Condition:
     if status and left and not stuck and (unknown or not status.engine_up):
         found = unknown or engine_down(status)
         text = f"not declared, and its last report shows {', '.join(left[:5])}{and_more(len(left[4:]))}: {found.text}"
-        return Condition.of("host", name, found._replace(text=text))
+        return found._replace(text=text)
     if name in reports.cluster.present:
         if left or (status and status.state == "active"):
-            why = because(stuck.reason if stuck else "")
-            return Condition.of("host", name, Progressing("Steps", f"not declared, it leaves{why}"))
-        text = "its agent runs, and the document does not declare it"
-        return Condition.of("host", name, Ready("Ready", text))
+            return Progressing("Steps", f"not declared, it leaves{because(stuck.reason if stuck else '')}")
+        return Ready("Ready", "its agent runs, and the document does not declare it")
     if stuck:
-        return Condition.of("host", name, Blocked("NotRemoved", stuck.reason))
-    return Condition.of("host", name, Ready("Ready", "not declared; its last keys are still in etcd"))
+        return Blocked("NotRemoved", stuck.reason)
+    return Ready("Ready", "not declared; its last keys are still in etcd")
 
 
 SHORT: dict[Reason, str] = {

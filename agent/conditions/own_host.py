@@ -47,11 +47,8 @@ def _quorum(status: HostStatus) -> Finding:
     if not works or status.nodes is not None:
         return READY
     reason = next((each.reason for each in status.blocked if each.resource == "nodes"), "")
-    text = (
-        reason
-        or "this manager does not list the nodes: the swarm has no quorum, or this host is cut off from it"
-    )
-    return Blocked("QuorumLost", text)
+    text = "this manager does not list the nodes: the swarm has no quorum, or this host is cut off from it"
+    return Blocked("QuorumLost", reason or text)
 
 
 def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:
@@ -69,11 +66,9 @@ def _host(me: str, reports: Reports) -> Condition:
     if declared := reports.declared(me):
         return host_condition(declared, reports)
     status = reports.cluster.statuses[me]
-    return (
-        undeclared_condition(me, reports)
-        if status.engine_up
-        else Condition.of("host", me, engine_down(status))
-    )
+    if not status.engine_up:
+        return Condition.of("host", me, engine_down(status))
+    return undeclared_condition(me, reports)
 
 
 def _replicas(me: str, host: Condition, reports: Reports) -> Iterator[Condition]:

@@ -38,6 +38,10 @@ class Place:
     replica: Replica | None = None
     """None: not assigned yet."""
 
+    @property
+    def key(self) -> Key:
+        return self.service.name, self.slot
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -99,7 +103,7 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
     """Return the condition of a replica, with what the current report of its host shows."""
     status = reports.current(place.host) if place.host else None
     status = status if status and status.engine_up else None
-    mine = [each for each in status.replicas if each.key == _key(place)] if status else []
+    mine = [each for each in status.replicas if each.key == place.key] if status else []
     judge = _Judge(place, reports, known)
     best = next((each for each in mine if each.spec == judge.target), mine[0] if mine else None)
     finding = judge.finding(status, mine)
@@ -116,10 +120,6 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
         restarts=best.restarts if best else 0,
         output=best.output if best else (),
     )
-
-
-def _key(place: Place) -> Key:
-    return place.service.name, place.slot
 
 
 def _observed(place: Place, status: HostStatus | None, reports: Reports) -> int:
@@ -142,8 +142,11 @@ class _Judge:
 
     def finding(self, status: HostStatus | None, mine: list[ReplicaReport]) -> Finding:
         place = self.place
+        if place.replica is None and (why := self.known.no_host.get(place.service.name)):
+            return Blocked("NoHostFits", f"no host can run it: {why}")
         if place.replica is None:
-            return self._unassigned()
+            text = "the leader has not assigned it to a host yet"
+            return Progressing("NotAssigned", text, cause=self.reports.assigner)
         if status is None:
             return self._on_unknown_host()
         if not mine:
@@ -161,7 +164,9 @@ class _Judge:
             *self._of_assignment(),
             *self._elsewhere(),
         )
-        worst = most_severe(findings) if findings else self._done(mine[0])
+        worst = most_severe(findings)
+        if not findings and mine[0].status == "exited":
+            worst = Ready("Completed", "it has completed with exit code 0")
         attempts = max((each.attempts for each in findings if each.reason == worst.reason), default=0)
         return worst._replace(attempts=attempts)
 
@@ -178,19 +183,7 @@ class _Judge:
     def _spec_of(self, found: ReplicaReport) -> ContainerSpec | None:
         return self.reports.spec(self.place.service.name, found.spec)
 
-    def _done(self, found: ReplicaReport) -> Finding:
-        if found.status == "exited":
-            return Ready("Completed", "it has completed with exit code 0")
-        return Ready("Ready")
-
     # ---- Without a container or a report
-
-    def _unassigned(self) -> Finding:
-        service = self.place.service.name
-        if why := self.known.no_host.get(service):
-            return Blocked("NoHostFits", f"no host can run it: {why}")
-        cause = self.reports.assigner
-        return Progressing("NotAssigned", "the leader has not assigned it to a host yet", cause=cause)
 
     def _on_unknown_host(self) -> Finding:
         host = self.place.host
@@ -203,7 +196,8 @@ class _Judge:
         reason, on = self._waiting(status, (f"container/{self.container}",))
         on = self._swarm_or_host(replica.waits_on or on)
         if replica.waits:
-            return Progressing("WaitsForDependency", replica.waits, cause=on or self._dependency())
+            first = next((f"service/{name}" for name, _ in self.place.service.depends_on), "")
+            return Progressing("WaitsForDependency", replica.waits, cause=on or first)
         if replica.held and replica.held_by_fault:
             return Blocked("Duplicate", replica.held, cause=on)
         if replica.held:
@@ -217,10 +211,9 @@ class _Judge:
         if host and host.is_fault:
             text = f"it cannot start: see {self.place.host}"
             return Degraded("ReplicasMissing", text, cause=host.key)
-        networks = [each.network for each in self.place.service.spec.networks]
-        cause = next(
-            (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
-        )
+        resources = {each.resource for each in (*blocked_of(status), *self.reports.leader_blocked())}
+        networks = (f"network/{each.network}" for each in self.place.service.spec.networks)
+        cause = next((each for each in networks if each in resources), "")
         cause = cause or self._failing_pull(status, replica)
         return Progressing("Starting", f"it is being started on {self.place.host}", cause=cause)
 
@@ -242,15 +235,6 @@ class _Judge:
         if on.startswith("network/") and lost:
             return "quorum/"
         return f"host/{self.place.host}" if on == "quorum/" and not lost else on
-
-    def _blocked_networks(self, status: HostStatus) -> set[str]:
-        every = (*blocked_of(status), *self.reports.leader_blocked())
-        return {each.resource for each in every if each.resource.startswith("network/")}
-
-    def _dependency(self) -> str:
-        """Return the key of the first service that this one depends on; empty: it depends on none."""
-        names = [name for name, _ in self.place.service.depends_on]
-        return f"service/{names[0]}" if names else ""
 
     def _waiting(self, status: HostStatus, resources: Iterable[str]) -> tuple[str, str]:
         found = next((each for each in status.waiting if each.resource in resources), None)
@@ -371,7 +355,7 @@ class _Judge:
 
     def _elsewhere(self) -> Iterator[Finding]:
         """Yield a finding if another host still has a container of the slot."""
-        for host in self.known.shown_on.get(_key(self.place), ()):
+        for host in self.known.shown_on.get(self.place.key, ()):
             if host != self.place.host:
                 yield Progressing("Moving", f"{host} still has a container of it", cause=f"host/{host}")
 

@@ -128,13 +128,10 @@ class Reports:
         if status.stopped:
             text = f"its agent was stopped {self.ago(status.at)} ago: start it on that host"
             return Unknown("AgentStopped", text, start, since=status.at)
-        since = self._absent_since(host)
+        leader = self.cluster.statuses.get(self.cluster.leader or "")
+        since = dict(leader.unreachable).get(host, "") if leader else ""
         far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
         return Unknown("Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
-
-    def _absent_since(self, host: str) -> str:
-        leader = self.cluster.statuses.get(self.cluster.leader or "")
-        return dict(leader.unreachable).get(host, "") if leader else ""
 
     def _why_absent(self, host: str) -> str:
         node = self.node_of(host)

@@ -1,6 +1,6 @@
 """The conditions of services and rollouts, from those of their replicas."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.conditions.condition import (
@@ -59,7 +59,6 @@ def _previous(rollout: Rollout, image: str, reports: Reports) -> str:
 
 
 def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
-    fix = "apply the previous document, or a corrected one"
     match rollout.state:
         case "moving":
             return Progressing("Rollout", f"{count} to {image}")
@@ -68,11 +67,10 @@ def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
         case "rolled-back":
             text = f"rolled back to {before}, because {rollout.why}: apply a corrected document"
             return Degraded("RolledBack", text, APPLY)
-        case "rollback-paused":
-            text = f"the rollback is paused, {count}, because {rollout.why}: {fix}"
-            return Blocked("RolloutPaused", text, APPLY)
-        case _:
-            return Blocked("RolloutPaused", f"paused, {count}, because {rollout.why}: {fix}", APPLY)
+        case "paused" | "rollback-paused":
+            what = "paused" if rollout.state == "paused" else "the rollback is paused"
+            fix = "apply the previous document, or a corrected one"
+            return Blocked("RolloutPaused", f"{what}, {count}, because {rollout.why}: {fix}", APPLY)
 
 
 # ---- Services
@@ -116,8 +114,8 @@ def _of_service(
     # A known fault says more than an unknown replica.
     own = [each for each in faulty if not each.cause]
     known = [each for each in own or faulty if each.state != "Unknown"] or faulty
-    if worst := _worst(known):
-        return _from_replicas(worst, faulty, replicas)
+    if known:
+        return _from_replicas(max(known, key=lambda each: SEVERITY[each.state]), faulty, replicas)
     if rollout and rollout.state == "Progressing":
         return Finding(rollout.state, rollout.reason, rollout.text, cause=rollout.key)
     if left := [each for each in conditions if each.state == "Progressing"]:
@@ -130,10 +128,6 @@ def _of_service(
     if row.desired and all(each.reason == "Completed" for each in conditions):
         return Ready("Completed", "every replica has completed with exit code 0")
     return READY
-
-
-def _worst(conditions: Iterable[Condition]) -> Condition | None:
-    return max(conditions, key=lambda each: SEVERITY[each.state], default=None)
 
 
 def _from_replicas(

@@ -22,23 +22,22 @@ from agent.model.status import BlockedReport, HostStatus
 # ---- The quorum of the managers
 
 
-def quorum_condition(reports: Reports, hosts: dict[str, Condition]) -> Condition:
-    """Return the condition of the quorum. Only a manager that lists the nodes proves that there is one."""
-    return Condition.of("quorum", "", _quorum(reports, hosts))
-
-
-def _quorum(reports: Reports, hosts: dict[str, Condition]) -> Finding:
+def quorum_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
+    """Return the state of the quorum. Only a manager that lists the nodes proves that there is one."""
     if reports.store_error:
         return Unknown("StoreUnreachable", "the managers are not known", cause="store/")
     if reports.intent is None:
         return Progressing("NoVerdict", "no document declares managers yet", cause="document/")
     if lister := reports.lister:
-        return Ready("Ready", _listed(lister))
+        managers = [each for each in lister.nodes or () if each.role == "manager"]
+        reachable = sum(each.reachable is True for each in managers)
+        return Ready("Ready", f"{reachable} of {len(managers)} managers reachable")
     if not reports.swarm_exists:
         return Progressing("Joining", "the swarm does not exist yet", cause="leader/")
     names = [each.name for each in reports.intent.managers]
     working = [name for name in names if _is_manager(reports.current(name))]
-    down = [name for name in names if _is_known_down(reports.current(name))]
+    known = [each for name in names if (each := reports.current(name))]
+    down = [each for each in known if not each.engine_up or each.state in ("error", "locked")]
     if not working and len(names) - len(down) >= quorum(len(names)):
         return Unknown("Unreachable", f"none of the {len(names)} managers reports the nodes")
     others = [f"{name} {_why_no_manager(hosts[name], reports)}" for name in names if name not in working]
@@ -47,21 +46,13 @@ def _quorum(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         count = f"{len(working)} of {len(names)} managers run{why}, but they elect no raft leader"
         remedy = "open the ports 2377 and 7946 between them"
     else:
-        count, remedy = (
-            f"{len(working)} of {len(names)} managers reachable{why}",
-            "start the missing managers",
-        )
+        count = f"{len(working)} of {len(names)} managers reachable{why}"
+        remedy = "start the missing managers"
     return Blocked(
         "QuorumLost",
         f"{count}; running containers go on; joins, role changes and new networks wait; "
         f"{remedy} (docs/runbook.md, SwarmkeeperQuorumLost)",
     )
-
-
-def _listed(lister: HostStatus) -> str:
-    managers = [each for each in lister.nodes or () if each.role == "manager"]
-    reachable = sum(each.reachable is True for each in managers)
-    return f"{reachable} of {len(managers)} managers reachable"
 
 
 def _is_manager(status: HostStatus | None) -> bool:
@@ -79,19 +70,11 @@ def _why_no_manager(host: Condition, reports: Reports) -> str:
     return short if status.is_manager else "is a worker"
 
 
-def _is_known_down(status: HostStatus | None) -> bool:
-    return status is not None and (not status.engine_up or status.state in ("error", "locked"))
-
-
 # ---- The leader of the agents
 
 
-def leader_condition(reports: Reports, hosts: dict[str, Condition]) -> Condition:
-    """Return the condition of the leader; its name is the leader's host."""
-    return Condition.of("leader", reports.cluster.leader or "", _leader(reports, hosts))
-
-
-def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
+def leader_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
+    """Return the state of the leader and of the work that is the leader's alone."""
     cluster = reports.cluster
     if reports.store_error:
         return Unknown("StoreUnreachable", "the leader is not known", cause="store/")
@@ -111,14 +94,14 @@ def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         for each in reports.leader_waiting()
         if each.resource in ("swarm-record", "assignments")
     )
-    blocked = (_shared(each, reports) for each in reports.leader_blocked() if _is_shared(each))
+    blocked = (
+        Degraded("NoLeader", each.reason, cause="quorum/")
+        if each.resource == "nodes"
+        else reports.finding(each)
+        for each in reports.leader_blocked()
+        if each.resource.partition("/")[0] in LEADERS
+    )
     return most_severe((*blocked, *waits))
-
-
-def _shared(blocked: BlockedReport, reports: Reports) -> Finding:
-    if blocked.resource == "nodes":
-        return Degraded("NoLeader", blocked.reason, cause="quorum/")
-    return reports.finding(blocked)
 
 
 def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
@@ -133,11 +116,6 @@ def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
         elif status and status.nodes is None:
             found.append(f"{name} lists no nodes")
     return f" ({', '.join(found)})" if found else ""
-
-
-def _is_shared(blocked: BlockedReport) -> bool:
-    """Return True for work of the leader that has no other condition: not a host, a service or a network."""
-    return blocked.resource.partition("/")[0] in LEADERS
 
 
 # ---- Networks
