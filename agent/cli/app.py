@@ -151,15 +151,13 @@ class SchemaOf(StrEnum):
 @app.command()
 def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = SchemaOf.DOCUMENT) -> None:
     """Print the JSON Schema of the document, for completion and checks in an editor, or of `status -o json`."""
+    from agent.cli.output import print_data
+
     if of is SchemaOf.STATUS:
-        from agent.cli.output import print_data
-        from agent.cli.status_form import status_schema
-
-        print_data(status_schema(), Output.JSON)
-        return
-    from agent.cli.validate import show_schema
-
-    show_schema()
+        from agent.cli.status_form import status_schema as schema_of
+    else:
+        from agent.intent.schema import json_schema as schema_of
+    print_data(schema_of(), Output.JSON)
 
 
 @app.command()

@@ -33,11 +33,7 @@ INTERRUPTED = 130
 
 
 def confirming(
-    name: str,
-    config: Path | None,
-    endpoints: Sequence[str] | None,
-    cluster: str | None,
-    *more: str,
+    name: str, config: Path | None, endpoints: Sequence[str] | None, cluster: str | None, *more: str
 ) -> str:
     """Return the command line that confirms the edit of `name`, with the options of this one, `{}` for the token."""
     options = ["--config", str(config)] if config else []
@@ -72,22 +68,20 @@ def run_apply(connection: Connection, order: Order) -> int:
     """Apply a document, and return the exit code. Prints one object in the end if the output is data."""
     result = {"version": VERSION, "revision": 0, "written": False, "result": "", "error": "", "seconds": 0.0}
     result |= {"causes": [], "others": []}
-    begin = time.monotonic()
+    begin, failure = time.monotonic(), None
     try:
-        error, code = _run(connection, order, result), 0
+        error = _run(connection, order, result)
     except SwarmkeeperError as raised:
-        error, name = str(raised), type(raised).__name__.lower()
-        result |= {"result": name, "error": error, "seconds": round(time.monotonic() - begin, 1)}
-        if order.output.is_data:
-            print_data(result, order.output)
-        raise
+        failure, error = raised, str(raised)
+        result["result"] = type(raised).__name__.lower()
     result |= {"error": error, "seconds": round(time.monotonic() - begin, 1)}
-    if error:
-        code = INTERRUPTED if result["result"] == "interrupted" else 1
+    if error and not failure:
         typer.secho(f"swarmkeeper: {error}", fg="red", err=True)
     if order.output.is_data:
         print_data(result, order.output)
-    return code
+    if failure:
+        raise failure
+    return 0 if not error else INTERRUPTED if result["result"] == "interrupted" else 1
 
 
 def _run(connection: Connection, order: Order, result: dict[str, Any]) -> str:

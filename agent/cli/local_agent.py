@@ -122,7 +122,11 @@ def render_local(agent: LocalAgent, page: Page) -> list[Text]:
         lines += paragraph(text(f"dockerd: {error}", "red"), page.width)
     replicas = [each for each in _mappings(status.get("replicas")) if each.get("service")]
     columns = [
-        Column(head="Replica", cells=tuple(text(_replica(each)) for each in replicas), least=8),
+        Column(
+            head="Replica",
+            cells=tuple(text(f"{each.get('service')}-{each.get('slot')}") for each in replicas),
+            least=8,
+        ),
         Column(head="Container", cells=tuple(text(_word(each.get("status"))) for each in replicas)),
         Column(
             head="Health", cells=tuple(text(_word(each.get("health")) or "-") for each in replicas), omit=1
@@ -155,10 +159,6 @@ def _host_line(agent: LocalAgent) -> str:
 def _list(heading: str, entries: Iterable[str], style: str, page: Page) -> list[Text]:
     shown = [line for each in entries for line in paragraph(text(each, style), page.width, indent=2)]
     return [text(""), text(heading, "bold"), *shown] if shown else []
-
-
-def _replica(replica: dict[str, Any]) -> str:
-    return f"{replica.get('service')}-{replica.get('slot')}"
 
 
 def _step(step: Any) -> str:

@@ -77,10 +77,7 @@ def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
 
 
 def service_condition(
-    service: ServiceIntent,
-    replicas: Sequence[ReplicaCondition],
-    rollout: Condition | None,
-    reports: Reports,
+    service: ServiceIntent, replicas: Sequence[ReplicaCondition], rollout: Condition | None, reports: Reports
 ) -> ServiceCondition:
     """Return the condition of a service: that of its worst replica, or of its rollout."""
     desired = desired_replicas(service, reports)
@@ -100,10 +97,7 @@ def service_condition(
 
 
 def _of_service(
-    row: ServiceCondition,
-    replicas: Sequence[ReplicaCondition],
-    rollout: Condition | None,
-    reports: Reports,
+    row: ServiceCondition, replicas: Sequence[ReplicaCondition], rollout: Condition | None, reports: Reports
 ) -> Finding:
     conditions = [each.condition for each in replicas]
     faulty = [each for each in conditions if each.is_fault]
