@@ -1,6 +1,6 @@
 """The conditions of a cluster as lines of text: the answer, services, hosts, problems, progress, document, notes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from agent.conditions.condition import Reason, State
 from agent.conditions.reports import duration, seconds_since
 from agent.model.phrases import counted
 
-T = TypeVar("T")
+Row = TypeVar("Row", ServiceCondition, HostCondition)
 
 STYLES: dict[State, str] = {
     "Ready": "green",
@@ -104,18 +104,16 @@ def _answer(cluster: Condition) -> str:
 
 
 def _services(services: tuple[ServiceCondition, ...], page: Page) -> list[Text]:
-    most = page.limits.services if page.limits else None
-    shown = _selected(services, most, lambda each: each.condition)
-    state = _states([each.condition for each in shown], page)
+    shown = _selected(services, page.limits.services if page.limits else None)
     columns = [
         Column(head="Service", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
-        *state,
+        *_states([each.condition for each in shown], page),
         Column(head="Desired", cells=tuple(text(str(each.desired)) for each in shown)),
         Column(head="Running", cells=tuple(_number(each.running, each) for each in shown)),
         Column(head="Ready", cells=tuple(_number(each.ready, each) for each in shown)),
         Column(head="Updated", cells=tuple(_number(each.updated, each) for each in shown)),
     ]
-    return [*table(columns, page.width), *_rest(len(services) - len(shown), "service", page)]
+    return [*table(columns, page.width), *_more(len(services) - len(shown), "service", page, ready=True)]
 
 
 def _number(count: int, service: ServiceCondition) -> Text:
@@ -128,7 +126,7 @@ def _number(count: int, service: ServiceCondition) -> Text:
 
 
 def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
-    shown = _selected(hosts, page.limits.hosts if page.limits else None, lambda each: each.condition)
+    shown = _selected(hosts, page.limits.hosts if page.limits else None)
     columns = [
         Column(head="Host", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
         *_states([each.condition for each in shown], page),
@@ -143,7 +141,7 @@ def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
             Column(head="Steps", cells=tuple(_known(each, str(each.open_steps)) for each in shown)),
             Column(head="Reported", cells=tuple(_reported(each, page) for each in shown)),
         ]
-    return [*table(columns, page.width), *_rest(len(hosts) - len(shown), "host", page)]
+    return [*table(columns, page.width), *_more(len(hosts) - len(shown), "host", page, ready=True)]
 
 
 def _states(conditions: Sequence[Condition], page: Page) -> list[Column]:
@@ -199,26 +197,14 @@ def _reported(host: HostCondition, page: Page) -> Text:
     return text(f"{passed} ago" if passed else "never", "" if host.current else "dim")
 
 
-def _selected(entries: tuple[T, ...], most: int | None, condition: Callable[[T], Condition]) -> tuple[T, ...]:
-    """Return all entries that are not Ready, and as many others as `most` leaves room for, in their order."""
-    if most is None or len(entries) <= most:
-        return entries
-    left = most - sum(1 for each in entries if condition(each).state != "Ready")
-    shown = []
-    for each in entries:
-        if condition(each).state == "Ready":
-            left -= 1
-            if left < 0:
-                continue
-        shown.append(each)
-    return tuple(shown)
-
-
-def _rest(count: int, noun: str, page: Page) -> list[Text]:
-    if not count:
-        return []
-    more = f"{ELLIPSIS} {counted(count, f'more {noun}')}, all ready (--all shows them)"
-    return paragraph(text(more, "dim"), page.width)
+def _selected(rows: tuple[Row, ...], most: int | None) -> tuple[Row, ...]:
+    """Return all rows that are not Ready, and as many others as `most` leaves room for, in their order."""
+    if most is None or len(rows) <= most:
+        return rows
+    ready = [each.condition.name for each in rows if each.condition.state == "Ready"]
+    room = max(most - (len(rows) - len(ready)), 0)
+    omitted = frozenset(ready[room:])
+    return tuple(each for each in rows if each.condition.name not in omitted)
 
 
 # ---- Problems, each with what follows from it, and progress
@@ -327,11 +313,12 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
     return lines + _more(len(shown) - most, "operation", page)
 
 
-def _more(count: int, noun: str, page: Page) -> list[Text]:
+def _more(count: int, noun: str, page: Page, *, ready: bool = False) -> list[Text]:
+    """Return the line for what is only counted: the rest of a list, or the `ready` rows of a table."""
     if count <= 0:
         return []
-    more = f"{ELLIPSIS} {counted(count, f'more {noun}')} (--all shows them)"
-    return paragraph(text(more, "dim"), page.width, indent=2)
+    more = f"{ELLIPSIS} {counted(count, f'more {noun}')}{', all ready' if ready else ''} (--all shows them)"
+    return paragraph(text(more, "dim"), page.width, indent=0 if ready else 2)
 
 
 # ---- Document and notes
