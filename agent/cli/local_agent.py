@@ -13,7 +13,7 @@ from agent.cli import CONFIG
 from agent.cli.layout import Column, paragraph, table, text
 from agent.cli.render import Page
 from agent.conditions import ClusterConditions, Condition
-from agent.conditions.condition import Kind
+from agent.conditions.condition import Unknown
 from agent.config import load_config
 from agent.errors import Invalid, SwarmkeeperError
 
@@ -90,26 +90,14 @@ def _page(address: str) -> dict[str, Any]:
 
 def conditions_without_etcd(sentence: str) -> ClusterConditions:
     """Return the conditions of a cluster of which nothing is known, with the sentence that says so."""
-
-    def unknown(kind: Kind) -> Condition:
-        own = kind == "store"
-        return Condition(
-            kind=kind,
-            name="",
-            state="Unknown",
-            reason="StoreUnreachable",
-            text=sentence if own or kind == "cluster" else "",
-            cause="" if own else "store/",
-        )
-
+    unknown = Unknown("StoreUnreachable", cause="store/")
     return ClusterConditions(
-        cluster=unknown("cluster"),
+        cluster=Condition.of("cluster", "", unknown._replace(text=sentence)),
         converged=False,
-        store=unknown("store"),
-        document=unknown("document"),
-        leader=unknown("leader"),
-        quorum=unknown("quorum"),
-        code=3,
+        store=Condition.of("store", "", Unknown("StoreUnreachable", sentence)),
+        document=Condition.of("document", "", unknown),
+        leader=Condition.of("leader", "", unknown),
+        quorum=Condition.of("quorum", "", unknown),
     )
 
 

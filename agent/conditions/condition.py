@@ -20,19 +20,9 @@ from agent.model.phrases import MOST_TEXT, shorten
 
 State = Literal["Ready", "Progressing", "Degraded", "Blocked", "Unknown"]
 Kind = Literal[
-    "cluster",
-    "store",
-    "document",
-    "quorum",
-    "key",
-    "leader",
-    "host",
-    "network",
-    "image",
-    "rollout",
-    "service",
-    "replica",
-]
+    "cluster", "store", "document", "quorum", "key", "leader",
+    "host", "network", "image", "rollout", "service", "replica",
+]  # fmt: skip
 """From what concerns more to what concerns less."""
 Reason = Literal[
     # Ready

@@ -5,6 +5,9 @@ from agent.conditions.reports import NO_SPACE, Reports, short_key
 from agent.model.phrases import and_more
 
 TOKENS = "tokens"
+_SEALED = (TOKENS, "unlock")
+_ROLLBACK = ("store", "confirm")
+"""Resource and kind of what a host reports of a rollback of etcd."""
 _MODES = {
     "paused": Blocked("Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY),
     "observe": Blocked("ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY),
@@ -54,16 +57,9 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
 def _hosts_without_key(reports: Reports) -> list[str]:
     """Return the hosts that cannot open what this reader finds undamaged."""
     damaged = {key for key, _ in reports.cluster.unreadable}
-    return [
-        host
-        for host, status in reports.reporting
-        if any(
-            each.kind == "unreadable"
-            and short_key(each.resource) in (TOKENS, "unlock")
-            and each.resource not in damaged
-            for each in status.blocked
-        )
-    ]
+    unreadable = ((host, each.resource) for host, each in reports.blocked if each.kind == "unreadable")
+    found = (host for host, key in unreadable if short_key(key) in _SEALED and key not in damaged)
+    return list(dict.fromkeys(found))
 
 
 def document_condition(reports: Reports) -> Condition:
@@ -79,7 +75,11 @@ def _document(reports: Reports) -> Finding:
     stays = f"; revision {accepted} stays accepted" if accepted else ""
     if cluster.document is None:
         return Blocked("NoDocument", f"etcd has no document{stays}: apply one", APPLY)
-    if why := cluster.store_rolled_back or _rolled_back(reports):
+    # Only agents with saved state can detect a rollback.
+    told = (
+        f"{host}: {each.reason}" for host, each in reports.blocked if (each.resource, each.kind) == _ROLLBACK
+    )
+    if why := cluster.store_rolled_back or next(told, ""):
         return Blocked(
             "RolledBackStore", f"etcd was rolled back ({why}): apply the correct document again", APPLY
         )
@@ -97,16 +97,3 @@ def _document(reports: Reports) -> Finding:
     if not verdict.accepted:
         return Blocked("Refused", f"revision {revision} is refused: {first}{stays}", APPLY)
     return _MODES.get(reports.mode, READY)
-
-
-def _rolled_back(reports: Reports) -> str:
-    """Return what a host reports of a rollback of etcd: only agents with saved state can detect one."""
-    return next(
-        (
-            f"{host}: {each.reason}"
-            for host, status in reports.reporting
-            for each in status.blocked
-            if each.resource == "store" and each.kind == "confirm"
-        ),
-        "",
-    )

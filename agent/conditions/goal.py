@@ -162,15 +162,9 @@ def _causes(goal: Goal, found: ClusterConditions, failed: tuple[Condition, ...])
 
 
 def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
-    conditions = (
-        *(each.condition for each in found.services),
-        *(each.condition for each in found.declared),
-        *found.networks,
-    )
-    open_ = (
-        each for each in conditions if not goal.has(each.key) and each.state not in ("Ready", "Progressing")
-    )
-    return tuple(map(_described, open_))
+    services, hosts = (each.condition for each in found.services), (each.condition for each in found.declared)
+    every = (*services, *hosts, *found.networks)
+    return tuple(_described(each) for each in every if each.is_fault and not goal.has(each.key))
 
 
 def _described(condition: Condition) -> str:

@@ -9,6 +9,8 @@ from agent.model.phrases import counted
 
 MOST = 200
 """Characters of the first line."""
+_TOLD_FIRST = ("Joining", "ChangingRole", "ChangingBridge", "Draining", "WaitsForSlot")
+"""Reasons of progress that are told before the number of ready replicas."""
 _TITLES = {
     "store": "etcd",
     "document": "document",
@@ -76,11 +78,7 @@ def _problem(problem: Problem, found: ClusterConditions, reports: Reports) -> st
     without = f"{', '.join(down)} {'has' if len(down) == 1 else 'have'} no ready replica" if down else ""
     match condition.kind:
         case "quorum":
-            return (
-                f"quorum lost: {condition.text}"
-                if condition.reason == "QuorumLost"
-                else f"quorum: {condition.text}"
-            )
+            return f"quorum{' lost' if condition.reason == 'QuorumLost' else ''}: {condition.text}"
         case "host":
             if without:
                 return f"{condition.name} {in_short(condition, reports.now_s)}: {without}"
@@ -88,11 +86,12 @@ def _problem(problem: Problem, found: ClusterConditions, reports: Reports) -> st
             return f"{condition.name}{colon} {condition.text}"
         case "service":
             row = next(each for each in found.services if each.condition.key == condition.key)
-            return (
-                f"{condition.name}: {row.ready} of {counted(row.desired, 'replica')} ready; {condition.text}"
-            )
-        case "document" | "store":
-            return condition.text if condition.kind == "store" else f"document: {condition.text}"
+            ready = f"{row.ready} of {counted(row.desired, 'replica')} ready"
+            return f"{condition.name}: {ready}; {condition.text}"
+        case "store":
+            return condition.text
+        case "document":
+            return f"document: {condition.text}"
         case _:
             tail = f"; {without}" if without else ""
             return f"{title(condition)}: {condition.text}{tail}"
@@ -105,22 +104,12 @@ def _progress(found: ClusterConditions) -> str:
         more = f" (+{len(found.rollouts) - 1} more)" if len(found.rollouts) > 1 else ""
         return f"rollout of {found.rollouts[0].name}: {found.rollouts[0].text}{more}"
     for each in (found.quorum, *(each.condition for each in found.declared)):
-        if each.state == "Progressing" and each.reason in (
-            "Joining",
-            "ChangingRole",
-            "ChangingBridge",
-            "Draining",
-            "WaitsForSlot",
-        ):
+        if each.state == "Progressing" and each.reason in _TOLD_FIRST:
             return f"in progress: {f'{each.name} ' if each.kind == 'host' else ''}{each.text}"
     desired = sum(each.desired for each in found.services)
     ready = sum(each.ready for each in found.services)
-    rest = [
-        *(each.condition for each in found.services),
-        *found.networks,
-        *(each.condition for each in found.hosts),
-        found.leader,
-    ]
+    services, hosts = (each.condition for each in found.services), (each.condition for each in found.hosts)
+    rest = (*services, *found.networks, *hosts, found.leader)
     first = next((each for each in rest if each.state == "Progressing"), None)
     text = f"; {title(first)}{' ' if first.kind == 'host' else ': '}{first.text}" if first else ""
     return f"in progress: {ready} of {desired} replicas ready{text}"

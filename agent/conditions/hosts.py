@@ -22,6 +22,7 @@ from agent.model.phrases import and_more, counted, short_id
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import BRIDGE
 
+_NO_REPORT = HostStatus(instance="", at="", agent_version="")
 _NO_MESH = (
     "swarm services published with mode ingress do not answer on this host, because docker_gwbridge was replaced: "
     "restart dockerd"
@@ -198,32 +199,26 @@ def host_row(
     name: str, condition: Condition, reports: Reports, replicas: Sequence[ReplicaCondition]
 ) -> HostCondition:
     """Return the condition of a host with the numbers of its replicas."""
-    declared, status = reports.declared(name), reports.cluster.statuses.get(name)
+    declared, status = reports.declared(name), reports.cluster.statuses.get(name, _NO_REPORT)
     current = reports.current(name)
     known = current is not None and current.engine_up
     return HostCondition(
         condition=condition,
         declared=declared.role if declared else None,
-        role=_role(status),
+        role=("manager" if status.is_manager else "worker") if status.state == "active" else "",
         drained=declared is not None and declared.availability == "drain",
         leader=reports.cluster.leader == name,
         current=current is not None,
-        reported_at=status.at if status else "",
+        reported_at=status.at,
         engine_up=known,
-        subnet=status.bridge.subnet if status else "",
+        subnet=status.bridge.subnet,
         desired=len(replicas),
         running=sum(each.running for each in replicas) if known else None,
         ready=sum(each.ready for each in replicas) if known else None,
-        revision=status.revision if status else 0,
+        revision=status.revision,
         open_steps=open_steps(current) if current else 0,
         notes=_notes(current, reports) if current else (),
     )
-
-
-def _role(status: HostStatus | None) -> str:
-    if status is None or status.state != "active":
-        return ""
-    return "manager" if status.is_manager else "worker"
 
 
 def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
@@ -290,6 +285,6 @@ def in_short(condition: Condition, now_s: float) -> str:
     if not condition.is_fault:
         return "ready"
     text = SHORT.get(condition.reason, "blocked")
-    seconds = seconds_since(condition.since, now_s) if condition.since else None
+    seconds = seconds_since(condition.since, now_s)
     timed = seconds is not None and condition.reason in ("Unreachable", "AgentStopped", "ReportOld")
     return f"{text} for {duration(seconds or 0.0)}" if timed else text

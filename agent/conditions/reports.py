@@ -97,6 +97,11 @@ class Reports:
         found = ((host, self.current(host)) for host in sorted(self.cluster.present))
         return tuple((host, status) for host, status in found if status)
 
+    @cached_property
+    def blocked(self) -> tuple[tuple[str, BlockedReport], ...]:
+        """What the current reports have as blocked, each with its host."""
+        return tuple((host, each) for host, status in self.reporting for each in status.blocked)
+
     def why_unknown(self, host: str) -> Finding | None:
         """Return why the state of a host is not known; None: its report is current."""
         status, instance = self.cluster.statuses.get(host), self.cluster.present.get(host)

@@ -13,7 +13,7 @@ from agent.conditions.condition import (
     most_severe,
 )
 from agent.conditions.hosts import SHORT, in_short
-from agent.conditions.reports import LEADERS, Reports, blocked_of
+from agent.conditions.reports import LEADERS, Reports
 from agent.diff.nodes import quorum
 from agent.model.intent import NetworkIntent
 from agent.model.spec import registry_of
@@ -132,10 +132,12 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
         yield Unknown("StoreUnreachable", "the network is not known", cause="store/")
         return
     resource, record = f"network/{declared.name}", reports.cluster.record
-    for host, status in reports.reporting:
-        for found in (reports.finding(each) for each in blocked_of(status) if each.resource == resource):
+    for host, each in reports.blocked:
+        if each.resource == resource and each.kind != "unreadable":
+            found = reports.finding(each)
             yield found if declared.driver == "overlay" else found._replace(text=f"on {host}: {found.text}")
-        for waits in (each for each in status.waiting if each.resource == resource):
+    for waits in (each for _, status in reports.reporting for each in status.waiting):
+        if waits.resource == resource:
             yield Progressing("Updating", waits.reason, cause=waits.on)
     if declared.driver == "overlay" and (record is None or declared.name not in record.networks):
         yield Progressing(
@@ -151,11 +153,10 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
 def image_conditions(reports: Reports) -> tuple[Condition, ...]:
     """Return a condition for each image that a host cannot pull; the first one of a registry is cause of the others."""
     failing: dict[str, tuple[BlockedReport, list[str]]] = {}
-    for host, status in reports.reporting:
-        for each in blocked_of(status):
-            kind, _, image = each.resource.partition("/")
-            if kind == "image" and each.kind == "error":
-                failing.setdefault(image, (each, []))[1].append(host)
+    for host, each in reports.blocked:
+        kind, _, image = each.resource.partition("/")
+        if kind == "image" and each.kind == "error":
+            failing.setdefault(image, (each, []))[1].append(host)
     first: dict[str, str] = {}
     for image in failing:
         first.setdefault(registry_of(image), image)
