@@ -34,9 +34,10 @@ class Connection:
 
     def read(self) -> ClusterState:
         """Read the whole cluster as a leader does, with every stored spec. Raises Unreachable, Refused."""
-        stored = self._reader().read(self.store, None, frozenset()).state.stored_specs
-        # The first snapshot lists the specs, the second reads them. A spec written in between is shown by its hash.
-        return self._reader().read(self.store, None, stored).state
+        # No host has the empty name. The first snapshot lists the specs, the second reads them.
+        # A spec written in between is shown by its hash.
+        stored = ClusterReader(self.keys, "").read(self.store, None, frozenset()).state.stored_specs
+        return ClusterReader(self.keys, "").read(self.store, None, stored).state
 
     def wait_for(self, found: Callable[[ClusterState], T | None], timeout_s: float) -> T | None:
         """Read again at every change until `found` returns something, and return that; None after `timeout_s`.
@@ -65,9 +66,6 @@ class Connection:
     def everything(self) -> tuple[KeyRange, ...]:
         """The keys of the cluster."""
         return (KeyRange(key=self.keys.root, prefix=True),)
-
-    def _reader(self) -> ClusterReader:
-        return ClusterReader(self.keys, "")  # no host has the empty name
 
 
 @contextmanager

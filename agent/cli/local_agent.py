@@ -129,7 +129,8 @@ def render_local(agent: LocalAgent, page: Page) -> list[Text]:
             for each in _mappings(status.get(key))
         ]
         lines += _list(heading, entries, style, page)
-    return lines + _list("Steps", map(_step, status.get("steps") or ()), "yellow", page)
+    steps = [_word(each.get("text")) for each in _mappings(status.get("steps"))]
+    return lines + _list("Steps", steps, "yellow", page)
 
 
 def _host_line(agent: LocalAgent) -> str:
@@ -147,10 +148,6 @@ def _host_line(agent: LocalAgent) -> str:
 def _list(heading: str, entries: Iterable[str], style: str, page: Page) -> list[Text]:
     shown = [line for each in entries for line in paragraph(text(each, style), page.width, indent=2)]
     return [text(""), text(heading, "bold"), *shown] if shown else []
-
-
-def _step(step: Any) -> str:
-    return _word(step.get("text")) if isinstance(step, dict) else _word(step)
 
 
 def _mappings(found: Any) -> list[dict[str, Any]]:

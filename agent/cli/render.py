@@ -223,8 +223,7 @@ def _problems(found: ClusterConditions, page: Page) -> list[Text]:
 
 def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: Page) -> list[Text]:
     condition = problem.condition
-    style = "yellow" if condition.state == "Progressing" else "red"
-    lines = paragraph(text(_described(condition, page), style), page.width, indent=2)
+    lines = paragraph(text(_described(condition, page), "red"), page.width, indent=2)
     if problem.consequences:
         affected = text(f"→ affects {_affected(problem.consequences, page)}")
         lines += paragraph(affected, page.width, indent=4)

@@ -10,7 +10,8 @@ from agent.conditions.condition import (
     Condition,
     Kind,
     Problem,
-    Reason,
+    Progressing,
+    Ready,
     ReplicaCondition,
     ServiceCondition,
 )
@@ -234,12 +235,10 @@ def _is_critical(found: ClusterConditions) -> bool:
 def _cluster(found: ClusterConditions, reports: Reports) -> Condition:
     text = headline(found, reports)
     if found.converged:
-        return Condition(kind="cluster", name="", state="Ready", reason="Ready", text=text)
-    critical = _is_critical(found)
+        return Condition.of("cluster", "", Ready("Ready", text))
     if found.problems:
         first = found.problems[0].condition
-        of_all = replace(first, kind="cluster", name="", cause=first.key, attempts=0, critical=critical)
+        of_all = replace(first, kind="cluster", name="", cause=first.key, attempts=0)
     else:
-        reason: Reason = "Rollout" if found.rollouts else "Steps"
-        of_all = Condition(kind="cluster", name="", state="Progressing", reason=reason, critical=critical)
-    return replace(of_all, text=text, revision=reports.accepted_revision)
+        of_all = Condition.of("cluster", "", Progressing("Rollout" if found.rollouts else "Steps"))
+    return replace(of_all, text=text, revision=reports.accepted_revision, critical=_is_critical(found))

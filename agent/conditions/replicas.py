@@ -1,6 +1,6 @@
 """The condition of each replica of the accepted document, from the current report of its host."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agent.conditions.condition import (
@@ -106,10 +106,12 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
     mine = [each for each in status.replicas if each.key == place.key] if status else []
     judge = _Judge(place, reports, known)
     best = next((each for each in mine if each.spec == judge.target), mine[0] if mine else None)
-    finding = judge.finding(status, mine)
+    assignment = reports.cluster.assignments.get(place.host)
+    # The accepted revision that both the assignment and the report behind the condition refer to.
+    revision = min(assignment.revision, status.bridge.revision) if assignment and status else 0
     name = f"{place.service.name}-{place.slot}"
     return ReplicaCondition(
-        condition=Condition.of("replica", name, finding, revision=_observed(place, status, reports)),
+        condition=Condition.of("replica", name, judge.finding(status, mine), revision=revision),
         service=place.service.name,
         slot=place.slot,
         host=place.host,
@@ -122,14 +124,6 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
     )
 
 
-def _observed(place: Place, status: HostStatus | None, reports: Reports) -> int:
-    """Return the accepted revision that both the assignment and the report behind the condition refer to."""
-    assignment = reports.cluster.assignments.get(place.host)
-    if assignment is None or status is None:
-        return 0
-    return min(assignment.revision, status.bridge.revision)
-
-
 class _Judge:
     """Judges one replica."""
 
@@ -137,8 +131,9 @@ class _Judge:
         self.place, self.reports, self.known = place, reports, known
         self.target, _ = reports.target(place.service.name)
         self.rollout = reports.rollouts.get(place.service.name)
-        intent = reports.intent
-        self.container = f"{intent.project if intent else ''}-{place.service.name}-{place.slot}"
+        self.spec = reports.spec(place.service.name, place.replica.spec if place.replica else "")
+        project = reports.intent.project if reports.intent else ""
+        self.container = f"container/{project}-{place.service.name}-{place.slot}"
 
     def finding(self, status: HostStatus | None, mine: list[ReplicaReport]) -> Finding:
         place = self.place
@@ -148,11 +143,13 @@ class _Judge:
             text = "the leader has not assigned it to a host yet"
             return Progressing("NotAssigned", text, cause=self.reports.assigner)
         if status is None:
-            return self._on_unknown_host()
+            host = self.known.hosts[place.host]
+            text = f"not known: see {place.host}"
+            return Unknown(host.reason, text, cause=host.key, since=host.since)
         if not mine:
             return self._absent(status, place.replica)
         if len(mine) > 1:
-            if blocked := self._blocked(status, (self.container,)):
+            if blocked := self._blocked(status, self.container):
                 return most_severe(blocked)
             names = ", ".join(each.name for each in mine)
             return Progressing(
@@ -185,15 +182,8 @@ class _Judge:
 
     # ---- Without a container or a report
 
-    def _on_unknown_host(self) -> Finding:
-        host = self.place.host
-        condition = self.known.hosts.get(host)
-        reason: Reason = condition.reason if condition else "NotReported"
-        since = condition.since if condition else ""
-        return Unknown(reason, f"not known: see {host}", cause=f"host/{host}", since=since)
-
     def _absent(self, status: HostStatus, replica: Replica) -> Finding:
-        reason, on = self._waiting(status, (f"container/{self.container}",))
+        reason, on = self._waiting(status, self.container)
         on = self._swarm_or_host(replica.waits_on or on)
         if replica.waits:
             first = next((f"service/{name}" for name, _ in self.place.service.depends_on), "")
@@ -202,29 +192,28 @@ class _Judge:
             return Blocked("Duplicate", replica.held, cause=on)
         if replica.held:
             return Progressing("Moving", replica.held, cause=on)
-        if blocked := self._blocked(status, (self.container,)):
+        if blocked := self._blocked(status, self.container):
             return most_severe(blocked)
         if reason:
             waits: Reason = "WaitsForDependency" if on else "Starting"
             return Progressing(waits, reason, cause=on)
-        host = self.known.hosts.get(self.place.host)
-        if host and host.is_fault:
+        host = self.known.hosts[self.place.host]
+        if host.is_fault:
             text = f"it cannot start: see {self.place.host}"
             return Degraded("ReplicasMissing", text, cause=host.key)
         resources = {each.resource for each in (*blocked_of(status), *self.reports.leader_blocked())}
         networks = (f"network/{each.network}" for each in self.place.service.spec.networks)
         cause = next((each for each in networks if each in resources), "")
-        cause = cause or self._failing_pull(status, replica)
+        cause = cause or self._failing_pull(status)
         return Progressing("Starting", f"it is being started on {self.place.host}", cause=cause)
 
-    def _failing_pull(self, status: HostStatus, replica: Replica) -> str:
+    def _failing_pull(self, status: HostStatus) -> str:
         """Return the key of a failing image if the image of this replica waits for a pull from the same registry."""
-        spec = self.reports.spec(self.place.service.name, replica.spec)
-        if spec is None or f"image/{spec.image}" not in [each.resource for each in status.steps]:
+        if self.spec is None or f"image/{self.spec.image}" not in [each.resource for each in status.steps]:
             return ""
         failing = (each.resource for each in blocked_of(status) if each.kind == "error")
         images = (each for each in failing if each.startswith("image/"))
-        registry = registry_of(spec.image)
+        registry = registry_of(self.spec.image)
         return next((each for each in images if registry_of(each.removeprefix("image/")) == registry), "")
 
     def _swarm_or_host(self, on: str) -> str:
@@ -236,18 +225,15 @@ class _Judge:
             return "quorum/"
         return f"host/{self.place.host}" if on == "quorum/" and not lost else on
 
-    def _waiting(self, status: HostStatus, resources: Iterable[str]) -> tuple[str, str]:
+    def _waiting(self, status: HostStatus, *resources: str) -> tuple[str, str]:
         found = next((each for each in status.waiting if each.resource in resources), None)
         return (found.reason, found.on) if found else ("", "")
 
-    def _blocked(self, status: HostStatus, names: tuple[str, ...]) -> tuple[Finding, ...]:
+    def _blocked(self, status: HostStatus, *containers: str) -> tuple[Finding, ...]:
         """Return the findings for the container and the image of this replica that its host reports as blocked."""
-        spec = self.reports.spec(
-            self.place.service.name, self.place.replica.spec if self.place.replica else ""
-        )
-        image, found = f"image/{spec.image}" if spec else "", []
+        image, found = f"image/{self.spec.image}" if self.spec else "", []
         for each in blocked_of(status):
-            if each.resource in {f"container/{name}" for name in names}:
+            if each.resource in containers:
                 found.append(self.reports.finding(each, error="StartFailed"))
             elif each.resource == image and each.kind == "error":
                 found.append(self.reports.finding(each, error="PullFailed")._replace(cause=image))
@@ -262,7 +248,7 @@ class _Judge:
                 yield Progressing("RollingBack", "it goes back to the previous spec", cause=cause)
             return
         if found.spec != replica.spec:
-            pulled = self._failing_pull(status, replica)
+            pulled = self._failing_pull(status)
             yield Progressing("Updating", "it is being replaced", cause=pulled or (cause if rollout else ""))
         elif rollout is None:
             yield Progressing(
@@ -297,7 +283,7 @@ class _Judge:
             case "created" if found.error:
                 yield self._start_failed(found)
             case "created":
-                reason, on = self._waiting(status, (f"container/{self.container}", f"container/{found.name}"))
+                reason, on = self._waiting(status, self.container, f"container/{found.name}")
                 text = reason or "its container is created and starts"
                 yield Progressing("Starting", text, cause=self._swarm_or_host(on))
             case "paused":
@@ -306,7 +292,7 @@ class _Judge:
                 yield Degraded("Exited", "docker reports its container as dead; its agent replaces it")
             case "removing":
                 yield Progressing("Updating", "its container is being removed")
-        yield from self._blocked(status, (self.container, found.name))
+        yield from self._blocked(status, self.container, f"container/{found.name}")
 
     def _running(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         if found.health == "unhealthy":
@@ -350,8 +336,8 @@ class _Judge:
 
     def _outside(self) -> str:
         """Return the key of the host if it is outside the swarm, where nothing attaches to an overlay."""
-        host = self.known.hosts.get(self.place.host)
-        return host.key if host and host.reason in _OUTSIDE_SWARM else ""
+        host = self.known.hosts[self.place.host]
+        return host.key if host.reason in _OUTSIDE_SWARM else ""
 
     def _elsewhere(self) -> Iterator[Finding]:
         """Yield a finding if another host still has a container of the slot."""

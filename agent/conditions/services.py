@@ -82,22 +82,21 @@ def service_condition(
     """Return the condition of a service: that of its worst replica, or of its rollout."""
     desired = desired_replicas(service, reports)
     known = [each for each in replicas if each.condition.state != "Unknown"]
+    found = _of_service(desired, replicas, rollout, reports)
+    revision = min((each.condition.revision for each in replicas), default=reports.accepted_revision)
     row = ServiceCondition(
-        condition=Condition(kind="service", name=service.name, state="Ready", reason="Ready"),
+        condition=Condition.of("service", service.name, found, revision=revision),
         desired=desired,
         running=sum(each.running for each in known),
         ready=sum(each.ready for each in known),
         updated=sum(each.updated for each in known),
         unknown=len(replicas) - len(known),
     )
-    found = _of_service(row, replicas, rollout, reports)
-    revision = min((each.condition.revision for each in replicas), default=reports.accepted_revision)
-    condition = Condition.of("service", service.name, found, revision=revision)
-    return replace(row, condition=replace(condition, critical=_is_down(row, condition, replicas)))
+    return replace(row, condition=replace(row.condition, critical=_is_down(row, replicas)))
 
 
 def _of_service(
-    row: ServiceCondition, replicas: Sequence[ReplicaCondition], rollout: Condition | None, reports: Reports
+    desired: int, replicas: Sequence[ReplicaCondition], rollout: Condition | None, reports: Reports
 ) -> Finding:
     conditions = [each.condition for each in replicas]
     faulty = [each for each in conditions if each.is_fault]
@@ -116,10 +115,10 @@ def _of_service(
         first = left[0]
         text = f"{first.name}: {first.text}{and_more(len(left))}"
         return Progressing(first.reason, text, cause=first.cause)
-    if len(replicas) > row.desired:
-        text = f"{len(replicas)} replicas are assigned, {row.desired} are declared"
+    if len(replicas) > desired:
+        text = f"{len(replicas)} replicas are assigned, {desired} are declared"
         return Progressing("Moving", text, cause=reports.assigner)
-    if row.desired and all(each.reason == "Completed" for each in conditions):
+    if desired and all(each.reason == "Completed" for each in conditions):
         return Ready("Completed", "every replica has completed with exit code 0")
     return READY
 
@@ -141,12 +140,12 @@ def _from_replicas(
     )
 
 
-def _is_down(row: ServiceCondition, condition: Condition, replicas: Sequence[ReplicaCondition]) -> bool:
+def _is_down(row: ServiceCondition, replicas: Sequence[ReplicaCondition]) -> bool:
     """Return True if no replica of the service is at work, except at its first start and in a monitor window."""
     if row.desired == 0 or row.ready > 0:
         return False
-    if condition.state != "Progressing":
-        return condition.state != "Ready"
+    if row.condition.state != "Progressing":
+        return row.condition.is_fault
     first_start = all(each.condition.reason in _FIRST_START for each in replicas)
     return not first_start and row.running == 0
 
