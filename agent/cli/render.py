@@ -120,9 +120,8 @@ def _number(count: int, service: ServiceCondition) -> Text:
     """Return `2`, `1+1?` if one more is not known, or `?` if none is known."""
     if not service.unknown:
         return text(str(count), STYLES[service.condition.state] if count < service.desired else "")
-    return text(
-        UNKNOWN if service.unknown >= service.desired else f"{count}+{service.unknown}{UNKNOWN}", "dim"
-    )
+    known = "" if service.unknown >= service.desired else f"{count}+{service.unknown}"
+    return text(f"{known}{UNKNOWN}", "dim")
 
 
 def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
@@ -132,8 +131,10 @@ def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
         *_states([each.condition for each in shown], page),
         Column(head="Role", cells=tuple(map(_role, shown)), least=10),
         Column(head="Bridge", cells=tuple(map(_bridge, shown)), omit=3),
-        Column(head="Replicas", cells=tuple(map(_replicas, shown))),
-        Column(head="Ready", cells=tuple(map(_ready, shown))),
+        Column(
+            head="Replicas", cells=tuple(_count(each, each.running, f"/{each.desired}") for each in shown)
+        ),
+        Column(head="Ready", cells=tuple(_count(each, each.ready) for each in shown)),
         Column(head="Rev", cells=tuple(_known(each, str(each.revision or "-")) for each in shown), omit=4),
     ]
     if page.wide:
@@ -175,17 +176,11 @@ def _bridge(host: HostCondition) -> Text:
     return _known(host, host.subnet or "none", STYLES[host.condition.state] if wrong else "")
 
 
-def _replicas(host: HostCondition) -> Text:
-    if not host.current or host.running is None:
-        return text(f"{UNKNOWN}/{host.desired}", "dim")
-    style = STYLES[host.condition.state] if host.running < host.desired else ""
-    return text(f"{host.running}/{host.desired}", style)
-
-
-def _ready(host: HostCondition) -> Text:
-    if not host.current or host.ready is None:
-        return text(UNKNOWN, "dim")
-    return text(str(host.ready), STYLES[host.condition.state] if host.ready < host.desired else "")
+def _count(host: HostCondition, count: int | None, of: str = "") -> Text:
+    """Return the number of assigned replicas that run or are ready."""
+    if count is None or not host.current:
+        return text(f"{UNKNOWN}{of}", "dim")
+    return text(f"{count}{of}", STYLES[host.condition.state] if count < host.desired else "")
 
 
 def _known(host: HostCondition, content: str, style: str = "") -> Text:
@@ -268,9 +263,8 @@ def _affected(consequences: Iterable[Condition], page: Page) -> str:
     """Return `billing-1, order-2 (replicas), billing (service)`."""
     kinds: dict[str, list[str]] = {}
     for each in consequences:
-        kinds.setdefault(_TITLES.get(each.kind, each.kind), []).append(
-            "" if each.kind in _ALONE else each.name
-        )
+        name = "" if each.kind in _ALONE else each.name
+        kinds.setdefault(_TITLES.get(each.kind, each.kind), []).append(name)
     return ", ".join(_listed(kind, names, page) for kind, names in kinds.items())
 
 

@@ -34,7 +34,7 @@ def store_finding(reports: Reports) -> Finding:
 
 def key_conditions(reports: Reports) -> tuple[Condition, ...]:
     """Return a condition for each unreadable key, and one for tokens that hosts cannot open."""
-    cluster, locked = reports.cluster, _hosts_without_key(reports)
+    cluster = reports.cluster
     found = {
         short_key(key): Blocked(
             "Unreadable",
@@ -44,6 +44,12 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
         )
         for key, problem in cluster.unreadable
     }
+    damaged = {key for key, _ in cluster.unreadable}
+    # Hosts cannot open what this reader finds undamaged: they lack the key.
+    unreadable = ((host, each.resource) for host, each in reports.blocked if each.kind == "unreadable")
+    locked = dict.fromkeys(
+        host for host, key in unreadable if short_key(key) in _SEALED and key not in damaged
+    )
     if locked or cluster.tokens_locked:
         on = ", ".join(locked) or "this host"
         found[TOKENS] = Blocked(
@@ -52,14 +58,6 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
             "copy the same key to every host",
         )
     return tuple(Condition.of("key", name, each) for name, each in sorted(found.items()))
-
-
-def _hosts_without_key(reports: Reports) -> list[str]:
-    """Return the hosts that cannot open what this reader finds undamaged."""
-    damaged = {key for key, _ in reports.cluster.unreadable}
-    unreadable = ((host, each.resource) for host, each in reports.blocked if each.kind == "unreadable")
-    found = (host for host, key in unreadable if short_key(key) in _SEALED and key not in damaged)
-    return list(dict.fromkeys(found))
 
 
 def document_condition(reports: Reports) -> Condition:

@@ -40,9 +40,8 @@ def goal_of(revision: int, intent: Intent, before: Intent | None, *, whole: bool
     bridge = before is None or before.gwbridge != intent.gwbridge
     keys |= {f"host/{each.name}" for each in intent.hosts if bridge or had.get(each.name) != each}
     keys |= {f"network/{each.name}" for each in _changed_networks(intent, before)}
-    removed = (
-        {each.name for each in before.services} - {each.name for each in intent.services} if before else ()
-    )
+    removed = {each.name for each in before.services} if before else set()
+    removed -= {each.name for each in intent.services}
     return Goal(revision=revision, keys=frozenset(keys), removed=frozenset(removed), whole=whole)
 
 

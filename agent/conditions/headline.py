@@ -1,8 +1,6 @@
 """The first line of `status`: the state of the cluster, and the first thing to repair."""
 
-from collections.abc import Sequence
-
-from agent.conditions.condition import ClusterConditions, Condition, HostCondition, Problem
+from agent.conditions.condition import ClusterConditions, Condition, Problem
 from agent.conditions.hosts import in_short
 from agent.conditions.reports import Reports
 from agent.model.phrases import counted
@@ -29,7 +27,10 @@ def headline(found: ClusterConditions, reports: Reports) -> str:
         return _converged(found)
     mode = reports.mode
     if found.none_reports and not reports.store_error:
-        return _cut(_unknown(found.declared, reports), "")
+        hosts = (
+            f"{each.condition.name} {in_short(each.condition, reports.now_s)}" for each in found.declared
+        )
+        return _cut(f"not known: no agent reports ({', '.join(hosts)})", "")
     others = [each for each in found.problems if not _is_mode(each)]
     if not found.problems:
         return _cut(_progress(found), "")
@@ -56,11 +57,6 @@ def _cut(text: str, more: str) -> str:
         return f"{text}{more}"
     whole = text[: most + 1].rpartition("; ")[0]
     return f"{whole or f'{text[: most - 3]}...'}{more}"
-
-
-def _unknown(hosts: Sequence[HostCondition], reports: Reports) -> str:
-    names = (f"{each.condition.name} {in_short(each.condition, reports.now_s)}" for each in hosts)
-    return f"not known: no agent reports ({', '.join(names)})"
 
 
 def _converged(found: ClusterConditions) -> str:

@@ -232,13 +232,10 @@ def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
         for each in status.left_volumes
         for path, name in each.volumes
     )
-    return (*((_NO_MESH,) if not status.bridge.mesh and _uses_mesh(reports) else ()), *outdated, *left)
-
-
-def _uses_mesh(reports: Reports) -> bool:
-    """Return True if a report shows a task of a swarm service with ports in mode ingress."""
-    statuses = reports.cluster.statuses.values()
-    return any("ingress" in each.networks for status in statuses for each in status.attached)
+    # A task of a swarm service with ports in mode ingress is attached to the network of that name.
+    attached = (each for other in reports.cluster.statuses.values() for each in other.attached)
+    lacks_mesh = not status.bridge.mesh and any("ingress" in each.networks for each in attached)
+    return (*((_NO_MESH,) if lacks_mesh else ()), *outdated, *left)
 
 
 def undeclared_condition(name: str, reports: Reports) -> Condition:

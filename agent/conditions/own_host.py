@@ -4,7 +4,6 @@ They follow the rules of the whole cluster, on the report that the agent is abou
 reports of the other hosts, so the listing of the managers counts only on a host that has one.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from agent.conditions.condition import READY, Blocked, Condition, Finding
@@ -35,10 +34,12 @@ def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     cluster = observed.cluster or ClusterState(revision=0)
     reports = Reports(_with_own(cluster, observed.me, status), instant(status.at) or 0.0)
     host = _host(observed.me, reports)
+    known = Known(hosts={observed.me: host})
+    mine = (each for each in places(reports) if each.host == observed.me)
     return OwnHost(
         host=host,
         quorum=Condition.of("quorum", "", _quorum(status)),
-        replicas=tuple(_replicas(observed.me, host, reports)),
+        replicas=tuple(replica_condition(each, reports, known).condition for each in mine),
     )
 
 
@@ -69,9 +70,3 @@ def _host(me: str, reports: Reports) -> Condition:
     if not status.engine_up:
         return Condition.of("host", me, engine_down(status))
     return undeclared_condition(me, reports)
-
-
-def _replicas(me: str, host: Condition, reports: Reports) -> Iterator[Condition]:
-    for place in places(reports):
-        if place.host == me:
-            yield replica_condition(place, reports, Known(hosts={me: host})).condition

@@ -22,19 +22,9 @@ NO_SPACE = "NOSPACE"
 
 _OF_LEADER = ("node", "placement", "membership-order", "disruption")
 """Kinds of resources that the leader reports for another host."""
-LEADERS = frozenset(
-    {
-        "autolock",
-        "assignments",
-        "digests",
-        "swarm-record",
-        "verdict",
-        "tokens",
-        "unlock",
-        "nodes",
-        "disruption",
-    }
-)
+LEADERS = frozenset({
+    "autolock", "assignments", "digests", "swarm-record", "verdict", "tokens", "unlock", "nodes", "disruption",
+})  # fmt: skip
 """Kinds of resources that are the leader's work and belong to no host, service or network."""
 
 
@@ -278,10 +268,9 @@ class Reports:
     @cached_property
     def rollouts(self) -> Mapping[str, Rollout]:
         """The rollouts of declared services to the spec that the document asks for."""
-        found = (
-            (name, self.cluster.rollouts.get(name), target) for name, (target, _) in self._targets.items()
-        )
-        return {name: rollout for name, rollout, target in found if rollout and rollout.to == target}
+        rollouts = self.cluster.rollouts
+        of_declared = {name: rollouts[name] for name in self._targets if name in rollouts}
+        return {name: each for name, each in of_declared.items() if each.to == self._targets[name][0]}
 
     def spec(self, service: str, digest: str) -> ContainerSpec | None:
         """Return the spec of that hash; None: it is not known."""

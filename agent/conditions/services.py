@@ -40,16 +40,13 @@ def rollout_condition(
     image = reports.target(service.name)[1].image
     found = _of_state(rollout, count, image, _previous(rollout, image, reports))
     if found.state == "Progressing":
-        waits = next(
-            (each for each in reports.leader_waiting() if each.resource == f"rollout/{service.name}"), None
-        )
-        slow = next(
-            (each.condition for each in replicas if each.updated and each.condition.state != "Ready"), None
-        )
-        if slow:
+        resource = f"rollout/{service.name}"
+        on = next((each.on for each in reports.leader_waiting() if each.resource == resource), "")
+        updated_ones = (each.condition for each in replicas if each.updated)
+        if slow := next((each for each in updated_ones if each.state != "Ready"), None):
             found = found._replace(text=f"{found.text}; {slow.name}: {slow.text}")
-        elif waits and waits.on:
-            found = found._replace(cause=waits.on)
+        elif on:
+            found = found._replace(cause=on)
     return Condition.of("rollout", service.name, found, revision=reports.accepted_revision)
 
 
