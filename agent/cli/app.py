@@ -276,9 +276,9 @@ def apply(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("a document from standard input needs --yes: no answer can be read")
     if no_wait and wait is not Wait.NONE:
         raise typer.BadParameter("--no-wait and --wait exclude each other")
-    waiting = [f"--wait={wait}"] if wait is not Wait.NONE else []
-    waiting += [f"--timeout={timeout:g}"] if timeout is not None else []
-    more = [*(["--yes"] if yes else []), *waiting]
+    more = ["--yes"] if yes else []
+    more += [f"--wait={wait}"] if wait is not Wait.NONE else []
+    more += [f"--timeout={timeout:g}"] if timeout is not None else []
     order = Order(
         name=_name_of(document),
         raw=document.read(),
