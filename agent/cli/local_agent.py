@@ -13,7 +13,7 @@ from agent.cli import CONFIG
 from agent.cli.layout import Column, paragraph, table, text
 from agent.cli.render import Page
 from agent.conditions import ClusterConditions, Condition
-from agent.conditions.condition import Unknown
+from agent.conditions.finding import Unknown
 from agent.config import load_config
 from agent.errors import Invalid, SwarmkeeperError
 

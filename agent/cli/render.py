@@ -15,11 +15,11 @@ from agent.conditions import (
     ReplicaCondition,
     ServiceCondition,
 )
-from agent.conditions.condition import Reason, State
+from agent.conditions.finding import Reason, State
 from agent.conditions.reports import duration, seconds_since
 from agent.model.phrases import counted
 
-Row = TypeVar("Row", ServiceCondition, HostCondition)
+Entry = TypeVar("Entry", ServiceCondition, HostCondition)
 
 STYLES: dict[State, str] = {
     "Ready": "green",
@@ -192,13 +192,13 @@ def _reported(host: HostCondition, page: Page) -> Text:
     return text(f"{passed} ago" if passed else "never", "" if host.current else "dim")
 
 
-def _selected(rows: tuple[Row, ...], most: int | None) -> tuple[Row, ...]:
+def _selected(rows: tuple[Entry, ...], most: int | None) -> tuple[Entry, ...]:
     """Return all rows that are not Ready, and as many others as `most` leaves room for, in their order."""
     if most is None or len(rows) <= most:
         return rows
     ready = [each.condition.name for each in rows if each.condition.state == "Ready"]
-    room = max(most - (len(rows) - len(ready)), 0)
-    omitted = frozenset(ready[room:])
+    most_ready = max(most - (len(rows) - len(ready)), 0)
+    omitted = frozenset(ready[most_ready:])
     return tuple(each for each in rows if each.condition.name not in omitted)
 
 

@@ -4,17 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
-from agent.conditions import document, hosts, replicas, services, swarm
+from agent.conditions import hosts, replicas, services, shared
 from agent.conditions.condition import (
     ClusterConditions,
     Condition,
     Kind,
     Problem,
-    Progressing,
-    Ready,
     ReplicaCondition,
     ServiceCondition,
 )
+from agent.conditions.finding import Progressing, Ready
 from agent.conditions.headline import headline
 from agent.conditions.reports import Reports
 from agent.model.intent import Intent
@@ -46,7 +45,7 @@ def _judge(reports: Reports) -> ClusterConditions:
     cluster, intent = reports.cluster, reports.intent
     declared = intent.hosts if intent else ()
     of_hosts = {each.name: hosts.host_condition(each, reports) for each in declared}
-    quorum = Condition.of("quorum", "", swarm.quorum_finding(reports, of_hosts))
+    quorum = Condition.of("quorum", "", shared.quorum_finding(reports, of_hosts))
     rows = _replicas(reports, of_hosts)
     of_rollouts, of_services = _services(intent, rows, reports) if intent else ((), ())
     by_name = {each.condition.name: each for each in of_services}
@@ -56,20 +55,20 @@ def _judge(reports: Reports) -> ClusterConditions:
     return ClusterConditions(
         cluster=Condition(kind="cluster", name="", state="Unknown", reason="NotReported"),
         converged=False,
-        store=Condition.of("store", "", document.store_finding(reports)),
-        document=document.document_condition(reports),
-        leader=Condition.of("leader", cluster.leader or "", swarm.leader_finding(reports, of_hosts)),
+        store=Condition.of("store", "", shared.store_finding(reports)),
+        document=shared.document_condition(reports),
+        leader=Condition.of("leader", cluster.leader or "", shared.leader_finding(reports, of_hosts)),
         quorum=replace(quorum, critical=quorum.reason == "QuorumLost"),
         hosts=tuple(
             hosts.host_row(name, each, reports, [row for row in rows if row.host == name])
             for name, each in of_hosts.items()
         ),
         networks=tuple(
-            swarm.network_condition(each, reports, quorum.is_fault)
+            shared.network_condition(each, reports, quorum.is_fault)
             for each in (intent.networks if intent else ())
         ),
-        images=swarm.image_conditions(reports),
-        keys=document.key_conditions(reports),
+        images=shared.image_conditions(reports),
+        keys=shared.key_conditions(reports),
         services=of_services,
         rollouts=of_rollouts,
         replicas=rows,

@@ -1,74 +1,18 @@
-"""The condition of a resource: one state, with a fixed reason, for operators, metrics and alerts.
+"""The conditions: findings with their resource and its numbers, as every reader of them gets them."""
 
-    Ready        as declared, observed by a current report
-    Progressing  not as declared yet; an operation of Swarmkeeper is under way, and no fault is known
-    Degraded     a fault that Swarmkeeper repairs or retries
-    Blocked      a fault or a setting that needs the operator
-    Unknown      no current report: not known, so never shown as well
-
-A resource has exactly one state: the first that applies of Unknown, Blocked, Degraded, Progressing, Ready. The idea of
-typed states with a fixed reason is that of Kubernetes' API conventions ("typical status properties").
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from agent.conditions.finding import SEVERITY, Finding, Reason, State
 from agent.model.intent import Role
 from agent.model.phrases import MOST_TEXT, shorten
 
-State = Literal["Ready", "Progressing", "Degraded", "Blocked", "Unknown"]
 Kind = Literal[
     "cluster", "store", "document", "quorum", "key", "leader",
     "host", "network", "image", "rollout", "service", "replica",
 ]  # fmt: skip
 """From what concerns more to what concerns less."""
-Reason = Literal[
-    # Ready
-    "Ready", "Completed", "Drained",
-    # Progressing
-    "Starting", "Monitoring", "Updating", "Moving", "Draining", "Joining", "ChangingRole", "ChangingBridge",
-    "Rollout", "RollingBack", "NotAssigned", "WaitsForDependency", "WaitsForSlot", "NoVerdict", "Steps",
-    # Degraded
-    "CrashLoop", "Exited", "Failed", "Unhealthy", "StartFailed", "PullFailed", "Differs", "EngineDown", "SwarmError",
-    "NotInSwarm", "NodeDown", "OtherAddress", "RolledBack", "ReplicasMissing", "NoLeader", "StateNotSaved",
-    # Blocked
-    "RolloutPaused", "Paused", "ObserveMode", "Refused", "WaitsForConfirmation", "NoDocument", "RolledBackStore",
-    "QuorumLost", "Locked", "BridgeBlocked", "PortInUse", "NameInUse", "NoHostFits", "DependencyMissing", "Foreign",
-    "Unreadable", "Unsupported", "Error", "WrongSealingKey", "StoreFull", "Duplicate", "NotRemoved",
-    # Unknown
-    "NeverSeen", "AgentStopped", "Unreachable", "NotReported", "ReportOld", "StoreUnreachable",
-]  # fmt: skip
-"""The fixed words, a label of metrics and a stable part of the JSON of `status`."""
-
-SEVERITY: dict[State, int] = {"Ready": 0, "Progressing": 1, "Degraded": 2, "Blocked": 3, "Unknown": 4}
-
-
-class Finding(NamedTuple):
-    """A condition without its resource."""
-
-    state: State
-    reason: Reason
-    text: str = ""
-    command: str = ""
-    cause: str = ""
-    since: str = ""
-    attempts: int = 0
-
-
-Ready = partial(Finding, "Ready")
-Progressing = partial(Finding, "Progressing")
-Degraded = partial(Finding, "Degraded")
-Blocked = partial(Finding, "Blocked")
-Unknown = partial(Finding, "Unknown")
-READY = Ready("Ready")
-APPLY = "swarmkeeper apply FILE"
-
-
-def most_severe(findings: Iterable[Finding]) -> Finding:
-    """Return the first of the most severe findings; READY if there is none."""
-    return max(findings, key=lambda each: SEVERITY[each.state], default=READY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

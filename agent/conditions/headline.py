@@ -7,8 +7,8 @@ from agent.model.phrases import counted
 
 MOST = 200
 """Characters of the first line."""
-_TOLD_FIRST = ("Joining", "ChangingRole", "ChangingBridge", "Draining", "WaitsForSlot")
-"""Reasons of progress that are told before the number of ready replicas."""
+_SHOWN_FIRST = ("Joining", "ChangingRole", "ChangingBridge", "Draining", "WaitsForSlot")
+"""Reasons of progress that are shown before the number of ready replicas."""
 _TITLES = {
     "store": "etcd",
     "document": "document",
@@ -100,7 +100,7 @@ def _progress(found: ClusterConditions) -> str:
         more = f" (+{len(found.rollouts) - 1} more)" if len(found.rollouts) > 1 else ""
         return f"rollout of {found.rollouts[0].name}: {found.rollouts[0].text}{more}"
     for each in (found.quorum, *(each.condition for each in found.declared)):
-        if each.state == "Progressing" and each.reason in _TOLD_FIRST:
+        if each.state == "Progressing" and each.reason in _SHOWN_FIRST:
             return f"in progress: {f'{each.name} ' if each.kind == 'host' else ''}{each.text}"
     desired = sum(each.desired for each in found.services)
     ready = sum(each.ready for each in found.services)

@@ -2,19 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from agent.conditions.condition import (
-    READY,
-    Blocked,
-    Condition,
-    Degraded,
-    Finding,
-    HostCondition,
-    Progressing,
-    Ready,
-    Reason,
-    ReplicaCondition,
-    most_severe,
-)
+from agent.conditions.condition import Condition, HostCondition, ReplicaCondition
+from agent.conditions.finding import READY, Blocked, Degraded, Finding, Progressing, Ready, Reason, severest
 from agent.conditions.membership import SWARM, address_findings, membership_findings
 from agent.conditions.reports import LEADERS, Reports, because, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
@@ -43,7 +32,7 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
     status = reports.cluster.statuses[declared.name]
     if not status.engine_up:
         return engine_down(status)
-    found = most_severe(
+    found = severest(
         (
             *address_findings(declared, status, reports),
             *membership_findings(declared, status, reports),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agent.conditions.condition import Blocked, Degraded, Finding, Progressing, Reason
+from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Reason
 from agent.conditions.reports import Reports, because, blocked_of
 from agent.model.intent import HostIntent
 from agent.model.status import HostStatus

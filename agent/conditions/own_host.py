@@ -6,7 +6,8 @@ reports of the other hosts, so the listing of the managers counts only on a host
 
 from dataclasses import dataclass, replace
 
-from agent.conditions.condition import READY, Blocked, Condition, Finding
+from agent.conditions.condition import Condition
+from agent.conditions.finding import READY, Blocked, Finding
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
 from agent.conditions.reports import Reports, instant

@@ -3,18 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.conditions.condition import (
-    Blocked,
-    Condition,
-    Degraded,
-    Finding,
-    Progressing,
-    Ready,
-    Reason,
-    ReplicaCondition,
-    Unknown,
-    most_severe,
-)
+from agent.conditions.condition import Condition, ReplicaCondition
+from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Ready, Unknown, severest
 from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
 from agent.model.intent import ServiceIntent
@@ -150,7 +140,7 @@ class _Judge:
             return self._absent(status, place.replica)
         if len(mine) > 1:
             if blocked := self._blocked(status, self.container):
-                return most_severe(blocked)
+                return severest(blocked)
             names = ", ".join(each.name for each in mine)
             return Progressing(
                 "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
@@ -161,7 +151,7 @@ class _Judge:
             *self._of_assignment(),
             *self._elsewhere(),
         )
-        worst = most_severe(findings)
+        worst = severest(findings)
         if not findings and mine[0].status == "exited":
             worst = Ready("Completed", "it has completed with exit code 0")
         attempts = max((each.attempts for each in findings if each.reason == worst.reason), default=0)
@@ -193,10 +183,9 @@ class _Judge:
         if replica.held:
             return Progressing("Moving", replica.held, cause=on)
         if blocked := self._blocked(status, self.container):
-            return most_severe(blocked)
+            return severest(blocked)
         if reason:
-            waits: Reason = "WaitsForDependency" if on else "Starting"
-            return Progressing(waits, reason, cause=on)
+            return Progressing("WaitsForDependency" if on else "Starting", reason, cause=on)
         host = self.known.hosts[self.place.host]
         if host.is_fault:
             text = f"it cannot start: see {self.place.host}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from agent.conditions.condition import Blocked, Finding, Reason, State, Unknown
+from agent.conditions.finding import Blocked, Finding, Reason, State, Unknown
 from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
@@ -89,7 +89,7 @@ class Reports:
 
     @cached_property
     def blocked(self) -> tuple[tuple[str, BlockedReport], ...]:
-        """What the current reports have as blocked, each with its host."""
+        """The blocked resources of the current reports, each with its host."""
         return tuple((host, each) for host, status in self.reporting for each in status.blocked)
 
     def why_unknown(self, host: str) -> Finding | None:

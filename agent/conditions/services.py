@@ -3,19 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.conditions.condition import (
-    APPLY,
-    READY,
-    SEVERITY,
-    Blocked,
-    Condition,
-    Degraded,
-    Finding,
-    Progressing,
-    Ready,
-    ReplicaCondition,
-    ServiceCondition,
-)
+from agent.conditions.condition import Condition, ReplicaCondition, ServiceCondition
+from agent.conditions.finding import APPLY, READY, SEVERITY, Blocked, Degraded, Finding, Progressing, Ready
 from agent.conditions.replicas import desired_replicas
 from agent.conditions.reports import Reports
 from agent.model.intent import ServiceIntent

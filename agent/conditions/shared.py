@@ -1,23 +1,114 @@
-"""The conditions of what the whole cluster shares: quorum, leader, networks and images."""
+"""The conditions of what the whole cluster shares: etcd, the document, the quorum, the leader, networks and images."""
 
 from collections.abc import Iterator
 
-from agent.conditions.condition import (
-    Blocked,
-    Condition,
-    Degraded,
-    Finding,
-    Progressing,
-    Ready,
-    Unknown,
-    most_severe,
-)
+from agent.conditions.condition import Condition
+from agent.conditions.finding import APPLY, READY, Blocked, Degraded, Finding, Progressing, Unknown, severest
 from agent.conditions.hosts import SHORT, in_short
-from agent.conditions.reports import LEADERS, Reports
+from agent.conditions.reports import LEADERS, NO_SPACE, Reports, short_key
 from agent.diff.nodes import quorum
 from agent.model.intent import NetworkIntent
+from agent.model.phrases import and_more
 from agent.model.spec import registry_of
 from agent.model.status import BlockedReport, HostStatus
+
+TOKENS = "tokens"
+_SEALED = (TOKENS, "unlock")
+_ROLLBACK = ("store", "confirm")
+"""Resource and kind of what a host reports of a rollback of etcd."""
+_MODES = {
+    "paused": Blocked("Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY),
+    "observe": Blocked("ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY),
+}
+
+# ---- etcd and its keys
+
+
+def store_finding(reports: Reports) -> Finding:
+    """Return the state of etcd as the reader sees it."""
+    error = reports.store_error
+    if not error:
+        return READY
+    if NO_SPACE in error:
+        return Blocked(
+            "StoreFull",
+            "etcd is out of space and refuses writes, so no report is current: "
+            "compact and defragment it, then disarm the alarm",
+            "etcdctl alarm disarm",
+        )
+    if error == "CORRUPT":
+        text = "etcd has corrupt data and refuses writes, so no report is current: see docs/operate/backup.md"
+        return Unknown("StoreUnreachable", text)
+    return Unknown("StoreUnreachable", f"etcd is unreachable ({error}); running containers go on")
+
+
+def key_conditions(reports: Reports) -> tuple[Condition, ...]:
+    """Return a condition for each unreadable key, and one for tokens that hosts cannot open."""
+    cluster = reports.cluster
+    found = {
+        short_key(key): Blocked(
+            "Unreadable",
+            f"unreadable: {problem}; its last readable value stays valid: delete the key, or upgrade this agent "
+            "if a newer one wrote it",
+            f"etcdctl del {key}",
+        )
+        for key, problem in cluster.unreadable
+    }
+    damaged = {key for key, _ in cluster.unreadable}
+    # Hosts cannot open what this reader finds undamaged: they lack the key.
+    unreadable = ((host, each.resource) for host, each in reports.blocked if each.kind == "unreadable")
+    locked = dict.fromkeys(
+        host for host, key in unreadable if short_key(key) in _SEALED and key not in damaged
+    )
+    if locked or cluster.tokens_locked:
+        on = ", ".join(locked) or "this host"
+        found[TOKENS] = Blocked(
+            "WrongSealingKey",
+            f"{on} cannot open the join tokens: the key in tokens.key_file differs from that of the leader; "
+            "copy the same key to every host",
+        )
+    return tuple(Condition.of("key", name, each) for name, each in sorted(found.items()))
+
+
+# ---- The document
+
+
+def document_condition(reports: Reports) -> Condition:
+    """Return the condition of the newest document: accepted and enforced, or the reason against it."""
+    document = reports.cluster.document
+    return Condition.of("document", "", _document(reports), revision=document.revision if document else 0)
+
+
+def _document(reports: Reports) -> Finding:
+    cluster, accepted = reports.cluster, reports.accepted_revision
+    if reports.store_error:
+        return Unknown("StoreUnreachable", "the document is not known", cause="store/")
+    stays = f"; revision {accepted} stays accepted" if accepted else ""
+    if cluster.document is None:
+        return Blocked("NoDocument", f"etcd has no document{stays}: apply one", APPLY)
+    # Only agents with saved state can detect a rollback.
+    reported = (
+        f"{host}: {each.reason}" for host, each in reports.blocked if (each.resource, each.kind) == _ROLLBACK
+    )
+    if why := cluster.store_rolled_back or next(reported, ""):
+        return Blocked(
+            "RolledBackStore", f"etcd was rolled back ({why}): apply the correct document again", APPLY
+        )
+    verdict, revision = cluster.verdict, cluster.document.revision
+    if verdict is None or verdict.revision != revision or (verdict.accepted and accepted != revision):
+        return Progressing(
+            "NoVerdict",
+            f"the leader has published no verdict on revision {revision} yet{stays}",
+            cause="leader/",
+        )
+    first = f"{verdict.errors[0] if verdict.errors else 'no reason given'}{and_more(len(verdict.errors))}"
+    if verdict.confirm:
+        command = f"swarmkeeper apply --confirm {verdict.confirm} FILE"
+        return Blocked("WaitsForConfirmation", f"revision {revision} waits: {first}{stays}", command)
+    if not verdict.accepted:
+        return Blocked("Refused", f"revision {revision} is refused: {first}{stays}", APPLY)
+    return _MODES.get(reports.mode, READY)
+
 
 # ---- The quorum of the managers
 
@@ -31,7 +122,7 @@ def quorum_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
     if lister := reports.lister:
         managers = [each for each in lister.nodes or () if each.role == "manager"]
         reachable = sum(each.reachable is True for each in managers)
-        return Ready("Ready", f"{reachable} of {len(managers)} managers reachable")
+        return READY._replace(text=f"{reachable} of {len(managers)} managers reachable")
     if not reports.swarm_exists:
         return Progressing("Joining", "the swarm does not exist yet", cause="leader/")
     names = [each.name for each in reports.intent.managers]
@@ -101,7 +192,7 @@ def leader_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         for each in reports.leader_blocked()
         if each.resource.partition("/")[0] in LEADERS
     )
-    return most_severe((*blocked, *waits))
+    return severest((*blocked, *waits))
 
 
 def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
@@ -123,7 +214,7 @@ def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
 
 def network_condition(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> Condition:
     """Return the condition of a declared network, by its name in Docker."""
-    found = most_severe(_network(declared, reports, quorum_lost))
+    found = severest(_network(declared, reports, quorum_lost))
     return Condition.of("network", declared.name, found, revision=reports.accepted_revision)
 
 
