@@ -141,9 +141,8 @@ class Applying:
         Raises Invalid for a faulty document or a wrong token. Raises Conflict when another client changed the document
         after the plan. Raises Refused when the edit needs a token or the operator answers no, and Unreachable.
         """
-        name, command = order.name, order.command
         cluster = self._connection.read()
-        planned = _confirmed(with_document(cluster, name, order.raw), cluster, name, order.confirm)
+        planned = _planned(cluster, order)
         document, before = planned.document, cluster.accepted
         assert document is not None
         assert document.intent is not None
@@ -159,7 +158,7 @@ class Applying:
             token, removed = guarded
             raise Refused(
                 f"nothing was written: this edit removes {removed}; to confirm it, run:\n"
-                f"  {command.replace('{}', token)}"
+                f"  {order.command.replace('{}', token)}"
             )
         if order.ask and not typer.confirm("\nApply this document?", err=self._quiet):
             raise Refused("the document was not applied: you did not answer yes")
@@ -220,14 +219,15 @@ class Applying:
         )
 
 
-def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, token: str) -> ClusterState:
-    """Return `planned` with the token in its document, if the edit needs one. Raises Invalid for a wrong token."""
-    guarded, document = guarding(planned), planned.document
-    assert document is not None
-    if not token or guarded is None:
+def _planned(cluster: ClusterState, order: Order) -> ClusterState:
+    """Return `cluster` with the document, and the token if the edit needs one. Raises Invalid for a wrong token."""
+    planned = with_document(cluster, order.name, order.raw)
+    guarded = guarding(planned)
+    if not order.confirm or guarded is None:
         return planned
-    if guarded[0] != token:
+    token, removed = guarded
+    if token != order.confirm:
         raise Invalid(
-            f"{token} does not confirm this edit, which removes {guarded[1]}; its token is {guarded[0]}"
+            f"{order.confirm} does not confirm this edit, which removes {removed}; its token is {token}"
         )
-    return with_document(cluster, name, confirmed(document.text.encode(), token))
+    return with_document(cluster, order.name, confirmed(order.raw, token))

@@ -50,6 +50,7 @@ def _judge(reports: Reports) -> ClusterConditions:
     of_rollouts, of_services = _services(intent, rows, reports) if intent else ((), ())
     by_name = {each.condition.name: each for each in of_services}
     rows = tuple(services.with_service_as_cause(each, by_name[each.service]) for each in rows)
+    shown = {each.service for _, status in reports.reporting for each in status.replicas}
     others = sorted({*cluster.statuses, *cluster.present, *cluster.assignments} - of_hosts.keys())
     of_hosts |= {name: hosts.undeclared_condition(name, reports) for name in others}
     return ClusterConditions(
@@ -72,7 +73,7 @@ def _judge(reports: Reports) -> ClusterConditions:
         services=of_services,
         rollouts=of_rollouts,
         replicas=rows,
-        removed=_removed(intent, reports),
+        removed=tuple(sorted(shown - by_name.keys())),
         notes=(
             *(cluster.verdict.warnings if cluster.verdict else ()),
             *(f"{name} is not declared, and its agent runs" for name in others if name in cluster.present),
@@ -124,12 +125,6 @@ def _services(
             of_rollouts.append(rollout)
         of_services.append(services.service_condition(service, mine, rollout, reports))
     return tuple(of_rollouts), tuple(of_services)
-
-
-def _removed(intent: Intent | None, reports: Reports) -> tuple[str, ...]:
-    names = {each.name for each in intent.services} if intent else set()
-    shown = {each.service for _, status in reports.reporting for each in status.replicas}
-    return tuple(sorted(shown - names))
 
 
 # ---- Causes, and the problems that have none

@@ -81,7 +81,7 @@ def _bridge(name: str, status: HostStatus, reports: Reports) -> Iterator[Finding
         yield Progressing(
             "WaitsForSlot",
             f"waits to change docker_gwbridge{because(waits)}",
-            cause=on or held_by or _slot_holder(reports, status),
+            cause=on or held_by or _slot_holder(name, reports),
         )
     elif phase == "moving" or (phase == "" and status.state == "active"):
         yield Progressing("ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
@@ -89,12 +89,11 @@ def _bridge(name: str, status: HostStatus, reports: Reports) -> Iterator[Finding
         yield Progressing("WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
 
 
-def _slot_holder(reports: Reports, status: HostStatus) -> str:
-    """Return the key of the host that has the disruption slot, or of the leader, which grants it."""
-    disruption = reports.cluster.disruption
-    mine = reports.cluster.statuses.get(disruption.host) is status if disruption else True
-    other = disruption and not mine and disruption.state != "released"
-    return f"host/{disruption.host}" if disruption and other else "leader/"
+def _slot_holder(name: str, reports: Reports) -> str:
+    """Return the key of the other host that has the disruption slot, or of the leader, which grants it."""
+    slot = reports.cluster.disruption
+    held = slot is not None and slot.host != name and slot.state != "released"
+    return f"host/{slot.host}" if slot and held else "leader/"
 
 
 # ---- What else is blocked or under way

@@ -27,7 +27,9 @@ def rollout_condition(
         updated = sum(each.running and not each.updated for each in replicas)
     count = f"{updated} of {total} replicas {'rolled back' if rollout.back else 'updated'}"
     image = reports.target(service.name)[1].image
-    found = _of_state(rollout, count, image, _previous(rollout, image, reports))
+    spec = reports.cluster.specs.get(rollout.before)
+    before = f"the previous spec ({short_id(rollout.before)})"
+    found = _of_state(rollout, count, image, spec.image if spec and spec.image != image else before)
     if found.state == "Progressing":
         resource = f"rollout/{service.name}"
         on = next((each.on for each in reports.leader_waiting() if each.resource == resource), "")
@@ -37,11 +39,6 @@ def rollout_condition(
         elif on:
             found = found._replace(cause=on)
     return Condition.of("rollout", service.name, found, revision=reports.accepted_revision)
-
-
-def _previous(rollout: Rollout, image: str, reports: Reports) -> str:
-    spec = reports.cluster.specs.get(rollout.before)
-    return spec.image if spec and spec.image != image else f"the previous spec ({short_id(rollout.before)})"
 
 
 def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
