@@ -151,15 +151,13 @@ class SchemaOf(StrEnum):
 @app.command()
 def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = SchemaOf.DOCUMENT) -> None:
     """Print the JSON Schema of the document, for completion and checks in an editor, or of `status -o json`."""
+    from agent.cli.output import print_data
+
     if of is SchemaOf.STATUS:
-        from agent.cli.output import print_data
-        from agent.cli.status_form import status_schema
-
-        print_data(status_schema(), Output.JSON)
-        return
-    from agent.cli.validate import show_schema
-
-    show_schema()
+        from agent.cli.status_form import status_schema as schema_of
+    else:
+        from agent.intent.schema import json_schema as schema_of
+    print_data(schema_of(), Output.JSON)
 
 
 @app.command()
@@ -278,9 +276,9 @@ def apply(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("a document from standard input needs --yes: no answer can be read")
     if no_wait and wait is not Wait.NONE:
         raise typer.BadParameter("--no-wait and --wait exclude each other")
-    waiting = [f"--wait={wait}"] if wait is not Wait.NONE else []
-    waiting += [f"--timeout={timeout:g}"] if timeout is not None else []
-    more = [*(["--yes"] if yes else []), *waiting]
+    more = ["--yes"] if yes else []
+    more += [f"--wait={wait}"] if wait is not Wait.NONE else []
+    more += [f"--timeout={timeout:g}"] if timeout is not None else []
     order = Order(
         name=_name_of(document),
         raw=document.read(),

@@ -33,11 +33,7 @@ INTERRUPTED = 130
 
 
 def confirming(
-    name: str,
-    config: Path | None,
-    endpoints: Sequence[str] | None,
-    cluster: str | None,
-    *more: str,
+    name: str, config: Path | None, endpoints: Sequence[str] | None, cluster: str | None, *more: str
 ) -> str:
     """Return the command line that confirms the edit of `name`, with the options of this one, `{}` for the token."""
     options = ["--config", str(config)] if config else []
@@ -72,22 +68,20 @@ def run_apply(connection: Connection, order: Order) -> int:
     """Apply a document, and return the exit code. Prints one object in the end if the output is data."""
     result = {"version": VERSION, "revision": 0, "written": False, "result": "", "error": "", "seconds": 0.0}
     result |= {"causes": [], "others": []}
-    begin = time.monotonic()
+    begin, failure = time.monotonic(), None
     try:
-        error, code = _run(connection, order, result), 0
+        error = _run(connection, order, result)
     except SwarmkeeperError as raised:
-        error, name = str(raised), type(raised).__name__.lower()
-        result |= {"result": name, "error": error, "seconds": round(time.monotonic() - begin, 1)}
-        if order.output.is_data:
-            print_data(result, order.output)
-        raise
+        failure, error = raised, str(raised)
+        result["result"] = type(raised).__name__.lower()
     result |= {"error": error, "seconds": round(time.monotonic() - begin, 1)}
-    if error:
-        code = INTERRUPTED if result["result"] == "interrupted" else 1
+    if error and not failure:
         typer.secho(f"swarmkeeper: {error}", fg="red", err=True)
     if order.output.is_data:
         print_data(result, order.output)
-    return code
+    if failure:
+        raise failure
+    return 0 if not error else INTERRUPTED if result["result"] == "interrupted" else 1
 
 
 def _run(connection: Connection, order: Order, result: dict[str, Any]) -> str:
@@ -147,9 +141,8 @@ class Applying:
         Raises Invalid for a faulty document or a wrong token. Raises Conflict when another client changed the document
         after the plan. Raises Refused when the edit needs a token or the operator answers no, and Unreachable.
         """
-        name, command = order.name, order.command
         cluster = self._connection.read()
-        planned = _confirmed(with_document(cluster, name, order.raw), cluster, name, order.confirm)
+        planned = _planned(cluster, order)
         document, before = planned.document, cluster.accepted
         assert document is not None
         assert document.intent is not None
@@ -165,7 +158,7 @@ class Applying:
             token, removed = guarded
             raise Refused(
                 f"nothing was written: this edit removes {removed}; to confirm it, run:\n"
-                f"  {command.replace('{}', token)}"
+                f"  {order.command.replace('{}', token)}"
             )
         if order.ask and not typer.confirm("\nApply this document?", err=self._quiet):
             raise Refused("the document was not applied: you did not answer yes")
@@ -226,14 +219,15 @@ class Applying:
         )
 
 
-def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, token: str) -> ClusterState:
-    """Return `planned` with the token in its document, if the edit needs one. Raises Invalid for a wrong token."""
-    guarded, document = guarding(planned), planned.document
-    assert document is not None
-    if not token or guarded is None:
+def _planned(cluster: ClusterState, order: Order) -> ClusterState:
+    """Return `cluster` with the document, and the token if the edit needs one. Raises Invalid for a wrong token."""
+    planned = with_document(cluster, order.name, order.raw)
+    guarded = guarding(planned)
+    if not order.confirm or guarded is None:
         return planned
-    if guarded[0] != token:
+    token, removed = guarded
+    if token != order.confirm:
         raise Invalid(
-            f"{token} does not confirm this edit, which removes {guarded[1]}; its token is {guarded[0]}"
+            f"{order.confirm} does not confirm this edit, which removes {removed}; its token is {token}"
         )
-    return with_document(cluster, name, confirmed(document.text.encode(), token))
+    return with_document(cluster, order.name, confirmed(order.raw, token))

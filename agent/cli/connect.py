@@ -11,8 +11,8 @@ from typing import TypeVar
 from agent.cli import CONFIG
 from agent.clients.etcd import EtcdStore, Store
 from agent.config import Config, load_config
-from agent.errors import Invalid, Unreachable
-from agent.model.keys import Keys
+from agent.errors import Invalid, Refused, Unreachable
+from agent.model.keys import ROOT, Keys, after
 from agent.model.observed import ClusterState
 from agent.model.store import KeyRange, StoreSettings
 from agent.observe.cluster import ClusterReader
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 RECHECK_S = 5.0
 """Seconds after which a wait reads etcd again, even if the watch reports no change."""
+MOST_CLUSTERS = 20
+"""Clusters that are listed; each takes one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +34,10 @@ class Connection:
 
     def read(self) -> ClusterState:
         """Read the whole cluster as a leader does, with every stored spec. Raises Unreachable, Refused."""
-        stored = self._reader().read(self.store, None, frozenset()).state.stored_specs
-        # The first snapshot lists the specs, the second reads them. A spec written in between is shown by its hash.
-        return self._reader().read(self.store, None, stored).state
+        # No host has the empty name. The first snapshot lists the specs, the second reads them.
+        # A spec written in between is shown by its hash.
+        stored = ClusterReader(self.keys, "").read(self.store, None, frozenset()).state.stored_specs
+        return ClusterReader(self.keys, "").read(self.store, None, stored).state
 
     def wait_for(self, found: Callable[[ClusterState], T | None], timeout_s: float) -> T | None:
         """Read again at every change until `found` returns something, and return that; None after `timeout_s`.
@@ -64,9 +67,6 @@ class Connection:
         """The keys of the cluster."""
         return (KeyRange(key=self.keys.root, prefix=True),)
 
-    def _reader(self) -> ClusterReader:
-        return ClusterReader(self.keys, "")  # no host has the empty name
-
 
 @contextmanager
 def connected(
@@ -77,22 +77,17 @@ def connected(
     `config` is None if no option names it. Raises Invalid when the configuration has faults, or cannot be read and the
     options do not replace it.
     """
-    settings, name = _target(config, endpoints, cluster)
+    if endpoints and cluster and config is None:
+        settings, name = StoreSettings(endpoints=tuple(endpoints)), cluster
+    else:
+        loaded = _load(config or CONFIG)
+        settings = replace(loaded.store, endpoints=tuple(endpoints)) if endpoints else loaded.store
+        name = cluster or loaded.cluster
     store = EtcdStore(settings)
     try:
         yield Connection(store=store, keys=Keys(name))
     finally:
         store.close()
-
-
-def _target(
-    config: Path | None, endpoints: Sequence[str] | None, cluster: str | None
-) -> tuple[StoreSettings, str]:
-    if endpoints and cluster and config is None:
-        return StoreSettings(endpoints=tuple(endpoints)), cluster
-    loaded = _load(config or CONFIG)
-    settings = replace(loaded.store, endpoints=tuple(endpoints)) if endpoints else loaded.store
-    return settings, cluster or loaded.cluster
 
 
 def _load(config: Path) -> Config:
@@ -107,3 +102,42 @@ def _load(config: Path) -> Config:
     except OSError:
         pass  # load_config describes it
     return load_config(config)
+
+
+# ---- A cluster of which etcd has no key
+
+
+def refuse_unknown(store: Store, keys: Keys, state: ClusterState) -> None:
+    """Raise Invalid if etcd has no key of the cluster. `state` is what was read of it. Raises Unreachable, Refused."""
+    seen = state.document, state.accepted, state.leader, state.record, state.verdict, state.tokens
+    if any(seen) or state.statuses or state.present or state.assignments or state.unreadable:
+        return
+    if store.first_key(keys.root, after(keys.root)) is None:
+        raise Invalid(f"etcd has no cluster {keys.cluster}: {_existing(store)}")
+
+
+def _existing(store: Store) -> str:
+    create = "apply a document, or start an agent, to create it"
+    try:
+        found = clusters(store)
+    except Refused:
+        return f"which others it has, you have no right to read; check the name, or {create}"
+    if not found:
+        return f"it has no other one either; {create}"
+    more = ", ..." if len(found) == MOST_CLUSTERS else ""
+    return f"it has {', '.join(found)}{more}; name one of them with --cluster, or {create}"
+
+
+def clusters(store: Store) -> list[str]:
+    """Return the names of the first MOST_CLUSTERS in etcd, without their content. Raises Unreachable, Refused."""
+    found: list[str] = []
+    start = ROOT
+    while len(found) < MOST_CLUSTERS and (key := store.first_key(start, after(ROOT))) is not None:
+        name = key.removeprefix(ROOT).partition("/")[0]
+        root = Keys(name).root
+        if key.startswith(root):
+            found.append(name)
+            start = after(root)
+        else:  # a key beside the clusters
+            start = f"{key}\0"
+    return found

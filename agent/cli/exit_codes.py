@@ -1,7 +1,5 @@
 """The exit codes. A command that fails prints its error and returns one; only --debug prints a traceback."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -28,23 +26,17 @@ EXIT_CODES = (
     " `status --check` has those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
 )
 
-_UsageError: type[Exception] = typer.BadParameter.mro()[1]
-"""typer exports only this subclass."""
+# The base of every error of the usage; typer exports only its subclass.
+typer.BadParameter.mro()[1].exit_code = USAGE  # type: ignore[attr-defined]
 
 
 class Group(TyperGroup):
-    """The group of all commands; it turns the errors of agent/errors.py and of the usage into exit codes."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse the options that stand before a command."""
-        with _usage_errors():
-            return super().make_context(*args, **kwargs)
+    """The group of all commands; it turns the errors of agent/errors.py into exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            with _usage_errors():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader closed the pipe, as head(1) does: typer ends without a message
         except (SwarmkeeperError, OSError) as error:
@@ -53,13 +45,3 @@ class Group(TyperGroup):
             message = "\n".join(map(printable, str(error).split("\n")))  # some errors list one fault per line
             typer.secho(f"swarmkeeper: {message}", fg="red", err=True)
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Give an error of the usage its exit code."""
-    try:
-        yield
-    except _UsageError as error:
-        error.exit_code = USAGE  # type: ignore[attr-defined]
-        raise

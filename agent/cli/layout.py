@@ -71,7 +71,10 @@ def table(columns: Sequence[Column], width: int | None) -> list[Text]:
     heads = [text(each.head, "dim") for each in shown]
     rows = [heads, *(list(row) for row in zip(*(each.cells for each in shown), strict=True))]
     lines = [_line(row, widths) for row in rows]
-    return lines if width is None else [_cut(each, width) for each in lines]
+    if width is not None:
+        for line in lines:  # a window may be too narrow even for the shortest table
+            line.truncate(width, overflow="ellipsis")
+    return lines
 
 
 def _fitted(columns: list[Column], width: int) -> list[Column]:
@@ -102,12 +105,6 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         last = number == len(cells) - 1
         line.append_text(cell).append("" if last else " " * (width - cell.cell_len + GAP))
-    return line
-
-
-def _cut(line: Text, width: int) -> Text:
-    """Cut a line of a window too narrow even for the shortest table. The ellipsis shows that something is missing."""
-    line.truncate(width, overflow="ellipsis")
     return line
 
 

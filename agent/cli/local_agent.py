@@ -13,7 +13,7 @@ from agent.cli import CONFIG
 from agent.cli.layout import Column, paragraph, table, text
 from agent.cli.render import Page
 from agent.conditions import ClusterConditions, Condition
-from agent.conditions.condition import Kind
+from agent.conditions.finding import Unknown
 from agent.config import load_config
 from agent.errors import Invalid, SwarmkeeperError
 
@@ -90,26 +90,14 @@ def _page(address: str) -> dict[str, Any]:
 
 def conditions_without_etcd(sentence: str) -> ClusterConditions:
     """Return the conditions of a cluster of which nothing is known, with the sentence that says so."""
-
-    def unknown(kind: Kind) -> Condition:
-        own = kind == "store"
-        return Condition(
-            kind=kind,
-            name="",
-            state="Unknown",
-            reason="StoreUnreachable",
-            text=sentence if own or kind == "cluster" else "",
-            cause="" if own else "store/",
-        )
-
+    unknown = Unknown("StoreUnreachable", cause="store/")
     return ClusterConditions(
-        cluster=unknown("cluster"),
+        cluster=Condition.of("cluster", "", unknown._replace(text=sentence)),
         converged=False,
-        store=unknown("store"),
-        document=unknown("document"),
-        leader=unknown("leader"),
-        quorum=unknown("quorum"),
-        code=3,
+        store=Condition.of("store", "", Unknown("StoreUnreachable", sentence)),
+        document=Condition.of("document", "", unknown),
+        leader=Condition.of("leader", "", unknown),
+        quorum=Condition.of("quorum", "", unknown),
     )
 
 
@@ -122,7 +110,11 @@ def render_local(agent: LocalAgent, page: Page) -> list[Text]:
         lines += paragraph(text(f"dockerd: {error}", "red"), page.width)
     replicas = [each for each in _mappings(status.get("replicas")) if each.get("service")]
     columns = [
-        Column(head="Replica", cells=tuple(text(_replica(each)) for each in replicas), least=8),
+        Column(
+            head="Replica",
+            cells=tuple(text(f"{each.get('service')}-{each.get('slot')}") for each in replicas),
+            least=8,
+        ),
         Column(head="Container", cells=tuple(text(_word(each.get("status"))) for each in replicas)),
         Column(
             head="Health", cells=tuple(text(_word(each.get("health")) or "-") for each in replicas), omit=1
@@ -137,7 +129,8 @@ def render_local(agent: LocalAgent, page: Page) -> list[Text]:
             for each in _mappings(status.get(key))
         ]
         lines += _list(heading, entries, style, page)
-    return lines + _list("Steps", map(_step, status.get("steps") or ()), "yellow", page)
+    steps = [_word(each.get("text")) for each in _mappings(status.get("steps"))]
+    return lines + _list("Steps", steps, "yellow", page)
 
 
 def _host_line(agent: LocalAgent) -> str:
@@ -155,14 +148,6 @@ def _host_line(agent: LocalAgent) -> str:
 def _list(heading: str, entries: Iterable[str], style: str, page: Page) -> list[Text]:
     shown = [line for each in entries for line in paragraph(text(each, style), page.width, indent=2)]
     return [text(""), text(heading, "bold"), *shown] if shown else []
-
-
-def _replica(replica: dict[str, Any]) -> str:
-    return f"{replica.get('service')}-{replica.get('slot')}"
-
-
-def _step(step: Any) -> str:
-    return _word(step.get("text")) if isinstance(step, dict) else _word(step)
 
 
 def _mappings(found: Any) -> list[dict[str, Any]]:

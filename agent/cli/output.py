@@ -24,9 +24,7 @@ class Output(StrEnum):
 OutputOption = Annotated[
     Output,
     typer.Option(
-        "--output",
-        "-o",
-        help="table for people, wide without any shortening, json or yaml for programs.",
+        "--output", "-o", help="table for people, wide without any shortening, json or yaml for programs."
     ),
 ]
 

@@ -1,6 +1,6 @@
 """The conditions of a cluster as lines of text: the answer, services, hosts, problems, progress, document, notes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,11 +15,11 @@ from agent.conditions import (
     ReplicaCondition,
     ServiceCondition,
 )
-from agent.conditions.condition import Reason, State
+from agent.conditions.finding import Reason, State
 from agent.conditions.reports import duration, seconds_since
 from agent.model.phrases import counted
 
-T = TypeVar("T")
+Entry = TypeVar("Entry", ServiceCondition, HostCondition)
 
 STYLES: dict[State, str] = {
     "Ready": "green",
@@ -104,38 +104,37 @@ def _answer(cluster: Condition) -> str:
 
 
 def _services(services: tuple[ServiceCondition, ...], page: Page) -> list[Text]:
-    most = page.limits.services if page.limits else None
-    shown = _selected(services, most, lambda each: each.condition)
-    state = _states([each.condition for each in shown], page)
+    shown = _selected(services, page.limits.services if page.limits else None)
     columns = [
         Column(head="Service", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
-        *state,
+        *_states([each.condition for each in shown], page),
         Column(head="Desired", cells=tuple(text(str(each.desired)) for each in shown)),
         Column(head="Running", cells=tuple(_number(each.running, each) for each in shown)),
         Column(head="Ready", cells=tuple(_number(each.ready, each) for each in shown)),
         Column(head="Updated", cells=tuple(_number(each.updated, each) for each in shown)),
     ]
-    return [*table(columns, page.width), *_rest(len(services) - len(shown), "service", page)]
+    return [*table(columns, page.width), *_more(len(services) - len(shown), "service", page, ready=True)]
 
 
 def _number(count: int, service: ServiceCondition) -> Text:
     """Return `2`, `1+1?` if one more is not known, or `?` if none is known."""
     if not service.unknown:
         return text(str(count), STYLES[service.condition.state] if count < service.desired else "")
-    return text(
-        UNKNOWN if service.unknown >= service.desired else f"{count}+{service.unknown}{UNKNOWN}", "dim"
-    )
+    known = "" if service.unknown >= service.desired else f"{count}+{service.unknown}"
+    return text(f"{known}{UNKNOWN}", "dim")
 
 
 def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
-    shown = _selected(hosts, page.limits.hosts if page.limits else None, lambda each: each.condition)
+    shown = _selected(hosts, page.limits.hosts if page.limits else None)
     columns = [
         Column(head="Host", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
         *_states([each.condition for each in shown], page),
         Column(head="Role", cells=tuple(map(_role, shown)), least=10),
         Column(head="Bridge", cells=tuple(map(_bridge, shown)), omit=3),
-        Column(head="Replicas", cells=tuple(map(_replicas, shown))),
-        Column(head="Ready", cells=tuple(map(_ready, shown))),
+        Column(
+            head="Replicas", cells=tuple(_count(each, each.running, f"/{each.desired}") for each in shown)
+        ),
+        Column(head="Ready", cells=tuple(_count(each, each.ready) for each in shown)),
         Column(head="Rev", cells=tuple(_known(each, str(each.revision or "-")) for each in shown), omit=4),
     ]
     if page.wide:
@@ -143,7 +142,7 @@ def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
             Column(head="Steps", cells=tuple(_known(each, str(each.open_steps)) for each in shown)),
             Column(head="Reported", cells=tuple(_reported(each, page) for each in shown)),
         ]
-    return [*table(columns, page.width), *_rest(len(hosts) - len(shown), "host", page)]
+    return [*table(columns, page.width), *_more(len(hosts) - len(shown), "host", page, ready=True)]
 
 
 def _states(conditions: Sequence[Condition], page: Page) -> list[Column]:
@@ -177,17 +176,11 @@ def _bridge(host: HostCondition) -> Text:
     return _known(host, host.subnet or "none", STYLES[host.condition.state] if wrong else "")
 
 
-def _replicas(host: HostCondition) -> Text:
-    if not host.current or host.running is None:
-        return text(f"{UNKNOWN}/{host.desired}", "dim")
-    style = STYLES[host.condition.state] if host.running < host.desired else ""
-    return text(f"{host.running}/{host.desired}", style)
-
-
-def _ready(host: HostCondition) -> Text:
-    if not host.current or host.ready is None:
-        return text(UNKNOWN, "dim")
-    return text(str(host.ready), STYLES[host.condition.state] if host.ready < host.desired else "")
+def _count(host: HostCondition, count: int | None, of: str = "") -> Text:
+    """Return the number of assigned replicas that run or are ready."""
+    if count is None or not host.current:
+        return text(f"{UNKNOWN}{of}", "dim")
+    return text(f"{count}{of}", STYLES[host.condition.state] if count < host.desired else "")
 
 
 def _known(host: HostCondition, content: str, style: str = "") -> Text:
@@ -199,26 +192,14 @@ def _reported(host: HostCondition, page: Page) -> Text:
     return text(f"{passed} ago" if passed else "never", "" if host.current else "dim")
 
 
-def _selected(entries: tuple[T, ...], most: int | None, condition: Callable[[T], Condition]) -> tuple[T, ...]:
-    """Return all entries that are not Ready, and as many others as `most` leaves room for, in their order."""
-    if most is None or len(entries) <= most:
-        return entries
-    left = most - sum(1 for each in entries if condition(each).state != "Ready")
-    shown = []
-    for each in entries:
-        if condition(each).state == "Ready":
-            left -= 1
-            if left < 0:
-                continue
-        shown.append(each)
-    return tuple(shown)
-
-
-def _rest(count: int, noun: str, page: Page) -> list[Text]:
-    if not count:
-        return []
-    more = f"{ELLIPSIS} {counted(count, f'more {noun}')}, all ready (--all shows them)"
-    return paragraph(text(more, "dim"), page.width)
+def _selected(rows: tuple[Entry, ...], most: int | None) -> tuple[Entry, ...]:
+    """Return all rows that are not Ready, and as many others as `most` leaves room for, in their order."""
+    if most is None or len(rows) <= most:
+        return rows
+    ready = [each.condition.name for each in rows if each.condition.state == "Ready"]
+    most_ready = max(most - (len(rows) - len(ready)), 0)
+    omitted = frozenset(ready[most_ready:])
+    return tuple(each for each in rows if each.condition.name not in omitted)
 
 
 # ---- Problems, each with what follows from it, and progress
@@ -237,8 +218,7 @@ def _problems(found: ClusterConditions, page: Page) -> list[Text]:
 
 def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: Page) -> list[Text]:
     condition = problem.condition
-    style = "yellow" if condition.state == "Progressing" else "red"
-    lines = paragraph(text(_described(condition, page), style), page.width, indent=2)
+    lines = paragraph(text(_described(condition, page), "red"), page.width, indent=2)
     if problem.consequences:
         affected = text(f"→ affects {_affected(problem.consequences, page)}")
         lines += paragraph(affected, page.width, indent=4)
@@ -283,9 +263,8 @@ def _affected(consequences: Iterable[Condition], page: Page) -> str:
     """Return `billing-1, order-2 (replicas), billing (service)`."""
     kinds: dict[str, list[str]] = {}
     for each in consequences:
-        kinds.setdefault(_TITLES.get(each.kind, each.kind), []).append(
-            "" if each.kind in _ALONE else each.name
-        )
+        name = "" if each.kind in _ALONE else each.name
+        kinds.setdefault(_TITLES.get(each.kind, each.kind), []).append(name)
     return ", ".join(_listed(kind, names, page) for kind, names in kinds.items())
 
 
@@ -327,11 +306,12 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
     return lines + _more(len(shown) - most, "operation", page)
 
 
-def _more(count: int, noun: str, page: Page) -> list[Text]:
+def _more(count: int, noun: str, page: Page, *, ready: bool = False) -> list[Text]:
+    """Return the line for what is only counted: the rest of a list, or the `ready` rows of a table."""
     if count <= 0:
         return []
-    more = f"{ELLIPSIS} {counted(count, f'more {noun}')} (--all shows them)"
-    return paragraph(text(more, "dim"), page.width, indent=2)
+    more = f"{ELLIPSIS} {counted(count, f'more {noun}')}{', all ready' if ready else ''} (--all shows them)"
+    return paragraph(text(more, "dim"), page.width, indent=0 if ready else 2)
 
 
 # ---- Document and notes

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from agent.cli.connect import RECHECK_S, Connection, connected
+from agent.cli.connect import RECHECK_S, Connection, connected, refuse_unknown
 from agent.cli.layout import paragraph, screen, text
 from agent.cli.local_agent import ask_local_agent, conditions_without_etcd, render_local
-from agent.cli.other_clusters import refuse_unknown
 from agent.cli.output import Output, print_data
 from agent.cli.render import Limits, Page, check_line, first_line, render
 from agent.cli.status_form import status_form
-from agent.clients.etcd import Store
 from agent.conditions import ClusterConditions, conditions_of
 from agent.conditions.reports import duration
 from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
@@ -64,16 +62,10 @@ def look(connection: Connection) -> Look:
     """Read the cluster. Raises Unreachable, Refused; Invalid, with the existing ones, if etcd has no such cluster."""
     state = connection.read()
     refuse_unknown(connection.store, connection.keys, state)
-    return Look(
-        cluster=connection.keys.cluster, state=state, store_error=_alarm(connection.store), read_s=time.time()
-    )
-
-
-def _alarm(store: Store) -> str:
-    try:
-        return store.alarm()
-    except Refused:
-        return ""  # it is not for this user to see
+    alarm = ""
+    with suppress(Refused):  # it is not for this user to see
+        alarm = connection.store.alarm()
+    return Look(cluster=connection.keys.cluster, state=state, store_error=alarm, read_s=time.time())
 
 
 def show_status(connection: Connection, wish: Wish, config: Path | None) -> None:
@@ -114,25 +106,23 @@ def _show_local(cluster: str, wish: Wish, config: Path | None, error: Unreachabl
         found = conditions_without_etcd(agent.headline)
         print_data(status_form(cluster, found, now_s=time.time(), page=agent.page), wish.output)
         return
-    console = make_console()
-    page = Page(width=_width(console), now_s=time.time())
+    console, width = _console()
+    page = Page(width=width, now_s=time.time())
     _put(console, [*render_local(agent, page), text(""), *paragraph(text(str(error), "dim"), page.width)])
 
 
 # ---- Printing
 
 
-def make_console() -> Console:
-    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else NO_TERMINAL."""
+def _console() -> tuple[Console, int | None]:
+    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else NO_TERMINAL.
+
+    And the width for lines: None where the output goes to a program, which could not join broken ones.
+    """
     console = Console(highlight=False)
     if console.is_terminal or os.environ.get("COLUMNS"):
-        return console
-    return Console(highlight=False, width=NO_TERMINAL)
-
-
-def _width(console: Console) -> int | None:
-    """Return the width for lines: None where the output goes to a program, which could not join broken ones."""
-    return console.width if console.is_terminal or os.environ.get("COLUMNS") else None
+        return console, console.width
+    return Console(highlight=False, width=NO_TERMINAL), None
 
 
 def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
@@ -141,10 +131,10 @@ def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
         form = status_form(found.cluster, conditions, now_s=found.read_s, accepted=found.accepted)
         print_data(form, wish.output, stream=stream)
         return
-    console = make_console()
+    console, width = _console()
     wide = wish.output is Output.WIDE
     page = Page(
-        width=None if wide else _width(console),
+        width=None if wide else width,
         now_s=found.read_s,
         limits=None if wide or wish.everything else Limits(),
         wide=wide,
@@ -177,7 +167,10 @@ def watch_status(connection: Connection, wish: Wish) -> None:
             while True:
                 if changed.wait(RECHECK_S) or error or not watch.healthy:
                     changed.clear()
-                    found, error = _look_again(connection, found)
+                    try:
+                        found, error = look(connection), ""
+                    except Unreachable as failed:
+                        error = str(failed)
                 show(found, error)
                 if error:
                     changed.clear()  # a broken watch wakes often: read every RECHECK_S
@@ -187,19 +180,21 @@ def watch_status(connection: Connection, wish: Wish) -> None:
         watch.close()
 
 
-def _look_again(connection: Connection, last: Look) -> tuple[Look, str]:
-    try:
-        return look(connection), ""
-    except Unreachable as error:
-        return last, str(error)
-
-
 @contextmanager
 def _shower(wish: Wish) -> Iterator[Shower]:
     """Yield a function that shows a reading. On a terminal it replaces the last one; other output follows it."""
-    console = make_console()
+    console, _ = _console()
+    shown: list[ClusterConditions] = []
+
+    def print_new(found: Look, error: str) -> None:
+        # The state of a replica may become old without a new reading: that is printed too.
+        conditions = found.conditions(time.time())
+        if not error and conditions not in shown:
+            shown[:] = [conditions]
+            _print(found, wish, stream=True)
+
     if wish.output.is_data or not console.is_terminal:
-        yield _Printer(wish)
+        yield print_new
         return
     with Live(console=console, screen=True, auto_refresh=False) as live:
 
@@ -208,21 +203,6 @@ def _shower(wish: Wish) -> Iterator[Shower]:
             live.update(Text("\n").join(lines), refresh=True)
 
         yield show
-
-
-class _Printer:
-    """Prints each reading once. The state of a replica may become old without a new reading: that is printed too."""
-
-    def __init__(self, wish: Wish) -> None:
-        self._wish = wish
-        self._shown: ClusterConditions | None = None
-
-    def __call__(self, found: Look, error: str) -> None:
-        conditions = found.conditions(time.time())
-        if error or conditions == self._shown:
-            return
-        self._shown = conditions
-        _print(found, self._wish, stream=True)
 
 
 def watched(found: Look, error: str, wish: Wish, *, now_s: float, width: int, height: int) -> list[Text]:

@@ -1,6 +1,5 @@
-"""The commands `validate` (the faults of a document) and `schema` (the JSON Schema of all documents)."""
+"""The command `validate`: the faults of a document."""
 
-import json
 import os
 from dataclasses import asdict
 
@@ -8,7 +7,7 @@ import typer
 
 from agent.cli.output import Output, print_data
 from agent.errors import Invalid
-from agent.intent import guard, parse_intent, schema, warnings
+from agent.intent import guard, parse_intent, warnings
 from agent.model import faults, observed
 from agent.model.intent import Intent
 from agent.model.phrases import counted
@@ -16,11 +15,6 @@ from agent.yamldoc.faultlist import printable
 
 VERSION = 1
 """Version of the JSON of `validate`."""
-
-
-def show_schema() -> None:
-    """Print the JSON Schema of the document."""
-    typer.echo(json.dumps(schema.json_schema(), indent=2))
 
 
 def show_validity(

@@ -116,10 +116,23 @@ def show_outcome(outcome: Outcome, revision: int, *, to_stderr: bool = False) ->
 def _shown(
     console: Console, passed: Callable[[], float], *, to_stderr: bool
 ) -> Iterator[Callable[[Mapping[str, str]], None]]:
-    if not console.is_terminal:
-        yield _Lines(passed, to_stderr=to_stderr)
-        return
     lines: dict[str, str] = {}
+
+    def print_changed(now: Mapping[str, str]) -> None:
+        changed = {name: text for name, text in now.items() if lines.get(name) != text}
+        changed |= {name: "ready" for name in lines if name not in now}
+        for name, text in changed.items():
+            line = shorten(printable(f"{name}: {text}"), _LONGEST)
+            typer.echo(f"{passed():6.1f} s  {line}", err=to_stderr)
+        keep(now)
+
+    def keep(now: Mapping[str, str]) -> None:
+        lines.clear()
+        lines.update(now)
+
+    if not console.is_terminal:
+        yield print_changed
+        return
 
     def table() -> Table:
         rows = Table.grid(padding=(0, 2))
@@ -130,25 +143,5 @@ def _shown(
             rows.add_row(Text(printable(name)), text)
         return rows
 
-    def show(now: Mapping[str, str]) -> None:
-        lines.clear()
-        lines.update(now)
-
     with Live(get_renderable=table, console=console, refresh_per_second=_SHOWN_PER_S, transient=True):
-        yield show
-
-
-class _Lines:
-    """Prints what has changed since the last call, with the time since the begin."""
-
-    def __init__(self, passed: Callable[[], float], *, to_stderr: bool) -> None:
-        self._passed, self._to_stderr = passed, to_stderr
-        self._lines: Mapping[str, str] = {}
-
-    def __call__(self, lines: Mapping[str, str]) -> None:
-        changed = {name: text for name, text in lines.items() if self._lines.get(name) != text}
-        changed |= {name: "ready" for name in self._lines if name not in lines}
-        for name, text in changed.items():
-            line = shorten(printable(f"{name}: {text}"), _LONGEST)
-            typer.echo(f"{self._passed():6.1f} s  {line}", err=self._to_stderr)
-        self._lines = dict(lines)
+        yield keep

@@ -1,82 +1,18 @@
-"""The condition of a resource: one state, with a fixed reason, for operators, metrics and alerts.
+"""The conditions: findings with their resource and its numbers, as every reader of them gets them."""
 
-    Ready        as declared, observed by a current report
-    Progressing  not as declared yet; an operation of Swarmkeeper is under way, and no fault is known
-    Degraded     a fault that Swarmkeeper repairs or retries
-    Blocked      a fault or a setting that needs the operator
-    Unknown      no current report: not known, so never shown as well
-
-A resource has exactly one state: the first that applies of Unknown, Blocked, Degraded, Progressing, Ready. The idea of
-typed states with a fixed reason is that of Kubernetes' API conventions ("typical status properties").
-"""
-
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from agent.conditions.finding import SEVERITY, Finding, Reason, State
 from agent.model.intent import Role
 from agent.model.phrases import MOST_TEXT, shorten
 
-State = Literal["Ready", "Progressing", "Degraded", "Blocked", "Unknown"]
 Kind = Literal[
-    "cluster",
-    "store",
-    "document",
-    "quorum",
-    "leader",
-    "host",
-    "network",
-    "image",
-    "service",
-    "rollout",
-    "replica",
-    "key",
-]
-Reason = Literal[
-    # Ready
-    "Ready", "Completed", "Drained",
-    # Progressing
-    "Starting", "Monitoring", "Updating", "Moving", "Draining", "Joining", "ChangingRole", "ChangingBridge",
-    "Rollout", "RollingBack", "NotAssigned", "WaitsForDependency", "WaitsForSlot", "NoVerdict", "Steps",
-    # Degraded
-    "CrashLoop", "Exited", "Failed", "Unhealthy", "StartFailed", "PullFailed", "Differs", "EngineDown", "SwarmError",
-    "NotInSwarm", "NodeDown", "OtherAddress", "RolledBack", "ReplicasMissing", "NoLeader", "StateNotSaved",
-    # Blocked
-    "RolloutPaused", "Paused", "ObserveMode", "Refused", "WaitsForConfirmation", "NoDocument", "RolledBackStore",
-    "QuorumLost", "Locked", "BridgeBlocked", "PortInUse", "NameInUse", "NoHostFits", "DependencyMissing", "Foreign",
-    "Unreadable", "Unsupported", "Error", "WrongSealingKey", "StoreFull", "Duplicate", "NotRemoved",
-    # Unknown
-    "NeverSeen", "AgentStopped", "Unreachable", "NotReported", "ReportOld", "StoreUnreachable",
+    "cluster", "store", "document", "quorum", "key", "leader",
+    "host", "network", "image", "rollout", "service", "replica",
 ]  # fmt: skip
-"""The fixed words, a label of metrics and a stable part of the JSON of `status`."""
-
-SEVERITY: dict[State, int] = {"Ready": 0, "Progressing": 1, "Degraded": 2, "Blocked": 3, "Unknown": 4}
-
-
-def is_fault(state: State) -> bool:
-    """Return True if the state needs a repair: progress is no fault."""
-    return SEVERITY[state] > SEVERITY["Progressing"]
-
-
-class Finding(NamedTuple):
-    """A condition without its resource."""
-
-    state: State
-    reason: Reason
-    text: str = ""
-    command: str = ""
-    cause: str = ""
-    since: str = ""
-    attempts: int = 0
-
-
-READY = Finding("Ready", "Ready")
-APPLY = "swarmkeeper apply FILE"
-
-
-def most_severe(findings: Iterable[Finding]) -> Finding:
-    """Return the first of the most severe findings; READY if there is none."""
-    return max(findings, key=lambda each: SEVERITY[each.state], default=READY)
+"""From what concerns more to what concerns less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,23 +42,18 @@ class Condition:
     @classmethod
     def of(cls, kind: Kind, name: str, found: Finding, *, revision: int = 0) -> "Condition":
         """Return the condition of a resource from what was found."""
-        return cls(
-            kind=kind,
-            name=name,
-            state=found.state,
-            reason=found.reason,
-            text=shorten(found.text, MOST_TEXT),
-            command=found.command,
-            since=found.since,
-            revision=revision,
-            cause=found.cause,
-            attempts=found.attempts,
-        )
+        short = found._replace(text=shorten(found.text, MOST_TEXT))
+        return cls(kind=kind, name=name, revision=revision, **short._asdict())
 
     @property
     def key(self) -> str:
         """`<kind>/<name>`; `leader/` for every host that is the leader."""
         return f"{self.kind}/{self.name}" if self.kind != "leader" else "leader/"
+
+    @property
+    def is_fault(self) -> bool:
+        """Return True if the state needs a repair: progress is no fault."""
+        return SEVERITY[self.state] > SEVERITY["Progressing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,3 +164,21 @@ class ClusterConditions:
     0 converged; 1 progress, or a fault while every service has a ready replica; 2 a service without a ready replica, no
     quorum, or no accepted document; 3 not known.
     """
+
+    def every(self) -> Iterator[Condition]:
+        """Yield the condition of each resource, without that of the cluster."""
+        yield from (self.store, self.document, self.quorum, self.leader, *self.keys)
+        yield from (each.condition for each in self.hosts)
+        yield from (*self.networks, *self.images, *self.rollouts)
+        yield from (each.condition for each in self.services)
+        yield from (each.condition for each in self.replicas)
+
+    @property
+    def declared(self) -> tuple[HostCondition, ...]:
+        """The hosts that the document declares."""
+        return tuple(each for each in self.hosts if each.declared)
+
+    @property
+    def none_reports(self) -> bool:
+        """True if hosts are declared, and none of them has a current report."""
+        return bool(self.declared) and not any(each.current for each in self.declared)

@@ -40,9 +40,8 @@ def goal_of(revision: int, intent: Intent, before: Intent | None, *, whole: bool
     bridge = before is None or before.gwbridge != intent.gwbridge
     keys |= {f"host/{each.name}" for each in intent.hosts if bridge or had.get(each.name) != each}
     keys |= {f"network/{each.name}" for each in _changed_networks(intent, before)}
-    removed = (
-        {each.name for each in before.services} - {each.name for each in intent.services} if before else ()
-    )
+    removed = {each.name for each in before.services} if before else set()
+    removed -= {each.name for each in intent.services}
     return Goal(revision=revision, keys=frozenset(keys), removed=frozenset(removed), whole=whole)
 
 
@@ -162,15 +161,9 @@ def _causes(goal: Goal, found: ClusterConditions, failed: tuple[Condition, ...])
 
 
 def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
-    conditions = (
-        *(each.condition for each in found.services),
-        *(each.condition for each in found.hosts if each.declared),
-        *found.networks,
-    )
-    open_ = (
-        each for each in conditions if not goal.has(each.key) and each.state not in ("Ready", "Progressing")
-    )
-    return tuple(map(_described, open_))
+    services, hosts = (each.condition for each in found.services), (each.condition for each in found.declared)
+    every = (*services, *hosts, *found.networks)
+    return tuple(_described(each) for each in every if each.is_fault and not goal.has(each.key))
 
 
 def _described(condition: Condition) -> str:

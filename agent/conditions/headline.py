@@ -1,14 +1,14 @@
 """The first line of `status`: the state of the cluster, and the first thing to repair."""
 
-from collections.abc import Sequence
-
-from agent.conditions.condition import ClusterConditions, Condition, HostCondition, Problem
+from agent.conditions.condition import ClusterConditions, Condition, Problem
 from agent.conditions.hosts import in_short
 from agent.conditions.reports import Reports
 from agent.model.phrases import counted
 
 MOST = 200
 """Characters of the first line."""
+_SHOWN_FIRST = ("Joining", "ChangingRole", "ChangingBridge", "Draining", "WaitsForSlot")
+"""Reasons of progress that are shown before the number of ready replicas."""
 _TITLES = {
     "store": "etcd",
     "document": "document",
@@ -21,18 +21,18 @@ _TITLES = {
 }
 
 
-def headline(
-    found: ClusterConditions, listed: Sequence[Problem], reports: Reports, *, converged: bool
-) -> str:
+def headline(found: ClusterConditions, reports: Reports) -> str:
     """Return the first line, at most MOST characters."""
-    if converged:
+    if found.converged:
         return _converged(found)
     mode = reports.mode
-    declared = [each for each in found.hosts if each.declared]
-    if declared and not reports.store_error and not any(each.current for each in declared):
-        return _cut(_unknown(declared, reports), "")
-    others = [each for each in listed if not _is_mode(each)]
-    if not listed:
+    if found.none_reports and not reports.store_error:
+        hosts = (
+            f"{each.condition.name} {in_short(each.condition, reports.now_s)}" for each in found.declared
+        )
+        return _cut(f"not known: no agent reports ({', '.join(hosts)})", "")
+    others = [each for each in found.problems if not _is_mode(each)]
+    if not found.problems:
         return _cut(_progress(found), "")
     if not others:
         text = "nothing is changed" if mode == "paused" else "steps are only reported"
@@ -59,15 +59,9 @@ def _cut(text: str, more: str) -> str:
     return f"{whole or f'{text[: most - 3]}...'}{more}"
 
 
-def _unknown(hosts: Sequence[HostCondition], reports: Reports) -> str:
-    names = (f"{each.condition.name} {in_short(each.condition, reports.now_s)}" for each in hosts)
-    return f"not known: no agent reports ({', '.join(names)})"
-
-
 def _converged(found: ClusterConditions) -> str:
-    declared = sum(1 for each in found.hosts if each.declared)
     numbers = (
-        counted(declared, "host"),
+        counted(len(found.declared), "host"),
         counted(len(found.services), "service"),
         counted(len(found.replicas), "replica"),
     )
@@ -80,11 +74,7 @@ def _problem(problem: Problem, found: ClusterConditions, reports: Reports) -> st
     without = f"{', '.join(down)} {'has' if len(down) == 1 else 'have'} no ready replica" if down else ""
     match condition.kind:
         case "quorum":
-            return (
-                f"quorum lost: {condition.text}"
-                if condition.reason == "QuorumLost"
-                else f"quorum: {condition.text}"
-            )
+            return f"quorum{' lost' if condition.reason == 'QuorumLost' else ''}: {condition.text}"
         case "host":
             if without:
                 return f"{condition.name} {in_short(condition, reports.now_s)}: {without}"
@@ -92,11 +82,12 @@ def _problem(problem: Problem, found: ClusterConditions, reports: Reports) -> st
             return f"{condition.name}{colon} {condition.text}"
         case "service":
             row = next(each for each in found.services if each.condition.key == condition.key)
-            return (
-                f"{condition.name}: {row.ready} of {counted(row.desired, 'replica')} ready; {condition.text}"
-            )
-        case "document" | "store":
-            return condition.text if condition.kind == "store" else f"document: {condition.text}"
+            ready = f"{row.ready} of {counted(row.desired, 'replica')} ready"
+            return f"{condition.name}: {ready}; {condition.text}"
+        case "store":
+            return condition.text
+        case "document":
+            return f"document: {condition.text}"
         case _:
             tail = f"; {without}" if without else ""
             return f"{title(condition)}: {condition.text}{tail}"
@@ -108,23 +99,13 @@ def _progress(found: ClusterConditions) -> str:
     if found.rollouts:
         more = f" (+{len(found.rollouts) - 1} more)" if len(found.rollouts) > 1 else ""
         return f"rollout of {found.rollouts[0].name}: {found.rollouts[0].text}{more}"
-    for each in (found.quorum, *(each.condition for each in found.hosts if each.declared)):
-        if each.state == "Progressing" and each.reason in (
-            "Joining",
-            "ChangingRole",
-            "ChangingBridge",
-            "Draining",
-            "WaitsForSlot",
-        ):
+    for each in (found.quorum, *(each.condition for each in found.declared)):
+        if each.state == "Progressing" and each.reason in _SHOWN_FIRST:
             return f"in progress: {f'{each.name} ' if each.kind == 'host' else ''}{each.text}"
     desired = sum(each.desired for each in found.services)
     ready = sum(each.ready for each in found.services)
-    rest = [
-        *(each.condition for each in found.services),
-        *found.networks,
-        *(each.condition for each in found.hosts),
-        found.leader,
-    ]
+    services, hosts = (each.condition for each in found.services), (each.condition for each in found.hosts)
+    rest = (*services, *found.networks, *hosts, found.leader)
     first = next((each for each in rest if each.state == "Progressing"), None)
     text = f"; {title(first)}{' ' if first.kind == 'host' else ': '}{first.text}" if first else ""
     return f"in progress: {ready} of {desired} replicas ready{text}"

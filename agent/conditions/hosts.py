@@ -1,24 +1,17 @@
 """The condition of each host: its agent, its dockerd, its membership in the swarm, its address and its bridge."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from agent.conditions.condition import (
-    READY,
-    Condition,
-    Finding,
-    HostCondition,
-    Reason,
-    is_fault,
-    most_severe,
-)
+from agent.conditions.condition import Condition, HostCondition, ReplicaCondition
+from agent.conditions.finding import READY, Blocked, Degraded, Finding, Progressing, Ready, Reason, severest
 from agent.conditions.membership import SWARM, address_findings, membership_findings
 from agent.conditions.reports import LEADERS, Reports, because, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
 from agent.model.phrases import and_more, counted, short_id
-from agent.model.records import MembershipOrder
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import BRIDGE
 
+_NO_REPORT = HostStatus(instance="", at="", agent_version="")
 _NO_MESH = (
     "swarm services published with mode ingress do not answer on this host, because docker_gwbridge was replaced: "
     "restart dockerd"
@@ -27,14 +20,9 @@ _NO_MESH = (
 
 def host_condition(declared: HostIntent, reports: Reports) -> Condition:
     """Return the condition of a declared host, for every reader alike."""
-    return Condition.of(
-        "host", declared.name, _finding(declared, reports), revision=_observed(declared.name, reports)
-    )
-
-
-def _observed(host: str, reports: Reports) -> int:
-    status = reports.cluster.statuses.get(host)
-    return status.bridge.revision if status else 0
+    status = reports.cluster.statuses.get(declared.name)
+    revision = status.bridge.revision if status else 0
+    return Condition.of("host", declared.name, _finding(declared, reports), revision=revision)
 
 
 def _finding(declared: HostIntent, reports: Reports) -> Finding:
@@ -44,7 +32,7 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
     status = reports.cluster.statuses[declared.name]
     if not status.engine_up:
         return engine_down(status)
-    found = most_severe(
+    found = severest(
         (
             *address_findings(declared, status, reports),
             *membership_findings(declared, status, reports),
@@ -54,7 +42,7 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
         )
     )
     if found == READY and declared.availability == "drain":
-        return Finding("Ready", "Drained", "drained: no replica is left on it")
+        return Ready("Drained", "drained: no replica is left on it")
     return found
 
 
@@ -62,7 +50,7 @@ def engine_down(status: HostStatus) -> Finding:
     """Return the finding for a host whose dockerd does not answer."""
     error = status.engine_error or "dockerd does not answer"
     text = f"{error}; the state of its containers is not known: start dockerd on that host"
-    return Finding("Degraded", "EngineDown", text, "systemctl start docker")
+    return Degraded("EngineDown", text, "systemctl start docker")
 
 
 # ---- A drained host may be off: the operator declared its absence
@@ -76,7 +64,7 @@ def _drained_and_off(declared: HostIntent, reports: Reports, unknown: Finding) -
     if (status and status.replicas) or (assignment and assignment.replicas):
         return None
     vote = "; it is a manager, so the quorum lacks it meanwhile" if declared.role == "manager" else ""
-    return Finding("Ready", "Drained", f"drained, and its agent does not run{vote}", since=unknown.since)
+    return Ready("Drained", f"drained, and its agent does not run{vote}", since=unknown.since)
 
 
 # ---- docker_gwbridge
@@ -88,26 +76,24 @@ def _bridge(name: str, status: HostStatus, reports: Reports) -> Iterator[Finding
     granting, held_by = reports.waits(status, f"disruption/{name}")
     if phase == "held":
         why = next((each.reason for each in blocked_of(status) if each.resource == BRIDGE), "")
-        yield Finding("Blocked", "BridgeBlocked", f"docker_gwbridge is not as declared{because(why)}")
+        yield Blocked("BridgeBlocked", f"docker_gwbridge is not as declared{because(why)}")
     elif phase == "waiting":
-        yield Finding(
-            "Progressing",
+        yield Progressing(
             "WaitsForSlot",
             f"waits to change docker_gwbridge{because(waits)}",
-            cause=on or held_by or _slot_holder(reports, status),
+            cause=on or held_by or _slot_holder(name, reports),
         )
     elif phase == "moving" or (phase == "" and status.state == "active"):
-        yield Finding("Progressing", "ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
+        yield Progressing("ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
     elif granting and held_by != f"host/{name}":
-        yield Finding("Progressing", "WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
+        yield Progressing("WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
 
 
-def _slot_holder(reports: Reports, status: HostStatus) -> str:
-    """Return the key of the host that has the disruption slot, or of the leader, which grants it."""
-    disruption = reports.cluster.disruption
-    mine = reports.cluster.statuses.get(disruption.host) is status if disruption else True
-    other = disruption and not mine and disruption.state != "released"
-    return f"host/{disruption.host}" if disruption and other else "leader/"
+def _slot_holder(name: str, reports: Reports) -> str:
+    """Return the key of the other host that has the disruption slot, or of the leader, which grants it."""
+    slot = reports.cluster.disruption
+    held = slot is not None and slot.host != name and slot.state != "released"
+    return f"host/{slot.host}" if slot and held else "leader/"
 
 
 # ---- What else is blocked or under way
@@ -123,7 +109,10 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
                 found = found._replace(text=f"{each.resource}: {found.text}")
             yield found._replace(reason="Duplicate") if quarantined and each.resource == SWARM else found
     if order and not any(each.resource == SWARM for each in status.blocked):
-        yield _ordered(order)
+        if quarantined:
+            yield Blocked("Duplicate", f"is quarantined: {order.reason}")
+        else:
+            yield Progressing("Joining", f"is ordered to leave the swarm and to join again: {order.reason}")
     mine = (f"node/{status.node_id}", f"membership-order/{declared.name}")
     for each in reports.leader_blocked():
         if each.resource in mine:
@@ -143,14 +132,6 @@ _OTHERS = LEADERS | {
     "rollout",
 }
 """Kinds of resources that have a condition of their own; a registry that does not answer is told with its images."""
-
-
-def _ordered(order: MembershipOrder) -> Finding:
-    if order.what == "leave":
-        return Finding(
-            "Progressing", "Joining", f"is ordered to leave the swarm and to join again: {order.reason}"
-        )
-    return Finding("Blocked", "Duplicate", f"is quarantined: {order.reason}")
 
 
 def _concerns(host: str, blocked: BlockedReport, status: HostStatus, reports: Reports) -> bool:
@@ -173,17 +154,16 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
     left = sorted(each.name for each in status.replicas)
     if declared.availability == "drain" and left:
         waits, on = reports.waits(status, *(f"placement/{each.service}" for each in status.replicas))
-        yield Finding(
-            "Progressing",
+        yield Progressing(
             "Draining",
             f"drains: {', '.join(left[:5])} {'are' if len(left) > 1 else 'is'} left{because(waits)}",
             cause=on,
         )
     if extra := reports.unassigned(declared.name):
         text = f"has containers that are not assigned to it: {', '.join(extra[:5])}{and_more(len(extra[4:]))}"
-        yield Finding("Progressing", "Steps", text, cause=reports.assigner)
+        yield Progressing("Steps", text, cause=reports.assigner)
     if steps := open_steps(status):
-        yield Finding("Progressing", "Steps", f"has {counted(steps, 'open step')}")
+        yield Progressing("Steps", f"has {counted(steps, 'open step')}")
     if not 0 < reports.accepted_revision <= reports.carried_out(status):
         yield _behind(declared.name, reports)
 
@@ -191,24 +171,18 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
 def _behind(host: str, reports: Reports) -> Finding:
     accepted = reports.accepted_revision
     if not accepted:
-        return Finding("Progressing", "Steps", "waits for an accepted document", cause="document/")
+        return Progressing("Steps", "waits for an accepted document", cause="document/")
     assignment = reports.cluster.assignments.get(host)
     if assignment is None or assignment.revision < accepted:
-        return Finding(
-            "Progressing",
-            "NotAssigned",
-            f"waits for the assignment of revision {accepted}",
-            cause=reports.assigner,
+        return Progressing(
+            "NotAssigned", f"waits for the assignment of revision {accepted}", cause=reports.assigner
         )
     if assignment.pending:
         services = ", ".join(assignment.pending)
-        return Finding(
-            "Progressing",
-            "Rollout",
-            f"waits for the rollout of {services}",
-            cause=f"rollout/{assignment.pending[0]}",
+        return Progressing(
+            "Rollout", f"waits for the rollout of {services}", cause=f"rollout/{assignment.pending[0]}"
         )
-    return Finding("Progressing", "Steps", f"has not carried out revision {accepted} in full yet")
+    return Progressing("Steps", f"has not carried out revision {accepted} in full yet")
 
 
 def open_steps(status: HostStatus) -> int:
@@ -220,37 +194,29 @@ def open_steps(status: HostStatus) -> int:
 
 
 def host_row(
-    name: str, condition: Condition, reports: Reports, counts: tuple[int, int, int]
+    name: str, condition: Condition, reports: Reports, replicas: Sequence[ReplicaCondition]
 ) -> HostCondition:
-    """Return the condition of a host with the numbers of its replicas: (assigned, running, ready)."""
-    intent, status = reports.intent, reports.cluster.statuses.get(name)
-    declared = intent.host(name) if intent else None
+    """Return the condition of a host with the numbers of its replicas."""
+    declared, status = reports.declared(name), reports.cluster.statuses.get(name, _NO_REPORT)
     current = reports.current(name)
     known = current is not None and current.engine_up
-    desired, running, ready = counts
     return HostCondition(
         condition=condition,
         declared=declared.role if declared else None,
-        role=_role(status),
+        role=("manager" if status.is_manager else "worker") if status.state == "active" else "",
         drained=declared is not None and declared.availability == "drain",
         leader=reports.cluster.leader == name,
         current=current is not None,
-        reported_at=status.at if status else "",
-        engine_up=current is not None and current.engine_up,
-        subnet=status.bridge.subnet if status else "",
-        desired=desired,
-        running=running if known else None,
-        ready=ready if known else None,
-        revision=status.revision if status else 0,
+        reported_at=status.at,
+        engine_up=known,
+        subnet=status.bridge.subnet,
+        desired=len(replicas),
+        running=sum(each.running for each in replicas) if known else None,
+        ready=sum(each.ready for each in replicas) if known else None,
+        revision=status.revision,
         open_steps=open_steps(current) if current else 0,
         notes=_notes(current, reports) if current else (),
     )
-
-
-def _role(status: HostStatus | None) -> str:
-    if status is None or status.state != "active":
-        return ""
-    return "manager" if status.is_manager else "worker"
 
 
 def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
@@ -264,17 +230,18 @@ def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
         for each in status.left_volumes
         for path, name in each.volumes
     )
-    return (*((_NO_MESH,) if not status.bridge.mesh and _uses_mesh(reports) else ()), *outdated, *left)
-
-
-def _uses_mesh(reports: Reports) -> bool:
-    """Return True if a report shows a task of a swarm service with ports in mode ingress."""
-    statuses = reports.cluster.statuses.values()
-    return any("ingress" in each.networks for status in statuses for each in status.attached)
+    # A task of a swarm service with ports in mode ingress is attached to the network of that name.
+    attached = (each for other in reports.cluster.statuses.values() for each in other.attached)
+    lacks_mesh = not status.bridge.mesh and any("ingress" in each.networks for each in attached)
+    return (*((_NO_MESH,) if lacks_mesh else ()), *outdated, *left)
 
 
 def undeclared_condition(name: str, reports: Reports) -> Condition:
     """Return the condition of a host that etcd knows and the document does not declare."""
+    return Condition.of("host", name, _undeclared(name, reports))
+
+
+def _undeclared(name: str, reports: Reports) -> Finding:
     status = reports.cluster.statuses.get(name)
     stuck = next((each for each in reports.leader_blocked() if each.resource == f"host/{name}"), None)
     left = tuple(sorted(each.name for each in status.replicas)) if status else ()
@@ -282,20 +249,14 @@ def undeclared_condition(name: str, reports: Reports) -> Condition:
     if status and left and not stuck and (unknown or not status.engine_up):
         found = unknown or engine_down(status)
         text = f"not declared, and its last report shows {', '.join(left[:5])}{and_more(len(left[4:]))}: {found.text}"
-        return Condition.of("host", name, found._replace(text=text))
+        return found._replace(text=text)
     if name in reports.cluster.present:
         if left or (status and status.state == "active"):
-            why = because(stuck.reason if stuck else "")
-            return Condition.of(
-                "host", name, Finding("Progressing", "Steps", f"not declared, it leaves{why}")
-            )
-        text = "its agent runs, and the document does not declare it"
-        return Condition.of("host", name, Finding("Ready", "Ready", text))
+            return Progressing("Steps", f"not declared, it leaves{because(stuck.reason if stuck else '')}")
+        return Ready("Ready", "its agent runs, and the document does not declare it")
     if stuck:
-        return Condition.of("host", name, Finding("Blocked", "NotRemoved", stuck.reason))
-    return Condition.of(
-        "host", name, Finding("Ready", "Ready", "not declared; its last keys are still in etcd")
-    )
+        return Blocked("NotRemoved", stuck.reason)
+    return Ready("Ready", "not declared; its last keys are still in etcd")
 
 
 SHORT: dict[Reason, str] = {
@@ -316,9 +277,9 @@ SHORT: dict[Reason, str] = {
 
 def in_short(condition: Condition, now_s: float) -> str:
     """Return the fault of a host in a few words, with its duration where that is known."""
-    if not is_fault(condition.state):
+    if not condition.is_fault:
         return "ready"
     text = SHORT.get(condition.reason, "blocked")
-    seconds = seconds_since(condition.since, now_s) if condition.since else None
+    seconds = seconds_since(condition.since, now_s)
     timed = seconds is not None and condition.reason in ("Unreachable", "AgentStopped", "ReportOld")
     return f"{text} for {duration(seconds or 0.0)}" if timed else text

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agent.conditions.condition import Finding, Reason
+from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Reason
 from agent.conditions.reports import Reports, because, blocked_of
 from agent.model.intent import HostIntent
 from agent.model.status import HostStatus
@@ -17,14 +17,13 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
     error = f": {status.swarm_error}" if status.swarm_error else ""
     if status.state == "locked":
         if _works_on(status, SWARM):
-            yield Finding("Progressing", "Joining", "unlocks its swarm")
+            yield Progressing("Joining", "unlocks its swarm")
         else:
             text = "its swarm is locked: unlock it with the unlock key"
-            yield Finding("Blocked", "Locked", text, "docker swarm unlock")
+            yield Blocked("Locked", text, "docker swarm unlock")
         return
     if status.state == "error":
-        yield Finding(
-            "Degraded",
+        yield Degraded(
             "SwarmError",
             f"docker reports an error of its swarm{error or ', without a message'}; "
             "`systemctl restart docker` on that host often ends it",
@@ -35,7 +34,7 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
         yield _outside(status, reports, error)
         return
     if not reports.is_ours(status):
-        yield Finding("Degraded", "NotInSwarm", f"it is in another swarm, {status.swarm_id}")
+        yield Degraded("NotInSwarm", f"it is in another swarm, {status.swarm_id}")
         return
     if reports.lister is not None:
         yield from _node(declared, status, reports)
@@ -43,11 +42,8 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
         found = "manager" if status.is_manager else "worker"
         waits = reports.waits(status, SWARM, f"node/{status.node_id}")
         cause = _next_leader(declared.name, reports) or waits[1] or reports.swarm_work
-        yield Finding(
-            "Progressing",
-            "ChangingRole",
-            f"is a {found}, {declared.role} is declared{because(waits[0])}",
-            cause=cause,
+        yield Progressing(
+            "ChangingRole", f"is a {found}, {declared.role} is declared{because(waits[0])}", cause=cause
         )
 
 
@@ -63,23 +59,17 @@ def _next_leader(name: str, reports: Reports) -> str:
 def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
     faults = [each for each in blocked_of(status) if each.resource == SWARM]
     if any(each.kind == "unreadable" and each.resource.endswith("/tokens") for each in status.blocked):
-        return Finding(
-            "Degraded", "NotInSwarm", "it cannot read the join tokens to join the swarm", cause="key/tokens"
-        )
+        return Degraded("NotInSwarm", "it cannot read the join tokens to join the swarm", cause="key/tokens")
     if faults:
-        return Finding("Degraded", "NotInSwarm", f"it is not in the swarm: {faults[0].reason}")
+        return Degraded("NotInSwarm", f"it is not in the swarm: {faults[0].reason}")
     waits, on = reports.waits(status, SWARM)
     if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
-        return Finding(
-            "Progressing", "Joining", f"joins the swarm{because(waits)}", cause=on or reports.swarm_work
-        )
-    if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
-        return Finding(
-            "Progressing", "Joining", "waits for the swarm, which does not exist yet", cause="leader/"
-        )
+        return Progressing("Joining", f"joins the swarm{because(waits)}", cause=on or reports.swarm_work)
+    if not reports.swarm_exists:
+        return Progressing("Joining", "waits for the swarm, which does not exist yet", cause="leader/")
     if status.steps:
-        return Finding("Progressing", "Joining", "prepares to join the swarm")
-    return Finding("Degraded", "NotInSwarm", f"it is not in the swarm (docker says {status.state}){error}")
+        return Progressing("Joining", "prepares to join the swarm")
+    return Degraded("NotInSwarm", f"it is not in the swarm (docker says {status.state}){error}")
 
 
 def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
@@ -87,28 +77,24 @@ def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterato
     if node is None:
         assert lister is not None
         if lister.at < status.at:
-            yield Finding("Progressing", "Joining", "joins the swarm: the managers do not list its node yet")
+            yield Progressing("Joining", "joins the swarm: the managers do not list its node yet")
         else:
-            yield Finding("Degraded", "NotInSwarm", "the managers do not list its node any more")
+            yield Degraded("NotInSwarm", "the managers do not list its node any more")
         return
     if node.state != "ready":
-        yield Finding(
-            "Degraded",
+        yield Degraded(
             "NodeDown",
             f"the managers list its node as {node.state}, although its dockerd answers: "
             "check the ports 2377 and 7946 between the hosts",
         )
     elif node.role == "manager" and node.reachable is False:
         text = "the other managers do not reach it, so the quorum lacks it: check the port 2377 between the hosts"
-        yield Finding("Degraded", "NodeDown", text)
+        yield Degraded("NodeDown", text)
     if node.role != declared.role and status.is_manager == (declared.role == "manager"):
-        yield Finding(
-            "Progressing", "ChangingRole", f"its node becomes a {node.role}", cause=reports.swarm_work
-        )
+        yield Progressing("ChangingRole", f"its node becomes a {node.role}", cause=reports.swarm_work)
     if node.availability != declared.availability:
         reason: Reason = "Draining" if declared.availability == "drain" else "Steps"
-        yield Finding(
-            "Progressing",
+        yield Progressing(
             reason,
             f"changes its availability from {node.availability} to {declared.availability}",
             cause=reports.swarm_work,
@@ -125,19 +111,13 @@ def address_findings(declared: HostIntent, status: HostStatus, reports: Reports)
         order = reports.cluster.membership_orders.get(declared.name)
         text = f"the swarm has the address {found} for it, {wanted} is declared"
         if order and order.what == "leave":
-            yield Finding("Progressing", "Joining", f"leaves the swarm and joins again: {text}")
+            yield Progressing("Joining", f"leaves the swarm and joins again: {text}")
         else:
-            yield Finding(
-                "Degraded",
-                "OtherAddress",
-                f"{text}: correct the address in the document or on the host",
-            )
+            yield Degraded("OtherAddress", f"{text}: correct the address in the document or on the host")
     devices = [(address.partition("/")[0], device) for address, device in status.addresses]
     if node and node.state != "ready" and devices and wanted not in dict(devices):
         has = ", ".join(f"{address} ({device})" for address, device in devices[:3])
-        yield Finding(
-            "Degraded", "OtherAddress", f"no device of it has the declared address {wanted}: it has {has}"
-        )
+        yield Degraded("OtherAddress", f"no device of it has the declared address {wanted}: it has {has}")
 
 
 def _works_on(status: HostStatus, resource: str) -> bool:

@@ -4,15 +4,13 @@ They follow the rules of the whole cluster, on the report that the agent is abou
 reports of the other hosts, so the listing of the managers counts only on a host that has one.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from agent.conditions.condition import READY, Condition, Finding, is_fault
+from agent.conditions.condition import Condition
+from agent.conditions.finding import READY, Blocked, Finding
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
-from agent.conditions.reports import Reports
-from agent.conditions.services import rollouts_of
+from agent.conditions.reports import Reports, instant
 from agent.model.observed import ClusterState, Observed
 from agent.model.status import HostStatus
 
@@ -29,18 +27,20 @@ class OwnHost:
     @property
     def faults(self) -> tuple[Condition, ...]:
         """Return the conditions that need a repair, the host's first; progress is none."""
-        return tuple(each for each in (self.host, self.quorum, *self.replicas) if is_fault(each.state))
+        return tuple(each for each in (self.host, self.quorum, *self.replicas) if each.is_fault)
 
 
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     """Return the conditions of the host of this agent. `status` is its report of this moment."""
     cluster = observed.cluster or ClusterState(revision=0)
-    reports = Reports(_with_own(cluster, observed.me, status), _now_s(status))
+    reports = Reports(_with_own(cluster, observed.me, status), instant(status.at) or 0.0)
     host = _host(observed.me, reports)
+    known = Known(hosts={observed.me: host})
+    mine = (each for each in places(reports) if each.host == observed.me)
     return OwnHost(
         host=host,
         quorum=Condition.of("quorum", "", _quorum(status)),
-        replicas=tuple(_replicas(observed.me, host, reports)),
+        replicas=tuple(replica_condition(each, reports, known).condition for each in mine),
     )
 
 
@@ -49,11 +49,8 @@ def _quorum(status: HostStatus) -> Finding:
     if not works or status.nodes is not None:
         return READY
     reason = next((each.reason for each in status.blocked if each.resource == "nodes"), "")
-    text = (
-        reason
-        or "this manager does not list the nodes: the swarm has no quorum, or this host is cut off from it"
-    )
-    return Finding("Blocked", "QuorumLost", text)
+    text = "this manager does not list the nodes: the swarm has no quorum, or this host is cut off from it"
+    return Blocked("QuorumLost", reason or text)
 
 
 def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:
@@ -67,30 +64,10 @@ def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterStat
     )
 
 
-def _now_s(status: HostStatus) -> float:
-    try:
-        return datetime.fromisoformat(status.at).timestamp()
-    except ValueError:
-        return 0.0
-
-
 def _host(me: str, reports: Reports) -> Condition:
-    declared = reports.intent.host(me) if reports.intent else None
-    if declared:
+    if declared := reports.declared(me):
         return host_condition(declared, reports)
     status = reports.cluster.statuses[me]
-    return (
-        undeclared_condition(me, reports)
-        if status.engine_up
-        else Condition.of("host", me, engine_down(status))
-    )
-
-
-def _replicas(me: str, host: Condition, reports: Reports) -> Iterator[Condition]:
-    intent = reports.intent
-    if intent is None:
-        return
-    known = Known(hosts={me: host}, rollouts=rollouts_of(intent, reports))
-    for place in places(intent, reports):
-        if place.host == me:
-            yield replica_condition(place, reports, known).condition
+    if not status.engine_up:
+        return Condition.of("host", me, engine_down(status))
+    return undeclared_condition(me, reports)

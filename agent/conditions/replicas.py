@@ -1,13 +1,14 @@
 """The condition of each replica of the accepted document, from the current report of its host."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.conditions.condition import Condition, Finding, Reason, ReplicaCondition, is_fault, most_severe
+from agent.conditions.condition import Condition, ReplicaCondition
+from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Ready, Unknown, severest
 from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
-from agent.model.intent import Intent, ServiceIntent
-from agent.model.records import Replica, Rollout
+from agent.model.intent import ServiceIntent
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key, registry_of
 from agent.model.status import HostStatus, ReplicaReport
 
@@ -27,14 +28,16 @@ class Place:
     replica: Replica | None = None
     """None: not assigned yet."""
 
+    @property
+    def key(self) -> Key:
+        return self.service.name, self.slot
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """The conditions on which those of replicas depend."""
 
     hosts: Mapping[str, Condition]
-    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
-    """Rollouts to the spec of the document."""
     no_host: Mapping[str, str] = field(default_factory=dict)
     """Service -> the leader's reason why a replica of it has no host."""
     shown_on: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
@@ -44,15 +47,15 @@ class Known:
 # ---- The slots of every service
 
 
-def desired_replicas(service: ServiceIntent, intent: Intent, reports: Reports) -> int:
+def desired_replicas(service: ServiceIntent, reports: Reports) -> int:
     """Return the number of replicas that the document asks for on hosts that may run them."""
     if service.replicas is not None:
         return service.replicas
-    return sum(_desired_on(name, count, service, intent, reports) for name, count in service.placement)
+    return sum(_desired_on(name, count, service, reports) for name, count in service.placement)
 
 
-def _desired_on(name: str, count: int, service: ServiceIntent, intent: Intent, reports: Reports) -> int:
-    host = intent.host(name)
+def _desired_on(name: str, count: int, service: ServiceIntent, reports: Reports) -> int:
+    host = reports.declared(name)
     if host is None or host.availability == "drain":
         return 0
     if host.availability == "active" or not service.everywhere:
@@ -61,8 +64,11 @@ def _desired_on(name: str, count: int, service: ServiceIntent, intent: Intent, r
     return sum(each.service == service.name for each in assignment.replicas) if assignment else 0
 
 
-def places(intent: Intent, reports: Reports) -> Iterator[Place]:
+def places(reports: Reports) -> Iterator[Place]:
     """Yield the slots of every declared service in the document's order, assigned or not."""
+    intent = reports.intent
+    if intent is None:
+        return
     assigned: dict[str, list[Place]] = {}
     services = {each.name: each for each in intent.services}
     for host in intent.hosts:
@@ -74,7 +80,7 @@ def places(intent: Intent, reports: Reports) -> Iterator[Place]:
     for service in intent.services:
         mine = sorted(assigned.get(service.name, ()), key=lambda each: (each.slot, each.host))
         yield from mine
-        taken, lacking = {each.slot for each in mine}, desired_replicas(service, intent, reports) - len(mine)
+        taken, lacking = {each.slot for each in mine}, desired_replicas(service, reports) - len(mine)
         free = (slot for slot in range(1, len(mine) + lacking + 1) if slot not in taken)
         for slot, _ in zip(free, range(lacking), strict=False):
             yield Place(service=service, slot=slot)
@@ -87,13 +93,15 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
     """Return the condition of a replica, with what the current report of its host shows."""
     status = reports.current(place.host) if place.host else None
     status = status if status and status.engine_up else None
-    mine = [each for each in status.replicas if each.key == _key(place)] if status else []
+    mine = [each for each in status.replicas if each.key == place.key] if status else []
     judge = _Judge(place, reports, known)
     best = next((each for each in mine if each.spec == judge.target), mine[0] if mine else None)
-    finding = judge.finding(status, mine)
+    assignment = reports.cluster.assignments.get(place.host)
+    # The accepted revision that both the assignment and the report behind the condition refer to.
+    revision = min(assignment.revision, status.bridge.revision) if assignment and status else 0
     name = f"{place.service.name}-{place.slot}"
     return ReplicaCondition(
-        condition=Condition.of("replica", name, finding, revision=_observed(place, status, reports)),
+        condition=Condition.of("replica", name, judge.finding(status, mine), revision=revision),
         service=place.service.name,
         slot=place.slot,
         host=place.host,
@@ -106,42 +114,36 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
     )
 
 
-def _key(place: Place) -> Key:
-    return place.service.name, place.slot
-
-
-def _observed(place: Place, status: HostStatus | None, reports: Reports) -> int:
-    """Return the accepted revision that both the assignment and the report behind the condition refer to."""
-    assignment = reports.cluster.assignments.get(place.host)
-    if assignment is None or status is None:
-        return 0
-    return min(assignment.revision, status.bridge.revision)
-
-
 class _Judge:
     """Judges one replica."""
 
     def __init__(self, place: Place, reports: Reports, known: Known) -> None:
         self.place, self.reports, self.known = place, reports, known
-        self.target = reports.target(place.service.name)
-        self.rollout = known.rollouts.get(place.service.name)
-        intent = reports.intent
-        self.container = f"{intent.project if intent else ''}-{place.service.name}-{place.slot}"
+        self.target, _ = reports.target(place.service.name)
+        self.rollout = reports.rollouts.get(place.service.name)
+        self.spec = reports.spec(place.service.name, place.replica.spec if place.replica else "")
+        project = reports.intent.project if reports.intent else ""
+        self.container = f"container/{project}-{place.service.name}-{place.slot}"
 
     def finding(self, status: HostStatus | None, mine: list[ReplicaReport]) -> Finding:
         place = self.place
+        if place.replica is None and (why := self.known.no_host.get(place.service.name)):
+            return Blocked("NoHostFits", f"no host can run it: {why}")
         if place.replica is None:
-            return self._unassigned()
+            text = "the leader has not assigned it to a host yet"
+            return Progressing("NotAssigned", text, cause=self.reports.assigner)
         if status is None:
-            return self._on_unknown_host()
+            host = self.known.hosts[place.host]
+            text = f"not known: see {place.host}"
+            return Unknown(host.reason, text, cause=host.key, since=host.since)
         if not mine:
             return self._absent(status, place.replica)
         if len(mine) > 1:
-            if blocked := self._blocked(status, (self.container,)):
-                return most_severe(blocked)
+            if blocked := self._blocked(status, self.container):
+                return severest(blocked)
             names = ", ".join(each.name for each in mine)
-            return Finding(
-                "Progressing", "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
+            return Progressing(
+                "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
             )
         findings = (
             *self._of_container(mine[0], status),
@@ -149,7 +151,9 @@ class _Judge:
             *self._of_assignment(),
             *self._elsewhere(),
         )
-        worst = most_severe(findings) if findings else self._done(mine[0])
+        worst = severest(findings)
+        if not findings and mine[0].status == "exited":
+            worst = Ready("Completed", "it has completed with exit code 0")
         attempts = max((each.attempts for each in findings if each.reason == worst.reason), default=0)
         return worst._replace(attempts=attempts)
 
@@ -166,62 +170,39 @@ class _Judge:
     def _spec_of(self, found: ReplicaReport) -> ContainerSpec | None:
         return self.reports.spec(self.place.service.name, found.spec)
 
-    def _done(self, found: ReplicaReport) -> Finding:
-        if found.status == "exited":
-            return Finding("Ready", "Completed", "it has completed with exit code 0")
-        return Finding("Ready", "Ready")
-
     # ---- Without a container or a report
 
-    def _unassigned(self) -> Finding:
-        service = self.place.service.name
-        if why := self.known.no_host.get(service):
-            return Finding("Blocked", "NoHostFits", f"no host can run it: {why}")
-        cause = self.reports.assigner
-        return Finding(
-            "Progressing", "NotAssigned", "the leader has not assigned it to a host yet", cause=cause
-        )
-
-    def _on_unknown_host(self) -> Finding:
-        host = self.place.host
-        condition = self.known.hosts.get(host)
-        reason: Reason = condition.reason if condition else "NotReported"
-        since = condition.since if condition else ""
-        return Finding("Unknown", reason, f"not known: see {host}", cause=f"host/{host}", since=since)
-
     def _absent(self, status: HostStatus, replica: Replica) -> Finding:
-        reason, on = self._waiting(status, (f"container/{self.container}",))
+        reason, on = self._waiting(status, self.container)
         on = self._swarm_or_host(replica.waits_on or on)
         if replica.waits:
-            return Finding("Progressing", "WaitsForDependency", replica.waits, cause=on or self._dependency())
+            first = next((f"service/{name}" for name, _ in self.place.service.depends_on), "")
+            return Progressing("WaitsForDependency", replica.waits, cause=on or first)
         if replica.held and replica.held_by_fault:
-            return Finding("Blocked", "Duplicate", replica.held, cause=on)
+            return Blocked("Duplicate", replica.held, cause=on)
         if replica.held:
-            return Finding("Progressing", "Moving", replica.held, cause=on)
-        if blocked := self._blocked(status, (self.container,)):
-            return most_severe(blocked)
+            return Progressing("Moving", replica.held, cause=on)
+        if blocked := self._blocked(status, self.container):
+            return severest(blocked)
         if reason:
-            waits: Reason = "WaitsForDependency" if on else "Starting"
-            return Finding("Progressing", waits, reason, cause=on)
-        host = self.known.hosts.get(self.place.host)
-        if host and is_fault(host.state):
+            return Progressing("WaitsForDependency" if on else "Starting", reason, cause=on)
+        host = self.known.hosts[self.place.host]
+        if host.is_fault:
             text = f"it cannot start: see {self.place.host}"
-            return Finding("Degraded", "ReplicasMissing", text, cause=host.key)
-        networks = [each.network for each in self.place.service.spec.networks]
-        cause = next(
-            (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
-        )
-        cause = cause or self._failing_pull(status, replica)
-        return Finding("Progressing", "Starting", f"it is being started on {self.place.host}", cause=cause)
+            return Degraded("ReplicasMissing", text, cause=host.key)
+        resources = {each.resource for each in (*blocked_of(status), *self.reports.leader_blocked())}
+        networks = (f"network/{each.network}" for each in self.place.service.spec.networks)
+        cause = next((each for each in networks if each in resources), "")
+        cause = cause or self._failing_pull(status)
+        return Progressing("Starting", f"it is being started on {self.place.host}", cause=cause)
 
-    def _failing_pull(self, status: HostStatus, replica: Replica) -> str:
+    def _failing_pull(self, status: HostStatus) -> str:
         """Return the key of a failing image if the image of this replica waits for a pull from the same registry."""
-        spec = self.reports.spec(self.place.service.name, replica.spec)
-        if spec is None or f"image/{spec.image}" not in [each.resource for each in status.steps]:
+        if self.spec is None or f"image/{self.spec.image}" not in [each.resource for each in status.steps]:
             return ""
         failing = (each.resource for each in blocked_of(status) if each.kind == "error")
         images = (each for each in failing if each.startswith("image/"))
-        registry = registry_of(spec.image)
+        registry = registry_of(self.spec.image)
         return next((each for each in images if registry_of(each.removeprefix("image/")) == registry), "")
 
     def _swarm_or_host(self, on: str) -> str:
@@ -233,27 +214,15 @@ class _Judge:
             return "quorum/"
         return f"host/{self.place.host}" if on == "quorum/" and not lost else on
 
-    def _blocked_networks(self, status: HostStatus) -> set[str]:
-        every = (*blocked_of(status), *self.reports.leader_blocked())
-        return {each.resource for each in every if each.resource.startswith("network/")}
-
-    def _dependency(self) -> str:
-        """Return the key of the first service that this one depends on; empty: it depends on none."""
-        names = [name for name, _ in self.place.service.depends_on]
-        return f"service/{names[0]}" if names else ""
-
-    def _waiting(self, status: HostStatus, resources: Iterable[str]) -> tuple[str, str]:
+    def _waiting(self, status: HostStatus, *resources: str) -> tuple[str, str]:
         found = next((each for each in status.waiting if each.resource in resources), None)
         return (found.reason, found.on) if found else ("", "")
 
-    def _blocked(self, status: HostStatus, names: tuple[str, ...]) -> tuple[Finding, ...]:
+    def _blocked(self, status: HostStatus, *containers: str) -> tuple[Finding, ...]:
         """Return the findings for the container and the image of this replica that its host reports as blocked."""
-        spec = self.reports.spec(
-            self.place.service.name, self.place.replica.spec if self.place.replica else ""
-        )
-        image, found = f"image/{spec.image}" if spec else "", []
+        image, found = f"image/{self.spec.image}" if self.spec else "", []
         for each in blocked_of(status):
-            if each.resource in {f"container/{name}" for name in names}:
+            if each.resource in containers:
                 found.append(self.reports.finding(each, error="StartFailed"))
             elif each.resource == image and each.kind == "error":
                 found.append(self.reports.finding(each, error="PullFailed")._replace(cause=image))
@@ -265,28 +234,21 @@ class _Judge:
         rollout, cause = self.rollout, f"rollout/{self.place.service.name}"
         if found.spec == self.target:
             if rollout and rollout.back and replica.spec != self.target:
-                yield Finding("Progressing", "RollingBack", "it goes back to the previous spec", cause=cause)
+                yield Progressing("RollingBack", "it goes back to the previous spec", cause=cause)
             return
         if found.spec != replica.spec:
-            pulled = self._failing_pull(status, replica)
-            yield Finding(
-                "Progressing", "Updating", "it is being replaced", cause=pulled or (cause if rollout else "")
-            )
+            pulled = self._failing_pull(status)
+            yield Progressing("Updating", "it is being replaced", cause=pulled or (cause if rollout else ""))
         elif rollout is None:
-            yield Finding(
-                "Progressing",
-                "Updating",
-                "it has the previous spec; the rollout begins",
-                cause=self.reports.assigner,
+            yield Progressing(
+                "Updating", "it has the previous spec; the rollout begins", cause=self.reports.assigner
             )
         elif rollout.state in ("paused", "rollback-paused"):
-            yield Finding(
-                "Blocked", "RolloutPaused", "it has the previous spec; the rollout is paused", cause=cause
-            )
+            yield Blocked("RolloutPaused", "it has the previous spec; the rollout is paused", cause=cause)
         elif rollout.state == "rolled-back":
-            yield Finding("Degraded", "RolledBack", "it has the previous spec again", cause=cause)
+            yield Degraded("RolledBack", "it has the previous spec again", cause=cause)
         else:
-            yield Finding("Progressing", "Updating", "it has the previous spec", cause=cause)
+            yield Progressing("Updating", "it has the previous spec", cause=cause)
 
     def _of_assignment(self) -> Iterator[Finding]:
         """Yield a finding if the document does not want the replica on its host, and the leader has not moved it."""
@@ -295,9 +257,9 @@ class _Judge:
         if intent is None or assignment is None or assignment.revision >= reports.accepted_revision:
             return
         count = 1 if service.replicas is not None else dict(service.placement).get(host, 0)
-        if not _desired_on(host, count, service, intent, reports):
+        if not _desired_on(host, count, service, reports):
             text = f"it is not declared on {host} any more: waits for the assignment of revision {intent.revision}"
-            yield Finding("Progressing", "NotAssigned", text, cause=reports.assigner)
+            yield Progressing("NotAssigned", text, cause=reports.assigner)
 
     def _of_container(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         match found.status:
@@ -310,28 +272,23 @@ class _Judge:
             case "created" if found.error:
                 yield self._start_failed(found)
             case "created":
-                reason, on = self._waiting(status, (f"container/{self.container}", f"container/{found.name}"))
+                reason, on = self._waiting(status, self.container, f"container/{found.name}")
                 text = reason or "its container is created and starts"
-                yield Finding("Progressing", "Starting", text, cause=self._swarm_or_host(on))
+                yield Progressing("Starting", text, cause=self._swarm_or_host(on))
             case "paused":
-                yield Finding("Degraded", "Differs", "it is paused (`docker pause`); its agent unpauses it")
+                yield Degraded("Differs", "it is paused (`docker pause`); its agent unpauses it")
             case "dead":
-                yield Finding(
-                    "Degraded", "Exited", "docker reports its container as dead; its agent replaces it"
-                )
+                yield Degraded("Exited", "docker reports its container as dead; its agent replaces it")
             case "removing":
-                yield Finding("Progressing", "Updating", "its container is being removed")
-        yield from self._blocked(status, (self.container, found.name))
+                yield Progressing("Updating", "its container is being removed")
+        yield from self._blocked(status, self.container, f"container/{found.name}")
 
     def _running(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         if found.health == "unhealthy":
             about = (each for each in blocked_of(status) if each.resource == f"container/{found.name}")
             why = next((each.reason for each in about if each.kind == "unhealthy"), "its health check fails")
-            yield Finding(
-                "Degraded",
-                "Unhealthy",
-                why,
-                f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}",
+            yield Degraded(
+                "Unhealthy", why, f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}"
             )
         if found.crashes >= CRASH_LOOP:
             yield _crash_loop(found)
@@ -339,53 +296,47 @@ class _Judge:
             names = ", ".join(each.field for each in differences[:3])
             of_networks = all(each.field.startswith("networks.") for each in differences)
             text = f"it differs from its spec ({names}); its agent repairs it"
-            yield Finding("Degraded", "Differs", text, cause=self._outside() if of_networks else "")
+            yield Degraded("Differs", text, cause=self._outside() if of_networks else "")
         spec = self._spec_of(found)
         check = spec.healthcheck if spec else None
         if found.health == "starting" or (not found.health and check and check.test and not check.disable):
-            yield Finding("Progressing", "Monitoring", "its health check has not passed yet")
+            yield Progressing("Monitoring", "its health check has not passed yet")
         elif not found.steady and found.crashes < CRASH_LOOP:
             monitor_s = self.place.service.update.monitor_s
-            yield Finding(
-                "Progressing", "Monitoring", f"it has not run for its monitor window of {monitor_s:g} s yet"
-            )
+            yield Progressing("Monitoring", f"it has not run for its monitor window of {monitor_s:g} s yet")
 
     def _exited(self, found: ReplicaReport) -> Iterator[Finding]:
         code = f"exited with code {found.exit_code}"
         if self._has_completed(found):
             if found.exit_code:
                 logs = f"docker logs {found.name}"
-                yield Finding("Degraded", "Failed", f"it {code}, and its restart policy ends it", logs)
+                yield Degraded("Failed", f"it {code}, and its restart policy ends it", logs)
             return
         if found.crashes >= CRASH_LOOP:
             yield _crash_loop(found)
         elif found.error:
             yield self._start_failed(found)
         else:
-            yield Finding(
-                "Degraded", "Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}"
-            )
+            yield Degraded("Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}")
 
     def _start_failed(self, found: ReplicaReport) -> Finding:
         text = f"it cannot start: {found.error}"
-        return Finding("Degraded", "StartFailed", text, cause=self._outside())
+        return Degraded("StartFailed", text, cause=self._outside())
 
     def _outside(self) -> str:
         """Return the key of the host if it is outside the swarm, where nothing attaches to an overlay."""
-        host = self.known.hosts.get(self.place.host)
-        return host.key if host and host.reason in _OUTSIDE_SWARM else ""
+        host = self.known.hosts[self.place.host]
+        return host.key if host.reason in _OUTSIDE_SWARM else ""
 
     def _elsewhere(self) -> Iterator[Finding]:
         """Yield a finding if another host still has a container of the slot."""
-        for host in self.known.shown_on.get(_key(self.place), ()):
+        for host in self.known.shown_on.get(self.place.key, ()):
             if host != self.place.host:
-                yield Finding(
-                    "Progressing", "Moving", f"{host} still has a container of it", cause=f"host/{host}"
-                )
+                yield Progressing("Moving", f"{host} still has a container of it", cause=f"host/{host}")
 
 
 def _crash_loop(found: ReplicaReport) -> Finding:
     times = found.crashes or found.restarts
     ended = f"it exits again and again, {times} times so far" if times > 1 else "it exits again and again"
     code = f", last with code {found.exit_code}" if found.status in ("exited", "restarting") else ""
-    return Finding("Degraded", "CrashLoop", f"{ended}{code}", f"docker logs {found.name}")
+    return Degraded("CrashLoop", f"{ended}{code}", f"docker logs {found.name}")

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from agent.conditions.condition import Finding, Reason, State
+from agent.conditions.finding import Blocked, Finding, Reason, State, Unknown
 from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import NodeState
-from agent.model.intent import Intent
+from agent.model.intent import HostIntent, Intent
 from agent.model.keys import ROOT
 from agent.model.observed import ClusterState
+from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, spec_hash, with_digest
 from agent.model.status import BlockedReport, HostStatus, Waiting
 
@@ -21,36 +22,24 @@ NO_SPACE = "NOSPACE"
 
 _OF_LEADER = ("node", "placement", "membership-order", "disruption")
 """Kinds of resources that the leader reports for another host."""
-LEADERS = frozenset(
-    {
-        "autolock",
-        "assignments",
-        "digests",
-        "swarm-record",
-        "verdict",
-        "tokens",
-        "unlock",
-        "nodes",
-        "disruption",
-    }
-)
+LEADERS = frozenset({
+    "autolock", "assignments", "digests", "swarm-record", "verdict", "tokens", "unlock", "nodes", "disruption",
+})  # fmt: skip
 """Kinds of resources that are the leader's work and belong to no host, service or network."""
 
 
-def seconds_since(at: str, now_s: float) -> float | None:
-    """Return the seconds from `at`, RFC 3339, to `now_s`, at least 0; None if `at` is no time."""
+def instant(at: str) -> float | None:
+    """Return the time `at`, RFC 3339, in seconds since the epoch; None if it is no time."""
     try:
-        return max(0.0, now_s - datetime.fromisoformat(at).timestamp())
+        return datetime.fromisoformat(at).timestamp()
     except ValueError:
         return None
 
 
-def seconds_until(at: str, now_s: float) -> float:
-    """Return the seconds from `now_s` to `at`, RFC 3339; 0 if `at` is past or no time."""
-    try:
-        return max(0.0, datetime.fromisoformat(at).timestamp() - now_s)
-    except ValueError:
-        return 0.0
+def seconds_since(at: str, now_s: float) -> float | None:
+    """Return the seconds from `at`, RFC 3339, to `now_s`, at least 0; None if `at` is no time."""
+    begin = instant(at)
+    return None if begin is None else max(0.0, now_s - begin)
 
 
 def duration(seconds: float) -> str:
@@ -79,50 +68,65 @@ class Reports:
     def accepted_revision(self) -> int:
         return self.cluster.accepted.revision if self.cluster.accepted else 0
 
+    @property
+    def swarm_exists(self) -> bool:
+        return self.cluster.record is not None and self.cluster.record.swarm_id is not None
+
+    def declared(self, host: str) -> HostIntent | None:
+        return self.intent.host(host) if self.intent else None
+
     # ---- Which report is current
 
     def current(self, host: str) -> HostStatus | None:
         """Return the report of a host if it shows the present state; None: it is missing or out of date."""
         return None if self.why_unknown(host) else self.cluster.statuses[host]
 
+    @cached_property
+    def reporting(self) -> tuple[tuple[str, HostStatus], ...]:
+        """The hosts with a current report, by name, each with the report."""
+        found = ((host, self.current(host)) for host in sorted(self.cluster.present))
+        return tuple((host, status) for host, status in found if status)
+
+    @cached_property
+    def blocked(self) -> tuple[tuple[str, BlockedReport], ...]:
+        """The blocked resources of the current reports, each with its host."""
+        return tuple((host, each) for host, status in self.reporting for each in status.blocked)
+
     def why_unknown(self, host: str) -> Finding | None:
         """Return why the state of a host is not known; None: its report is current."""
         status, instance = self.cluster.statuses.get(host), self.cluster.present.get(host)
         if self.store_error:
-            return Finding("Unknown", "StoreUnreachable", "etcd does not take reports", cause="store/")
+            return Unknown("StoreUnreachable", "etcd does not take reports", cause="store/")
         if instance is None:
             return self._absent(host, status)
         if status is None or status.instance != instance:
-            return Finding("Unknown", "NotReported", self._why_starting(status), cause=self._damaged(host))
+            return Unknown("NotReported", self._why_starting(status), cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
-        if seconds_until(status.at, self.now_s) > MOST_AGE_S:
+        at_s = instant(status.at)
+        if at_s is not None and at_s - self.now_s > MOST_AGE_S:
             text = "its last report is of a later time than this clock shows, so its age is not known: set the clocks"
-            return Finding("Unknown", "ReportOld", text)
-        age_s = seconds_since(status.at, self.now_s)
-        if age_s is None or age_s > MOST_AGE_S:
+            return Unknown("ReportOld", text)
+        if at_s is None or self.now_s - at_s > MOST_AGE_S:
             text = (
                 f"its last report is {self.ago(status.at)} old although its agent runs: "
                 "see `journalctl -u swarmkeeper` there, and compare the clocks"
             )
-            return Finding("Unknown", "ReportOld", text, since=status.at)
+            return Unknown("ReportOld", text, since=status.at)
         return None
 
     def _absent(self, host: str, status: HostStatus | None) -> Finding:
         start = "systemctl start swarmkeeper"
         if status is None:
             text = "no agent of it has ever reported: install Swarmkeeper there and start it"
-            return Finding("Unknown", "NeverSeen", text, start)
+            return Unknown("NeverSeen", text, start)
         if status.stopped:
             text = f"its agent was stopped {self.ago(status.at)} ago: start it on that host"
-            return Finding("Unknown", "AgentStopped", text, start, since=status.at)
-        since = self._absent_since(host)
-        far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
-        return Finding("Unknown", "Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
-
-    def _absent_since(self, host: str) -> str:
+            return Unknown("AgentStopped", text, start, since=status.at)
         leader = self.cluster.statuses.get(self.cluster.leader or "")
-        return dict(leader.unreachable).get(host, "") if leader else ""
+        since = dict(leader.unreachable).get(host, "") if leader else ""
+        far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
+        return Unknown("Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
 
     def _why_absent(self, host: str) -> str:
         node = self.node_of(host)
@@ -139,7 +143,7 @@ class Reports:
 
     def _damaged(self, host: str) -> str:
         key = next((key for key, _ in self.cluster.unreadable if key.endswith(f"/hosts/{host}/status")), "")
-        return key and key_of(key)
+        return key and f"key/{short_key(key)}"
 
     def ago(self, at: str) -> str:
         seconds = seconds_since(at, self.now_s)
@@ -223,7 +227,7 @@ class Reports:
         if blocked.kind == "mode":
             observes = self.mode == "observe"
             reason: Reason = "ObserveMode" if observes else "Paused"
-            return Finding("Blocked", reason, blocked.reason, cause="document/")
+            return Blocked(reason, blocked.reason, cause="document/")
         reason = error if blocked.kind == "error" else REASONS.get(blocked.kind, "Error")
         state: State = "Degraded" if blocked.kind in _RETRIED else "Blocked"
         return Finding(state, reason, blocked.reason, attempts=blocked.attempts)
@@ -242,8 +246,7 @@ class Reports:
     @property
     def swarm_work(self) -> str:
         """Return the key of what work in the swarm waits for: a quorum, or the leader that does the work."""
-        exists = self.cluster.record and self.cluster.record.swarm_id
-        return "quorum/" if exists and self.lister is None else "leader/"
+        return "quorum/" if self.swarm_exists and self.lister is None else "leader/"
 
     # ---- The spec that every replica of a service is to have
 
@@ -258,22 +261,21 @@ class Reports:
         )
         return {name: (spec_hash(spec), spec) for name, spec in specs}
 
-    def target(self, service: str) -> str:
-        """Return the hash of the spec that the document asks for, with the resolved digest of its image."""
-        return self._targets[service][0]
+    def target(self, service: str) -> tuple[str, ContainerSpec]:
+        """Return the (hash, spec) that the document asks for, with the resolved digest of its image."""
+        return self._targets[service]
 
-    def target_spec(self, service: str) -> ContainerSpec:
-        return self._targets[service][1]
+    @cached_property
+    def rollouts(self) -> Mapping[str, Rollout]:
+        """The rollouts of declared services to the spec that the document asks for."""
+        rollouts = self.cluster.rollouts
+        of_declared = {name: rollouts[name] for name in self._targets if name in rollouts}
+        return {name: each for name, each in of_declared.items() if each.to == self._targets[name][0]}
 
     def spec(self, service: str, digest: str) -> ContainerSpec | None:
         """Return the spec of that hash; None: it is not known."""
         target, wanted = self._targets[service]
         return wanted if target == digest else self.cluster.specs.get(digest)
-
-
-def key_of(etcd_key: str) -> str:
-    """Return the condition key of a key in etcd: `key/` and the name without the prefix of the cluster."""
-    return f"key/{short_key(etcd_key)}"
 
 
 def short_key(etcd_key: str) -> str:

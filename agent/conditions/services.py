@@ -1,21 +1,13 @@
 """The conditions of services and rollouts, from those of their replicas."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.conditions.condition import (
-    APPLY,
-    READY,
-    SEVERITY,
-    Condition,
-    Finding,
-    ReplicaCondition,
-    ServiceCondition,
-    is_fault,
-)
+from agent.conditions.condition import Condition, ReplicaCondition, ServiceCondition
+from agent.conditions.finding import APPLY, READY, SEVERITY, Blocked, Degraded, Finding, Progressing, Ready
 from agent.conditions.replicas import desired_replicas
 from agent.conditions.reports import Reports
-from agent.model.intent import Intent, ServiceIntent
+from agent.model.intent import ServiceIntent
 from agent.model.phrases import and_more, short_id
 from agent.model.records import Rollout
 
@@ -23,16 +15,6 @@ _FIRST_START = ("NotAssigned", "Starting", "WaitsForDependency")
 
 
 # ---- Rollouts
-
-
-def rollouts_of(intent: Intent, reports: Reports) -> dict[str, Rollout]:
-    """Return the rollouts of declared services to the spec that the document asks for."""
-    found = {}
-    for service in intent.services:
-        rollout = reports.cluster.rollouts.get(service.name)
-        if rollout and rollout.to == reports.target(service.name):
-            found[service.name] = rollout
-    return found
 
 
 def rollout_condition(
@@ -44,106 +26,84 @@ def rollout_condition(
     if rollout.back:
         updated = sum(each.running and not each.updated for each in replicas)
     count = f"{updated} of {total} replicas {'rolled back' if rollout.back else 'updated'}"
-    image = reports.target_spec(service.name).image
-    found = _of_state(rollout, count, image, _previous(rollout, image, reports))
+    image = reports.target(service.name)[1].image
+    spec = reports.cluster.specs.get(rollout.before)
+    before = f"the previous spec ({short_id(rollout.before)})"
+    found = _of_state(rollout, count, image, spec.image if spec and spec.image != image else before)
     if found.state == "Progressing":
-        waits = next(
-            (each for each in reports.leader_waiting() if each.resource == f"rollout/{service.name}"), None
-        )
-        slow = next(
-            (each.condition for each in replicas if each.updated and each.condition.state != "Ready"), None
-        )
-        if slow:
+        resource = f"rollout/{service.name}"
+        on = next((each.on for each in reports.leader_waiting() if each.resource == resource), "")
+        updated_ones = (each.condition for each in replicas if each.updated)
+        if slow := next((each for each in updated_ones if each.state != "Ready"), None):
             found = found._replace(text=f"{found.text}; {slow.name}: {slow.text}")
-        elif waits and waits.on:
-            found = found._replace(cause=waits.on)
+        elif on:
+            found = found._replace(cause=on)
     return Condition.of("rollout", service.name, found, revision=reports.accepted_revision)
 
 
-def _previous(rollout: Rollout, image: str, reports: Reports) -> str:
-    spec = reports.cluster.specs.get(rollout.before)
-    return spec.image if spec and spec.image != image else f"the previous spec ({short_id(rollout.before)})"
-
-
 def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
-    fix = "apply the previous document, or a corrected one"
     match rollout.state:
         case "moving":
-            return Finding("Progressing", "Rollout", f"{count} to {image}")
+            return Progressing("Rollout", f"{count} to {image}")
         case "rolling-back":
-            return Finding("Progressing", "RollingBack", f"{count} to {before}, because {rollout.why}")
+            return Progressing("RollingBack", f"{count} to {before}, because {rollout.why}")
         case "rolled-back":
             text = f"rolled back to {before}, because {rollout.why}: apply a corrected document"
-            return Finding("Degraded", "RolledBack", text, APPLY)
-        case "rollback-paused":
-            text = f"the rollback is paused, {count}, because {rollout.why}: {fix}"
-            return Finding("Blocked", "RolloutPaused", text, APPLY)
-        case _:
-            return Finding(
-                "Blocked", "RolloutPaused", f"paused, {count}, because {rollout.why}: {fix}", APPLY
-            )
+            return Degraded("RolledBack", text, APPLY)
+        case "paused" | "rollback-paused":
+            what = "paused" if rollout.state == "paused" else "the rollback is paused"
+            fix = "apply the previous document, or a corrected one"
+            return Blocked("RolloutPaused", f"{what}, {count}, because {rollout.why}: {fix}", APPLY)
 
 
 # ---- Services
 
 
 def service_condition(
-    service: ServiceIntent,
-    replicas: Sequence[ReplicaCondition],
-    rollout: Condition | None,
-    intent: Intent,
-    reports: Reports,
+    service: ServiceIntent, replicas: Sequence[ReplicaCondition], rollout: Condition | None, reports: Reports
 ) -> ServiceCondition:
     """Return the condition of a service: that of its worst replica, or of its rollout."""
-    desired = desired_replicas(service, intent, reports)
+    desired = desired_replicas(service, reports)
     known = [each for each in replicas if each.condition.state != "Unknown"]
+    found = _of_service(desired, replicas, rollout, reports)
+    revision = min((each.condition.revision for each in replicas), default=reports.accepted_revision)
     row = ServiceCondition(
-        condition=Condition(kind="service", name=service.name, state="Ready", reason="Ready"),
+        condition=Condition.of("service", service.name, found, revision=revision),
         desired=desired,
         running=sum(each.running for each in known),
         ready=sum(each.ready for each in known),
         updated=sum(each.updated for each in known),
         unknown=len(replicas) - len(known),
     )
-    found = _of_service(row, replicas, rollout, reports)
-    revision = min((each.condition.revision for each in replicas), default=reports.accepted_revision)
-    condition = Condition.of("service", service.name, found, revision=revision)
-    return replace(row, condition=replace(condition, critical=_is_down(row, condition, replicas)))
+    return replace(row, condition=replace(row.condition, critical=_is_down(row, replicas)))
 
 
 def _of_service(
-    row: ServiceCondition,
-    replicas: Sequence[ReplicaCondition],
-    rollout: Condition | None,
-    reports: Reports,
+    desired: int, replicas: Sequence[ReplicaCondition], rollout: Condition | None, reports: Reports
 ) -> Finding:
     conditions = [each.condition for each in replicas]
-    faulty = [each for each in conditions if is_fault(each.state)]
-    if rollout and is_fault(rollout.state):
+    faulty = [each for each in conditions if each.is_fault]
+    if rollout and rollout.is_fault:
         return Finding(
             rollout.state, rollout.reason, f"its rollout: {rollout.text}", rollout.command, cause=rollout.key
         )
     # A known fault says more than an unknown replica.
     own = [each for each in faulty if not each.cause]
     known = [each for each in own or faulty if each.state != "Unknown"] or faulty
-    if worst := _worst(known):
-        return _from_replicas(worst, faulty, replicas)
+    if known:
+        return _from_replicas(max(known, key=lambda each: SEVERITY[each.state]), faulty, replicas)
     if rollout and rollout.state == "Progressing":
         return Finding(rollout.state, rollout.reason, rollout.text, cause=rollout.key)
     if left := [each for each in conditions if each.state == "Progressing"]:
         first = left[0]
         text = f"{first.name}: {first.text}{and_more(len(left))}"
-        return Finding("Progressing", first.reason, text, cause=first.cause)
-    if len(replicas) > row.desired:
-        text = f"{len(replicas)} replicas are assigned, {row.desired} are declared"
-        return Finding("Progressing", "Moving", text, cause=reports.assigner)
-    if row.desired and all(each.reason == "Completed" for each in conditions):
-        return Finding("Ready", "Completed", "every replica has completed with exit code 0")
+        return Progressing(first.reason, text, cause=first.cause)
+    if len(replicas) > desired:
+        text = f"{len(replicas)} replicas are assigned, {desired} are declared"
+        return Progressing("Moving", text, cause=reports.assigner)
+    if desired and all(each.reason == "Completed" for each in conditions):
+        return Ready("Completed", "every replica has completed with exit code 0")
     return READY
-
-
-def _worst(conditions: Iterable[Condition]) -> Condition | None:
-    return max(conditions, key=lambda each: SEVERITY[each.state], default=None)
 
 
 def _from_replicas(
@@ -163,12 +123,12 @@ def _from_replicas(
     )
 
 
-def _is_down(row: ServiceCondition, condition: Condition, replicas: Sequence[ReplicaCondition]) -> bool:
+def _is_down(row: ServiceCondition, replicas: Sequence[ReplicaCondition]) -> bool:
     """Return True if no replica of the service is at work, except at its first start and in a monitor window."""
     if row.desired == 0 or row.ready > 0:
         return False
-    if condition.state != "Progressing":
-        return condition.state != "Ready"
+    if row.condition.state != "Progressing":
+        return row.condition.is_fault
     first_start = all(each.condition.reason in _FIRST_START for each in replicas)
     return not first_start and row.running == 0
 

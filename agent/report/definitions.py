@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple, get_args
 
-from agent.conditions import condition
+from agent.conditions import finding
 from agent.model import host_state, plan
 
 PREFIX = "swarmkeeper_"
@@ -25,7 +25,7 @@ RESULTS = ("ok", "error", "noop", "blocked")
 START_FAILURES = ("pull", "port", "network", "exit", "oom", "other")
 OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke", "status")
 PHASES = ("observe", "plan", "apply")
-STATES: tuple[str, ...] = get_args(condition.State)
+STATES: tuple[str, ...] = get_args(finding.State)
 REPLICAS = ("desired", "running", "ready", "updated", "unknown")
 MANAGERS = ("declared", "listed", "reachable", "needed")
 

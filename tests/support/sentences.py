@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from agent.conditions.condition import Reason
+from agent.conditions.finding import Reason
 
 OTHERS_TEXT = ("clients", "diff/container", "intent", "yamldoc")
 """Folders in which `text` is a part of the document, or of what an engine, etcd or the kernel said."""

@@ -10,7 +10,8 @@ from agent.conditions import (
     ReplicaCondition,
     ServiceCondition,
 )
-from agent.conditions.condition import Kind, Reason, State
+from agent.conditions.condition import Kind
+from agent.conditions.finding import Reason, State
 
 AT = "2024-05-01T12:00:00Z"
 NOW_S = 1714565160.0

@@ -1,7 +1,6 @@
 import pytest
 
-from agent.cli.connect import Connection
-from agent.cli.other_clusters import MOST, clusters, refuse_unknown
+from agent.cli.connect import MOST_CLUSTERS, Connection, clusters, refuse_unknown
 from agent.errors import Invalid, Refused
 from agent.model.keys import Keys
 from agent.model.store import Put
@@ -57,8 +56,8 @@ def test_a_cluster_with_any_key_is_known(key: str) -> None:
 
 
 def test_the_names_are_read_one_by_one_and_not_without_end() -> None:
-    keys = [f"/swarmkeeper/c{number:03}/{key}" for number in range(MOST + 5) for key in ("a", "b")]
+    keys = [f"/swarmkeeper/c{number:03}/{key}" for number in range(MOST_CLUSTERS + 5) for key in ("a", "b")]
     store = holding("/swarmkeeper/beside", *keys, "/swarmkeeperz/no/key")
 
-    assert clusters(store) == [f"c{number:03}" for number in range(MOST)]
+    assert clusters(store) == [f"c{number:03}" for number in range(MOST_CLUSTERS)]
     assert clusters(holding("/swarmkeeper/a", "/swarmkeeper/b/x", "/swarmkeeper/b.c/x")) == ["b.c", "b"]

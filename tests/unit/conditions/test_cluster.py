@@ -3,7 +3,6 @@
 import pytest
 
 from agent.conditions import ClusterConditions, Condition, conditions_of
-from agent.conditions.condition import is_fault
 from tests.support.cluster_states import NOW_S, STATES
 
 NAMES = sorted(STATES)
@@ -53,7 +52,7 @@ def test_progress_is_no_problem_and_is_shown(name: str) -> None:
 def test_every_fault_is_a_problem_or_follows_from_one(name: str) -> None:
     found = judged(name)
     shown = {each.key for problem in found.problems for each in (problem.condition, *problem.consequences)}
-    assert {each.key for each in every(found) if is_fault(each.state)} <= shown
+    assert {each.key for each in every(found) if each.is_fault} <= shown
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +63,7 @@ def test_the_code_is_zero_for_convergence_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fault_says_what_is_so(name: str) -> None:
-    assert [each.key for each in every(judged(name)) if is_fault(each.state) and not each.text] == []
+    assert [each.key for each in every(judged(name)) if each.is_fault and not each.text] == []
 
 
 def test_there_are_more_than_forty_states() -> None:

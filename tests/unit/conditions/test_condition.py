@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from agent.conditions import conditions_of
-from agent.conditions.condition import Reason, State
+from agent.conditions.finding import Reason, State
 from tests.support.cluster_states import NOW_S, STATES
 from tests.unit.conditions.test_cluster import every
 

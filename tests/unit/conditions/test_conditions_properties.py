@@ -7,7 +7,6 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from agent.conditions import conditions_of
-from agent.conditions.condition import is_fault
 from agent.conditions.headline import MOST
 from agent.model.intent import PolicyIntent
 from agent.model.observed import ClusterState
@@ -208,10 +207,10 @@ def test_every_fault_has_a_root_and_no_chain_of_causes_goes_round(
     assert len({each.key for each in conditions}) == len(conditions)
     shown = [each.key for problem in found.problems for each in (problem.condition, *problem.consequences)]
     assert len(shown) == len(set(shown))
-    assert {each.key for each in conditions if is_fault(each.state)} <= set(shown)
+    assert {each.key for each in conditions if each.is_fault} <= set(shown)
     by_key = {each.key: each for each in conditions}
     for problem in found.problems:
-        assert is_fault(problem.condition.state)
+        assert problem.condition.is_fault
         for each in problem.consequences:
             seen, at = set(), each
             while at.key != problem.condition.key:

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from structlog.testing import capture_logs
 
-from agent.conditions import condition, conditions_of
+from agent.conditions import conditions_of, finding
 from agent.diff.reported import host_of
 from agent.model.observed import Observed
 from agent.report import definitions
@@ -152,11 +152,11 @@ def test_every_state_of_hosts_and_conditions_is_there_and_each_resource_is_count
     found = shown(name)
     conditions = conditions_of(CLUSTERS[name], now_s=NOW_S, store_error=STORE_ERRORS.get(name, ""))
 
-    states = set(get_args(condition.State))
+    states = set(get_args(finding.State))
     assert {state for (state,) in found["cluster_hosts"]} == states
     assert {state for state, _ in found["cluster_condition"]} == states
     assert sum(found["cluster_hosts"].values()) == sum(1 for each in conditions.hosts if each.declared)
-    assert {reason for _, reason in found["cluster_condition"]} <= {"", *get_args(condition.Reason)}
+    assert {reason for _, reason in found["cluster_condition"]} <= {"", *get_args(finding.Reason)}
     resources = 4 + sum(
         len(each)
         for each in (
