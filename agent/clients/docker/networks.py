@@ -9,7 +9,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
-from agent.clients.docker.reading import attached, endpoints, network_state, volume_state
+from agent.clients.docker.reading import attached, endpoints, network_state, network_states, volume_state
 from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
@@ -109,7 +109,7 @@ _EVERY_TASK = json.dumps({"runtime": ["attachment", "container"]})
 
 class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
-        return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
+        return network_states(self._ask("networks", "GET", "/networks"), self._cluster)
 
     def bridge_endpoints(self, network: str) -> Pairs:
         return endpoints(self._network_if_there(network))
@@ -202,11 +202,10 @@ class Networks(transport.Part):
             retry=retry_if_result(lambda state: not state.driver),
             retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
         )
-        state: host_state.NetworkState = settled(lambda: self._network_state(self._network(made["Id"])))
+        state: host_state.NetworkState = settled(
+            lambda: network_state(self._network(made["Id"]), self._cluster)
+        )
         return state
-
-    def _network_state(self, raw: Mapping[str, Any]) -> host_state.NetworkState:
-        return network_state(raw, self._cluster)
 
     def _make(self, call: str, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=errors.creation_failure)
