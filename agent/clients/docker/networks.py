@@ -150,11 +150,8 @@ class Networks(transport.Part):
             made = self._create(network)
         except Conflict:
             # Another program created the network meanwhile; it is used if it is as declared.
-            named = [
-                each
-                for each in self.networks()
-                if each.name == network.name and (each.scope == "swarm") == (network.driver == "overlay")
-            ]
+            wanted = network.name, network.driver == "overlay"
+            named = [each for each in self.networks() if (each.name, each.scope == "swarm") == wanted]
             if len(named) == 1 and not _faults(named[0], network):
                 return
             raise

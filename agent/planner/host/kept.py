@@ -11,7 +11,7 @@ over restarts. So it does not matter between which steps an agent ends.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.replicas import finished, is_about_a_network, is_about_an_address
+from agent.diff.replicas import STOPPABLE, finished, is_about_a_network, is_about_an_address
 from agent.model import steps
 from agent.model.host_state import ContainerState
 from agent.model.phrases import short_id
@@ -44,9 +44,8 @@ def old_of(found: ContainerState, others: Iterable[ContainerState], name: str) -
 
 def refused_among(wanted: Wanted, others: Iterable[ContainerState]) -> ContainerState | None:
     """Return the new container of the wanted spec that dockerd has refused to start; None: there is none."""
-    return next(
-        (each for each in others if each.replica.spec == wanted.replica.spec and is_refused(each)), None
-    )
+    mine = (each for each in others if each.replica.spec == wanted.replica.spec)
+    return next(filter(is_refused, mine), None)
 
 
 def is_refused(found: ContainerState) -> bool:
@@ -59,9 +58,14 @@ def goes_back(
 ) -> bool:
     """Return True if the old container is to run instead of `found`, whose start failed.
 
-    A network that both join would be missing for the old one too, so that only the new one is started again.
+    A network that both join would be missing for the old one too, so that only the new one is started again. So it is
+    beside an old one that is not started again in any case: another attempt stops nothing.
     """
-    if not found.error or found.status != "created":
+    if (
+        not found.error
+        or found.status != "created"
+        or not (old.status in STOPPABLE or runs_again(old, old_spec))
+    ):
         return False
     if not _is_temporary(found.error):
         return True

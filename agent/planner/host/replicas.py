@@ -19,7 +19,7 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.status import Waiting
 from agent.planner.host import kept, update
 from agent.planner.host.exclusive import Exclusive
@@ -105,11 +105,8 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         spec = cluster.specs.get(replica.spec)
         if spec is None:
             name = container_name(project, replica)
-            plan += blocked_plan(
-                f"container/{name}",
-                "dependency",
-                f"its spec {short_id(replica.spec)} cannot be read from etcd",
-            )
+            reason = f"its spec {short_id(replica.spec)} cannot be read from etcd"
+            plan += blocked_plan(f"container/{name}", "dependency", reason)
             continue
         context = fill_context(intent, observed.me, host.swarm, replica)
         called = name_instead(container_name(project, replica), host)
@@ -179,14 +176,8 @@ class _ReplicaPlanner:
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return detach + (update.detach_for_recreate(before, old, self.recreated) or Plan())
         if kept.goes_back(found, old, wanted, spec):
-            blocked = Blocked(
-                resource=wanted.resource, kind="refused", reason=kept.why_refused(wanted, found)
-            )
-            return (
-                Plan(kept.give_name_back(wanted, found))
-                + self._run_again(before, old)
-                + Plan(blocked=(blocked,))
-            )
+            back = Plan(kept.give_name_back(wanted, found)) + self._run_again(before, old)
+            return back + blocked_plan(wanted.resource, "refused", kept.why_refused(wanted, found))
         plan = self.plan(wanted, found)
         if _starts(plan):
             return kept.around(plan, wanted, old)

@@ -44,9 +44,8 @@ def leave_strangers(
     wanted: Wanted, found: ContainerState | None, strange: dict[str, NetworkState]
 ) -> Plan | None:
     """Plan to stop the replica and to disconnect it from networks of others; None: it is on none."""
-    on = (
-        [strange[network_id] for _, network_id in found.network_ids if network_id in strange] if found else []
-    )
+    ids = [network_id for _, network_id in found.network_ids] if found else []
+    on = [strange[each] for each in ids if each in strange]
     if found is None or not on:
         return None
     reason = f"it is on {describe_network(on[0])}, which is not the overlay {on[0].name}"

@@ -100,10 +100,8 @@ def detach_for_recreate(
     attached = sorted({network for network, _ in found.addresses} & recreated) if found else []
     if found and attached:
         reason = f"{', '.join(attached)} is recreated"
-        off = [
-            steps.DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason)
-            for each in attached
-        ]
+        common = {"name": found.name, "id": found.id, "reason": reason}
+        off = [steps.DisconnectNetwork(network=each, **common) for each in attached]
         return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & recreated):
         reason = f"network {', '.join(waits)} is recreated"
@@ -120,15 +118,16 @@ def candidates(replica: records.Replica, host: HostState) -> list[ContainerState
 def best(found: Iterable[ContainerState], replica: records.Replica, name: str) -> ContainerState | None:
     """The container to keep of several containers of one replica; None: there is none.
 
-    Preferred, in this order: the assigned spec, no need of replacement, running, the `name`, the lowest id.
+    Preferred, in this order: the assigned spec, no need of replacement, running, the `name`, the lowest id. A container
+    of an earlier document that was never started is the last choice: the one that it was to replace is kept.
     """
-    return min(
-        found,
-        key=lambda each: (
-            each.replica.spec != replica.spec, _is_broken(each), each.status != "running", each.name != name, each.id
-        ),
-        default=None,
-    )  # fmt: skip
+
+    def rank(each: ContainerState) -> tuple[bool | str, ...]:
+        other = each.replica.spec != replica.spec
+        never_ran = other and each.status == "created"
+        return other, _is_broken(each), each.status != "running", never_ran, each.name != name, each.id
+
+    return min(found, key=rank, default=None)
 
 
 def _is_broken(found: ContainerState) -> bool:
@@ -142,17 +141,13 @@ def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) 
     """
     others = tuple(others)
     removable = [each for each in others if _is_removable(each)]
-    waits = (plan.blocked or plan.waiting) and not any(
-        isinstance(step, steps.StartContainer) for step in plan.steps
-    )
-    if waits or not removable:
+    starts = any(isinstance(step, steps.StartContainer) for step in plan.steps)
+    if not removable or ((plan.blocked or plan.waiting) and not starts):
         names = {each.name for each in others}
-        free = (
-            step
-            for step in plan.steps
-            if not (isinstance(step, steps.RenameContainer) and step.name in names)
-        )
-        return plan._replace(steps=tuple(free))
+        taken = [
+            each for each in plan.steps if isinstance(each, steps.RenameContainer) and each.name in names
+        ]
+        return plan._replace(steps=tuple(each for each in plan.steps if each not in taken))
     reason = f"another container is {wanted.replica.service} replica {wanted.replica.slot} now"
     removals = (
         step for each in removable for step in stop_and_remove(wanted.name, each, wanted.grace_s, reason)
