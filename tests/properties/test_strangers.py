@@ -122,8 +122,12 @@ def _check(directory: Path, text: str, planted: dict[str, Planted]) -> None:
             assert service is not None
             uses_volume = each.volume and bool(service.spec.volumes)
             if called == each.container or uses_volume:
-                assert f"container/{called}" in told
                 assert called not in host.running()
+                # Of a volume the host tells once, whatever number of replicas waits for it.
+                mine = {one.resource for one in agent.plan.blocked}
+                mine |= {one.resource for one in agent.plan.waiting}
+                assert f"container/{called}" in mine
+                assert (f"volume/{VOLUME}" if uses_volume else f"container/{called}") in told
             elif not each.network:
                 assert called in host.running(), agent.plan
             elif not each.late:
