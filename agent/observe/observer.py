@@ -92,16 +92,19 @@ class ReplicaWatcher:
         last, since = self._last.get(key, (None, now))
         since = since if last == signature else now
         self._last[key] = (signature, since)
-        return observed.ReplicaTimers(steady_s=now - since, ended=self._has_ended(key, replica, reports))
+        slot = cluster.disruption
+        # For method rejoin, a host with the slot stops its replicas itself: they have not failed.
+        stops_them = slot is not None and (slot.host, slot.state) == (key[0], "acquired")
+        ended = self._has_ended(key, replica, None if stops_them else reports)
+        return observed.ReplicaTimers(steady_s=now - since, ended=ended)
 
     def _has_ended(
         self, key: observed.ReplicaKey, replica: records.Replica, reports: list[ReplicaReport] | None
     ) -> bool:
-        if reports is None:
-            self._ran.pop(key, None)  # the host may have restarted, which is no failure of the replica
-            return False
-        mine = [each for each in reports if each.spec == replica.spec]
-        if len(mine) != 1:
+        mine = [each for each in reports or () if each.spec == replica.spec]
+        if (
+            len(mine) != 1
+        ):  # of an unreachable host none: it may have restarted, which is no failure of the replica
             self._ran.pop(key, None)
             return False
         (found,) = mine
