@@ -53,10 +53,6 @@ def leave_strangers(
     if wanted.spec.restart and wanted.spec.restart.name in JOBS:
         # A stopped job would count as completed.
         return Plan((*end, steps.RemoveContainer(name=found.name, id=found.id, reason=reason)))
-    leave = (
-        steps.DisconnectNetwork(
-            name=found.name, id=found.id, network=each.name, network_id=each.id, reason=reason
-        )
-        for each in on
-    )
+    common = {"name": found.name, "id": found.id, "reason": reason}
+    leave = (steps.DisconnectNetwork(network=each.name, network_id=each.id, **common) for each in on)
     return Plan((*end, *leave))
