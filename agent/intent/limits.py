@@ -6,6 +6,7 @@ from typing import Any
 from agent.diff.container.isolation import device_rule
 from agent.diff.container.limits import cpu_set
 from agent.intent import forms
+from agent.intent.mounts import target_of
 from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor, Fields, Reader
@@ -158,7 +159,7 @@ def devices(cursor: Cursor) -> tuple[Device, ...] | None:
 def _long_device(place: Cursor) -> Device | None:
     fields = DEVICE.read(place)
     source = fields.require("source", absolute, "write the path of the device on the host")
-    target = fields.read("target", absolute, source)
+    target = fields.read("target", after(text)(target_of), source)
     permissions = fields.read("permissions", _permissions, "rwm")
     if source is None or target is None:
         return None
@@ -171,7 +172,7 @@ def _device(place: Cursor, written: str) -> Device | None:
     if found is None:
         place.fault(f"{place.shown} is not a device", 'write for example "/dev/ttyUSB0:/dev/ttyUSB0:rw"')
         return None
-    source, target = absolute_path(place, found[1]), absolute_path(place, found[2] or found[1])
+    source, target = absolute_path(place, found[1]), target_of(place, found[2] or found[1])
     if source is None or target is None:
         return None
     return Device(source=source, target=target, permissions=found[3] or "rwm")

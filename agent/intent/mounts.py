@@ -257,6 +257,8 @@ _OVER_PROC = frozenset(
     )
 )  # fmt: skip
 """Files that runc lets a mount cover, for lxcfs and the like."""
+_IN_SYS = re.compile(r"/sys/(block|bus|class|dev|devices|firmware|fs|hypervisor|kernel|module|power)(/.*)?")
+"""Directories of /sys, in which the kernel lets nobody create another."""
 
 
 def target_of(place: Cursor, path: str, source: str = "") -> str | None:
@@ -272,6 +274,8 @@ def target_of(place: Cursor, path: str, source: str = "") -> str | None:
     elif _is_below(target, _PROC) and not _is_below(source, _PROC) and target not in _OVER_PROC:
         problem = f"mounts '{target[:60]}', and no container starts without its own {_PROC}"
         place.fault(problem, "name another directory")
+    elif target.startswith("/sys/") and not _IN_SYS.fullmatch(target):
+        place.fault(f"mounts '{target[:60]}', and nobody can create that in /sys", "name another directory")
     elif target == _DEV and source != _DEV:
         problem = f"mounts over {_DEV}, and no container starts without its devices"
         place.fault(problem, "name a directory below it")

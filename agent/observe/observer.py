@@ -57,9 +57,13 @@ class ReplicaWatcher:
         self._ran = {key: each for key, each in self._ran.items() if key in assigned}
         reports = {key: _reports(key[0], replica, cluster) for key, replica in assigned.items()}
         steady_s = self._steady.look((key, _signature(key[0], reports[key], cluster)) for key in assigned)
+        slot = cluster.disruption
+        # For method rejoin, a host with the slot stops its replicas itself: they have not failed.
+        stops = slot.host if slot is not None and slot.state == "acquired" else ""
         return {
             key: observed.ReplicaTimers(
-                steady_s=held_s, ended=self._has_ended(key, assigned[key], reports[key])
+                steady_s=held_s,
+                ended=self._has_ended(key, assigned[key], None if key[0] == stops else reports[key]),
             )
             for (key, _), held_s in steady_s.items()
         }
@@ -67,11 +71,9 @@ class ReplicaWatcher:
     def _has_ended(
         self, key: observed.ReplicaKey, replica: records.Replica, reports: list[ReplicaReport] | None
     ) -> bool:
-        if reports is None:
-            self._ran.pop(key, None)  # the host may have restarted, which is no failure of the replica
-            return False
-        mine = [each for each in reports if each.spec == replica.spec]
+        mine = [each for each in reports or () if each.spec == replica.spec]
         if len(mine) != 1:
+            # An unreachable host reports none: it may have restarted, which is no failure of the replica.
             self._ran.pop(key, None)
             return False
         (found,) = mine

@@ -1,5 +1,6 @@
 """Whole agents pin the overlay addresses of replicas: order is told its own, on node-231 twice and on node-232 once."""
 
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,71 @@ def test_a_worker_that_leaves_and_joins_again_has_the_addresses_of_its_replicas_
     assert now[1] is not old[1]
     assert addresses(cluster) == before
     assert not [each for agent in cluster.agents.values() for each in agent.failed() if "attaching" in each]
+
+
+@pytest.mark.parametrize("moved", [{"node-231": 1, "node-232": 2}, {"node-231": 3}], ids=["to it", "from it"])
+def test_a_replica_that_moves_while_the_worker_joins_again_keeps_its_address(
+    tmp_path: Path, moved: dict[str, int]
+) -> None:
+    cluster = begun(tmp_path, WORKER)
+    keep_addresses(cluster, "node-232")
+    cluster.hosts["node-232"].engine.leave_swarm()
+    cluster.put_intent(document(WORKER, replicas={"order": moved}))
+    rounds(cluster, within=200)
+
+    assert orders(cluster) == environments(cluster) == TOP
+
+
+def test_a_worker_with_another_address_of_its_own_has_the_addresses_of_its_replicas_again(
+    tmp_path: Path,
+) -> None:
+    cluster = begun(tmp_path, WORKER)
+    keep_addresses(cluster, "node-232")
+    host = cluster.hosts["node-232"]
+    host.kernel.foreign_addresses.append((IPv4Interface("10.159.62.99/24"), "lan"))
+    cluster.put_intent(document(WORKER, hosts={"node-232": {"address": "10.159.62.99"}}))
+    rounds(cluster, within=200)
+
+    assert host.engine.info().swarm.address == "10.159.62.99"
+    assert orders(cluster) == environments(cluster) == TOP
+
+
+def test_a_worker_that_joins_a_third_time_has_the_addresses_of_its_replicas_again(tmp_path: Path) -> None:
+    cluster = begun(tmp_path, WORKER)
+    for _ in range(2):
+        keep_addresses(cluster, "node-232")
+        cluster.hosts["node-232"].engine.leave_swarm()
+        rounds(cluster, within=200)
+
+    assert orders(cluster) == environments(cluster) == TOP
+
+
+def test_fixed_addresses_are_exchanged_while_the_old_record_of_the_worker_has_one_of_them(
+    tmp_path: Path,
+) -> None:
+    def fixed(billing: str, console: str) -> str:
+        both = {"billing": billing, "console": console}
+        services = {name: {"networks": {NET: {"ipv4_address": each}}} for name, each in both.items()}
+        return document(
+            WORKER, services=services, replicas={"billing": ["node-232"], "console": ["node-231"]}
+        )
+
+    cluster = begun(tmp_path, fixed("10.10.1.1", "10.10.1.2"))
+    keep_addresses(cluster, "node-232")
+    cluster.hosts["node-232"].engine.leave_swarm()
+    cluster.put_intent(fixed("10.10.1.2", "10.10.1.1"))
+    rounds(cluster, within=300)
+
+    found = addresses(cluster)
+    assert (found["prod-billing-1"], found["prod-console-1"]) == ("10.10.1.2", "10.10.1.1")
+
+
+def test_a_rollout_does_not_count_it_as_a_failure_that_a_host_stops_its_replicas_to_join_again(
+    tmp_path: Path,
+) -> None:
+    cluster = begun(tmp_path, WORKER)
+    keep_addresses(cluster, "node-232")
+    cluster.put_intent(document(REJOINS, services={"order": {"environment": {"X": "1"}}}))
+    rounds(cluster, within=250)
+
+    assert orders(cluster) == environments(cluster) == TOP

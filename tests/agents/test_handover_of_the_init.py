@@ -1,6 +1,7 @@
 """A host that cannot create the swarm at the first boot passes lock and claim on to a manager that can."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ import pytest
 
 from agent.errors import Refused
 from agent.model.host_state import NetworkState
+from agent.model.leader_steps import PublishSwarm
+from agent.model.plan import Step
+from agent.model.steps import InitSwarm
 from tests.fakes.engine import FakeEngine
 from tests.support.document import document
-from tests.support.simulated_cluster import NAMES, SimulatedCluster
+from tests.support.simulated_cluster import NAMES, Crash, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -113,6 +117,75 @@ def test_a_dockerd_that_dies_with_the_claim_passes_it_on_and_the_swarm_it_made_u
     engine.boot()
     cluster.settle()
     assert {host.swarm_id for host in cluster.hosts.values()} == {record.swarm_id}
+
+
+def dies_after_init(cluster: SimulatedCluster, *names: str) -> list[str]:
+    """Let the agents of these hosts end between their init and its publication; return the list of those that did."""
+    ended: list[str] = []
+
+    def ends(name: str) -> Callable[[Step], None]:
+        def after(step: Step) -> None:
+            if isinstance(step, InitSwarm):
+                ended.append(name)
+                raise Crash
+
+        return after
+
+    for name in names:
+        cluster.agents[name].after = ends(name)
+    return ended
+
+
+def goes_on(cluster: SimulatedCluster, seconds: int) -> None:
+    for _ in range(seconds):
+        for name in tuple(cluster.agents):
+            with suppress(Crash):
+                cluster.agents[name].turn()
+                continue
+            cluster.lose_agent(name)
+        cluster.clock.advance(1.0)
+
+
+@pytest.mark.parametrize("mortal", [NAMES[:2], NAMES], ids=["two of three", "all"])
+def test_leaders_that_die_one_after_the_other_with_a_swarm_that_nobody_knows_leave_one_swarm(
+    tmp_path: Path, mortal: tuple[str, ...]
+) -> None:
+    cluster = SimulatedCluster(tmp_path)
+    cluster.put_intent(document())
+    cluster.start()
+    ended = dies_after_init(cluster, *mortal)
+
+    goes_on(cluster, 120)
+    assert sorted(ended) == sorted(mortal)
+    record = cluster.record()
+    published = record.swarm_id if record else None
+    assert bool(published) == (mortal != NAMES)
+    cluster.start(*ended)
+    cluster.settle()
+
+    (swarm_id,) = {host.swarm_id for host in cluster.hosts.values()}
+    assert swarm_id
+    assert published in (None, swarm_id)
+
+
+def test_a_leader_that_dies_twice_before_it_publishes_its_swarm_keeps_it(tmp_path: Path) -> None:
+    cluster = starts(tmp_path, document())
+    ended = dies_after_init(cluster, NAMES[0])
+    goes_on(cluster, 10)
+    made = cluster.hosts[NAMES[0]].swarm_id
+    cluster.start(NAMES[0])
+
+    def before(step: Step) -> None:
+        if isinstance(step, PublishSwarm):
+            raise Crash
+
+    cluster.agents[NAMES[0]].before = before
+    goes_on(cluster, 30)
+    assert (ended, NAMES[0] in cluster.agents) == ([NAMES[0]], False)
+    cluster.start()
+    cluster.settle()
+
+    assert {host.swarm_id for host in cluster.hosts.values()} == {made}
 
 
 def test_a_claimant_whose_failures_pass_keeps_the_claim(tmp_path: Path) -> None:

@@ -103,3 +103,26 @@ def test_a_stop_by_hand(host: OneHost, tmp_path: Path, restart: str | None) -> N
 
     until(host, "running" if STOPPED[restart] else "exited")
     assert runs(tmp_path) == (2 if STOPPED[restart] else 1)
+
+
+@pytest.mark.parametrize("old", ["runs", "has ended"])
+def test_the_next_spec_of_a_job_runs_once_docker_starts_it(host: OneHost, tmp_path: Path, old: str) -> None:
+    host.put(job(tmp_path, STAYS if old == "runs" else ENDS, "no"))
+    until(host, "running" if old == "runs" else "exited")
+    refused = {**job(tmp_path, ENDS, "no")["job"], "command": ["/bin/nothing"]}
+
+    host.put({"job": refused})
+    eventually(lambda: _is_refused(host), 20.0)
+    for _ in range(5):
+        host.turn()
+    assert runs(tmp_path) == 1
+    host.put(job(tmp_path, ENDS, "no", environment={"NEXT": "1"}))
+
+    eventually(lambda: _has_run(host, tmp_path, 2), 20.0)
+    until(host, "exited")
+    assert (host.containers(), runs(tmp_path)) == ([JOB], 2)
+
+
+def _is_refused(host: OneHost) -> bool:
+    host.turn()
+    return any("/bin/nothing" in each.error for each in host.status().replicas)

@@ -13,7 +13,7 @@ import pytest
 
 from agent.intent import parse_intent
 from tests.contract.value_cases import document, keys
-from tests.contract.value_lists import ALONE, DEFAULTS, RIGHT
+from tests.contract.value_lists import ALONE, DEFAULTS, OF_HOST, RIGHT
 from tests.contract.value_table import IMAGES_OWN, PAGE, row, rows_of, tried
 from tests.contract.value_trials import GOOD, Trials
 from tests.support.docker_daemon import DockerDaemon
@@ -56,9 +56,14 @@ def test_of_every_key_a_value_is_taken() -> None:
     taken = {
         key
         for key, line in rows_of(PAGE.read_text()).items()
-        if set(line.replace(",", "").split()) & {*GOOD[1:], "as"}
+        if set(line.replace(",", "").split()) & {*GOOD[1:], "as", "this"}
     }
     assert {*taken, *RIGHT, *ALONE} == set(ALL)
+
+
+def test_of_every_key_that_names_something_of_the_host_the_engine_refused_a_value() -> None:
+    refused = {key for key, line in rows_of(PAGE.read_text()).items() if "this host" in line}
+    assert refused == set(OF_HOST)
 
 
 def test_the_page_has_every_key() -> None:

@@ -1,6 +1,7 @@
 """Values of single keys that an engine does not take, or that only look like ones that it takes, and their bounds."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 _W = "services.*"
 _HEALTH = ("0s", "10us", "1ms", "876001h", "-1s", "5")
@@ -41,18 +42,21 @@ OWN: Mapping[str, tuple[str, ...]] = {
     f"{_W}.tmpfs": (
         '"/x:size=abc"', '"/x:size=10%"', '"/x:mode=999"', '"/x:mode=77777"', '"/x:uid=4294967295"', '"/x:remount"',
         '"/x:foo=1"', '"/x:ro=1"', '"/x:size=1m,size=2m"', '"/x:mpol=zz"', '"/x:huge=never"', '"/x:noexec"', "/proc",
-        "/proc/x", "/dev", "/sys", "/", "/dev/shm",
+        "/proc/x", "/dev", "/sys", "/sys/x", "/sys/fs/cgroup", "/", "/dev/shm",
     ),
     f"{_W}.volumes": (
-        '["/etc:/proc"]', '["/etc:/proc/x"]', '["/etc:/dev"]', '["/proc:/proc"]', '["/etc:/"]', '["/etc:/x:rx"]',
+        '["/etc:/proc"]', '["/etc:/proc/x"]', '["/etc:/sys/x"]', '["/sys/fs/cgroup:/sys/fs/cgroup"]',
+        '["/etc:/dev"]', '["/proc:/proc"]', '["/etc:/"]', '["/etc:/x:rx"]',
         '["nope:/x"]', '["./x:/x"]', "[/proc/x]", "[{type: tmpfs, target: /dev}]",
     ),
-    f"{_W}.volumes.[].target": ("/proc/x", "/dev", "/", "/a/../b"),
+    f"{_W}.volumes.[].target": ("/proc/x", "/sys/x", "/dev", "/", "/a/../b"),
     f"{_W}.volumes.[].tmpfs.mode": ("0o000", "0755", "0o77777"),
-    f"{_W}.secrets.[].target": ("/proc/x", "/dev", "a/b"),
-    f"{_W}.configs.[].target": ("/proc/x", "/dev"),
-    f"{_W}.devices": ("[/dev/nope]", "['/dev/zero:/proc/x']", "[/dev/zero, '/dev/null:/dev/zero']"),
-    f"{_W}.devices.[].target": ("/proc/x", "/dev/x"),
+    f"{_W}.secrets.[].target": ("/proc/x", "/sys/x", "/dev", "a/b"),
+    f"{_W}.configs.[].target": ("/proc/x", "/sys/x", "/dev"),
+    f"{_W}.devices": (
+        "[/dev/nope]", "['/dev/zero:/proc/x']", "['/dev/zero:/sys/x']", "[/dev/zero, '/dev/null:/dev/zero']",
+    ),
+    f"{_W}.devices.[].target": ("/proc/x", "/sys/x", "/", "/dev", "/dev/x"),
     f"{_W}.device_cgroup_rules": ("['c 99999999999:1 r']", "['x 1:1 r']", "['c 1:1 q']"),
     f"{_W}.security_opt": (
         "[seccomp=/file.json]", "[seccomp=builtin]", "['seccomp={}']", "[seccomp]", "[systempaths=unconfined]",
@@ -179,3 +183,25 @@ RIGHT: Mapping[str, str] = {
 """A right value of each key of which every other value is refused: the document around it is good."""
 ALONE = frozenset({f"{_W}.memswap_limit"})
 """Keys that no document can have without another key; their cases are in field_cases.py."""
+
+_DEVICES = f"{_W}.deploy.resources.reservations.devices.[]"
+_GPU = ("driver", "device_ids", "capabilities", "options")
+OF_HOST: Mapping[str, Literal["image", "driver", "device", "kernel", "right"]] = {
+    "volumes.*.driver": "driver",
+    f"{_W}.image": "image",
+    f"{_W}.entrypoint": "image",
+    f"{_W}.user": "image",
+    f"{_W}.group_add": "image",
+    f"{_W}.ulimits": "right",
+    f"{_W}.sysctls": "kernel",
+    f"{_W}.logging.driver": "driver",
+    f"{_W}.devices": "device",
+    f"{_W}.cpus": "device",
+    f"{_W}.cpuset": "device",
+    f"{_W}.runtime": "driver",
+    f"{_W}.gpus": "device",
+    **{f"{each}.{key}": "device" for each in (f"{_W}.gpus.[]", _DEVICES) for key in _GPU},
+    f"{_W}.oom_score_adj": "right",
+    **{f"{_W}.blkio_config.device_{each}_bps.[].rate": "kernel" for each in ("read", "write")},
+}
+"""Keys whose values name something that no document shows, and what: only the host can tell that it lacks it."""

@@ -20,22 +20,16 @@ from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER
 from tests.contract.value_cases import document
+from tests.contract.value_lists import OF_HOST
 from tests.support.docker_daemon import DockerDaemon
 
-Outcome = Literal["refused", "held", "as without", "host", "taken", "never", "lost", "drift"]
-GOOD: tuple[Outcome, ...] = ("refused", "held", "as without", "host", "taken")
-"""refused: at validate. held: the engine shows it. as without: it changes nothing. host: only the host or the image can
-tell that it is impossible, or status reports that the engine ignores it. taken: no part of it goes to the engine."""
+Outcome = Literal["refused", "held", "as without", "reported", "this host", "taken", "never", "lost", "drift"]
+GOOD: tuple[Outcome, ...] = ("refused", "held", "as without", "reported", "this host", "taken")
+"""refused: at validate. held: the engine shows it. as without: it changes nothing. reported: the engine or the kernel
+drops it, and the host reports that as `unsupported`. this host: the engine refuses it, and the key names something of
+the host or the image (`OF_HOST`). taken: no part of it goes to the engine. Not good: the engine refuses it at create
+(never) or at start (lost), or the container differs from its spec for good (drift)."""
 
-_ONLY_HERE = (
-    "executable file not found", "no such file or directory", "permission denied", "is a directory", "not a directory",
-    "unable to find user", "unable to find group", "operation not permitted", "is not a shared mount",
-    "could not select device driver", "unknown runtime", "error looking up logging plugin", "cpus are not available",
-    "range of cpus", "source path does not exist", "no such image", "can't get final child's pid", "no such device",
-    "plugin", "not a device node", "failed to initialize logging driver: journald", "no network", "invalid reference",
-    "exec format error", "setting cgroup config",
-)  # fmt: skip
-"""Texts of an engine about its host and the image: files, users, devices, drivers, rights that a sandbox lacks."""
 _PLUGINS = ("volumes.*.driver", "services.*.logging", "services.*.logging.driver")
 """Keys whose values may name a plugin. The engine searches 15 s for one, so it is asked for one value of each."""
 _CONTAINER = ("Config", "HostConfig")
@@ -69,15 +63,16 @@ class Trials:
         except InvalidDocument as refused:
             return "refused", str(refused)
         if key in _PLUGINS and key in self._searched:
-            return "host", "a plugin that this engine lacks"
+            return "this host", "a plugin that this engine lacks"
         tried = self._action(key)
         try:
             return ("taken", "") if tried is None else tried(key, intent)
         except SwarmkeeperError as error:
             if "plugin" in str(error):
                 self._searched.add(key)
-            is_theirs = any(each in str(error).lower() for each in _ONLY_HERE)
-            return "host" if is_theirs else "lost" if "start" in str(error.__notes__) else "never", str(error)
+            told = f"{OF_HOST[key]}: {error}" if key in OF_HOST else str(error)
+            wrong: Outcome = "lost" if "start" in error.__notes__ else "never"
+            return ("this host" if key in OF_HOST else wrong), told
 
     def _action(self, key: str) -> Callable[[str, Intent], tuple[Outcome, str]] | None:
         for prefix, action in (
@@ -99,7 +94,7 @@ class Trials:
         if any(each.repair != "none" for each in found):
             return "drift", told
         if found:
-            return "host", told
+            return "reported", told
         return ("as without" if inspected == self._plain[key] else "held"), ""
 
     def _without(self, key: str) -> Any:

@@ -132,6 +132,9 @@ class FakeNetworks:
             return here
         swarm, member = self.membership
         overlays = swarm.networks.values()
+        if member.in_raft:
+            # What only this host has cannot be of the swarm, which a manager lists in full.
+            here = tuple(each if each.ours else replace(each, scope="local") for each in here)
         seen = (each for each in overlays if member.in_raft or self._containers.on(each.name, each.id))
         return (*here, *seen)
 

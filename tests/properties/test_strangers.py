@@ -22,7 +22,6 @@ from tests.support.thoroughness import examples
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-LEADER, STALE = NAMES[0], "overlay of another swarm"
 NET, VOLUME = "my-network-overlay", "prod_data"
 _LOCAL = NetworkState(
     id="",
@@ -36,7 +35,15 @@ NETWORKS = {
     "bridge": _LOCAL,
     "macvlan": replace(_LOCAL, driver="macvlan"),
     "bridge of cluster test": replace(_LOCAL, cluster="test"),
-    STALE: replace(_LOCAL, driver="overlay", scope="swarm", attachable=True),
+    "overlay of another swarm": replace(_LOCAL, driver="overlay", scope="swarm", attachable=True),
+    "overlay of another swarm, as declared": replace(
+        _LOCAL,
+        driver="overlay",
+        scope="swarm",
+        attachable=True,
+        subnet=IPv4Network("10.10.0.0/16"),
+        gateway="10.10.0.254",
+    ),
 }
 
 
@@ -80,11 +87,16 @@ def test_strangers(text: str, planted: dict[str, Planted]) -> None:
         _check(Path(directory), text, planted)
 
 
+@pytest.mark.parametrize("network", [each for each in NETWORKS if each.startswith("overlay")])
+def test_an_overlay_of_a_swarm_of_the_past_on_the_first_leader_holds_only_that_host(
+    tmp_path: Path, network: str
+) -> None:
+    nothing = dict.fromkeys(NAMES, Planted())
+
+    _check(tmp_path, document(), {**nothing, NAMES[0]: Planted(network=network)})
+
+
 def _check(directory: Path, text: str, planted: dict[str, Planted]) -> None:
-    first = planted[LEADER]
-    if first.network == STALE and not first.late:
-        # A manager's list does not tell it from the swarm's own while that has no overlay of the name.
-        planted = {**planted, LEADER: first._replace(network="macvlan")}
     cluster = SimulatedCluster(directory, text)
     theirs = {name: _plant(cluster, name, each) for name, each in planted.items()}
     cluster.put_intent(text)
@@ -110,8 +122,12 @@ def _check(directory: Path, text: str, planted: dict[str, Planted]) -> None:
             assert service is not None
             uses_volume = each.volume and bool(service.spec.volumes)
             if called == each.container or uses_volume:
-                assert f"container/{called}" in told
                 assert called not in host.running()
+                # Of a volume the host tells once, whatever number of replicas waits for it.
+                mine = {one.resource for one in agent.plan.blocked}
+                mine |= {one.resource for one in agent.plan.waiting}
+                assert f"container/{called}" in mine
+                assert (f"volume/{VOLUME}" if uses_volume else f"container/{called}") in told
             elif not each.network:
                 assert called in host.running(), agent.plan
             elif not each.late:

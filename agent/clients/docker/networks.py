@@ -9,7 +9,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
-from agent.clients.docker.reading import attached, endpoints, network_state, volume_state
+from agent.clients.docker.reading import attached, endpoints, network_state, network_states, volume_state
 from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
@@ -114,7 +114,7 @@ _GONE = ("is not connected to", "no such container", "not found")
 
 class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
-        return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
+        return network_states(self._ask("networks", "GET", "/networks"), self._cluster)
 
     def bridge_endpoints(self, network: str) -> Pairs:
         return endpoints(self._found("network_inspect", _path(network)) or {})
@@ -155,11 +155,8 @@ class Networks(transport.Part):
             made = self._create(network)
         except Conflict:
             # Another program created the network meanwhile; it is used if it is as declared.
-            named = [
-                each
-                for each in self.networks()
-                if each.name == network.name and (each.scope == "swarm") == (network.driver == "overlay")
-            ]
+            wanted = network.name, network.driver == "overlay"
+            named = [each for each in self.networks() if (each.name, each.scope == "swarm") == wanted]
             if len(named) == 1 and not _faults(named[0], network):
                 return
             raise
@@ -239,12 +236,9 @@ class Networks(transport.Part):
         )
         path = _path(made["Id"])
         state: host_state.NetworkState = settled(
-            lambda: self._network_state(self._ask("network_inspect", "GET", path))
+            lambda: network_state(self._ask("network_inspect", "GET", path), self._cluster)
         )
         return state
-
-    def _network_state(self, raw: Mapping[str, Any]) -> host_state.NetworkState:
-        return network_state(raw, self._cluster)
 
     def _make(self, call: str, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=errors.creation_failure)

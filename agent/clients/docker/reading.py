@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
@@ -80,6 +81,20 @@ def _node_address(status: Mapping[str, Any], manager: Mapping[str, Any] | None) 
     if manager and manager.get("Addr"):
         return str(manager["Addr"]).rpartition(":")[0]
     return str(status.get("Addr", ""))
+
+
+def network_states(raws: Collection[Mapping[str, Any]], cluster: str) -> tuple[host_state.NetworkState, ...]:
+    """Convert GET /networks. An overlay that a manager lists and its swarm does not have is a local network.
+
+    dockerd reads such an overlay from its own store, and only a network from there has a map of containers.
+    """
+    found = [network_state(each, cluster) for each in raws]
+    stored = {each["Id"] for each in raws if each.get("Containers") is not None}
+    if any(each.scope == "swarm" and each.id not in stored for each in found):
+        found = [
+            replace(each, scope="local") if each.id in stored and not each.ours else each for each in found
+        ]
+    return tuple(found)
 
 
 def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkState:

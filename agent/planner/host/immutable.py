@@ -11,7 +11,7 @@ from agent.diff.networks import found_for
 from agent.model.host_state import Difference, HostState, NetworkState, VolumeState, describe
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
 from agent.model.observed import Observed
-from agent.model.plan import Plan, blocked_plan
+from agent.model.plan import BlockedKind, Plan, blocked_plan
 from agent.model.spec import ContainerSpec, Pairs
 
 _OF_VOLUME = (
@@ -31,8 +31,9 @@ def plan_immutable(intent: Intent, observed: Observed) -> Plan:
     mounts = (mount for spec in _specs(observed) for mount in spec.volumes if mount.type == "volume")
     for name in sorted({mount.source for mount in mounts if mount.source}):
         declared, found = intent.volume(name), host.volume(name)
-        if declared and found and (wrong := describe(volume_differences(declared, found))):
-            plan += blocked_plan(f"volume/{name}", "unsupported", f"{wrong}: {_OF_VOLUME}")
+        if declared and found and (differing := volume_differences(declared, found)):
+            kind: BlockedKind = "foreign" if declared.driver != found.driver else "unsupported"
+            plan += blocked_plan(f"volume/{name}", kind, f"{describe(differing)}: {_OF_VOLUME}")
     for name in sorted(_networks(intent, observed, host)):
         network = intent.network(name)
         seen = found_for(network, host, record) if network else None

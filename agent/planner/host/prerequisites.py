@@ -9,7 +9,6 @@ from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
 from agent.model.observed import ClusterState
-from agent.model.phrases import instead
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
@@ -165,15 +164,12 @@ class Needs:
         return plan
 
     def _other_driver(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
-        """Report a volume of another driver: it has the name, but its content is not the declared volume's."""
+        """Wait while a volume of another driver has the name, which immutable.py reports: its content is another."""
         found = self._host.volume(volume.name)
         if volume.external or found is None or found.driver == volume.driver:
             return Plan()
-        reason = (
-            f"volume {volume.name} of this host has another driver: {instead(volume.driver, found.driver)}"
-        )
-        remedy = "nothing of it is used or changed; remove it, or declare another name or that driver"
-        return blocked_plan(wanted.resource, "foreign", f"{reason}; {remedy}")
+        reason = f"volume {volume.name} of this host has another driver"
+        return waiting_plan(wanted.resource, reason, f"host/{self._me}")
 
     def networks(self, wanted: Wanted) -> Plan:
         """Plan to create missing local networks; report overlays that are not ready as blocked."""

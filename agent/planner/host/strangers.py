@@ -44,9 +44,8 @@ def leave_strangers(
     wanted: Wanted, found: ContainerState | None, strange: dict[str, NetworkState]
 ) -> Plan | None:
     """Plan to stop the replica and to disconnect it from networks of others; None: it is on none."""
-    on = (
-        [strange[network_id] for _, network_id in found.network_ids if network_id in strange] if found else []
-    )
+    ids = [network_id for _, network_id in found.network_ids] if found else []
+    on = [strange[each] for each in ids if each in strange]
     if found is None or not on:
         return None
     reason = f"it is on {describe_network(on[0])}, which is not the overlay {on[0].name}"
@@ -54,10 +53,6 @@ def leave_strangers(
     if wanted.spec.restart and wanted.spec.restart.name in JOBS:
         # A stopped job would count as completed.
         return Plan((*end, steps.RemoveContainer(name=found.name, id=found.id, reason=reason)))
-    leave = (
-        steps.DisconnectNetwork(
-            name=found.name, id=found.id, network=each.name, network_id=each.id, reason=reason
-        )
-        for each in on
-    )
+    common = {"name": found.name, "id": found.id, "reason": reason}
+    leave = (steps.DisconnectNetwork(network=each.name, network_id=each.id, **common) for each in on)
     return Plan((*end, *leave))

@@ -8,7 +8,7 @@ keeps over restarts. So it does not matter between which steps an agent ends.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.replicas import STOPPABLE, is_about_a_network, is_about_an_address
+from agent.diff.replicas import STOPPABLE, finished, is_about_a_network, is_about_an_address
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
@@ -101,10 +101,8 @@ def detach_for_recreate(
     attached = sorted({network for network, _ in found.addresses} & recreated) if found else []
     if found and attached:
         reason = f"{', '.join(attached)} is recreated"
-        off = [
-            steps.DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason)
-            for each in attached
-        ]
+        common = {"name": found.name, "id": found.id, "reason": reason}
+        off = [steps.DisconnectNetwork(network=each, **common) for each in attached]
         return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & recreated):
         reason = f"network {', '.join(waits)} is recreated"
@@ -143,9 +141,8 @@ def old_of(found: ContainerState, others: Iterable[ContainerState], name: str) -
 
 def refused_among(wanted: Wanted, others: Iterable[ContainerState]) -> ContainerState | None:
     """Return the new container of the wanted spec that dockerd has refused to start; None: there is none."""
-    return next(
-        (each for each in others if each.replica.spec == wanted.replica.spec and is_refused(each)), None
-    )
+    mine = (each for each in others if each.replica.spec == wanted.replica.spec)
+    return next(filter(is_refused, mine), None)
 
 
 def is_refused(found: ContainerState) -> bool:
@@ -158,9 +155,14 @@ def goes_back(
 ) -> bool:
     """Return True if the old container is to run instead of `found`, whose start failed.
 
-    A network that both join would be missing for the old one too, so that only the new one is started again.
+    A network that both join would be missing for the old one too, so that only the new one is started again. So it is
+    beside an old one that is not started again in any case: another attempt stops nothing.
     """
-    if not found.error or found.status != "created":
+    if (
+        not found.error
+        or found.status != "created"
+        or not (old.status in STOPPABLE or old_spec is None or not finished(old_spec, old))
+    ):
         return False
     if not _is_temporary(found.error):
         return True
@@ -256,15 +258,16 @@ def candidates(replica: records.Replica, host: HostState) -> list[ContainerState
 def best(found: Iterable[ContainerState], replica: records.Replica, name: str) -> ContainerState | None:
     """The container to keep of several containers of one replica; None: there is none.
 
-    Preferred, in this order: the assigned spec, no need of replacement, running, the `name`, the lowest id.
+    Preferred, in this order: the assigned spec, no need of replacement, running, the `name`, the lowest id. A container
+    of an earlier document that was never started is the last choice: the one that it was to replace is kept.
     """
-    return min(
-        found,
-        key=lambda each: (
-            each.replica.spec != replica.spec, _is_broken(each), each.status != "running", each.name != name, each.id
-        ),
-        default=None,
-    )  # fmt: skip
+
+    def rank(each: ContainerState) -> tuple[bool | str, ...]:
+        other = each.replica.spec != replica.spec
+        never_ran = other and each.status == "created"
+        return other, _is_broken(each), each.status != "running", never_ran, each.name != name, each.id
+
+    return min(found, key=rank, default=None)
 
 
 def _is_broken(found: ContainerState) -> bool:
@@ -278,17 +281,13 @@ def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) 
     """
     others = tuple(others)
     removable = [each for each in others if _is_removable(each)]
-    waits = (plan.blocked or plan.waiting) and not any(
-        isinstance(step, steps.StartContainer) for step in plan.steps
-    )
-    if waits or not removable:
+    starts = any(isinstance(step, steps.StartContainer) for step in plan.steps)
+    if not removable or ((plan.blocked or plan.waiting) and not starts):
         names = {each.name for each in others}
-        free = (
-            step
-            for step in plan.steps
-            if not (isinstance(step, steps.RenameContainer) and step.name in names)
-        )
-        return plan._replace(steps=tuple(free))
+        taken = [
+            each for each in plan.steps if isinstance(each, steps.RenameContainer) and each.name in names
+        ]
+        return plan._replace(steps=tuple(each for each in plan.steps if each not in taken))
     reason = f"another container is {wanted.replica.service} replica {wanted.replica.slot} now"
     removals = (
         step for each in removable for step in stop_and_remove(wanted.name, each, wanted.grace_s, reason)

@@ -60,6 +60,19 @@ BECOMES: list[tuple[str, str, Any]] = [
         "web.volumes[0].bind.selinux: selinux requires create_host_path: true and a source without ':'",
     ),
     ("volumes: ['data:/']", "", "web.volumes[0]: mounts over the container's root"),
+    ("volumes: ['/etc:/sys/x']", "", "web.volumes[0]: mounts '/sys/x', and nobody can create that in /sys"),
+    ("tmpfs: [/sys/x/y]", "", "web.tmpfs[0]: mounts '/sys/x/y', and nobody can create that in /sys"),
+    ("tmpfs: [/sys/fs/cgroup]", "tmpfs", (("/sys/fs/cgroup", ""),)),
+    (
+        "devices: ['/dev/zero:/proc/x']",
+        "",
+        "web.devices[0]: mounts '/proc/x', and no container starts without its own /proc",
+    ),
+    (
+        "devices: [{source: /dev/zero, target: /sys/x}]",
+        "",
+        "web.devices[0].target: mounts '/sys/x', and nobody can create that in /sys",
+    ),
     ("volumes: [{type: tmpfs, target: //}]", "", "web.volumes[0].target: mounts over the container's root"),
     (
         "volumes: [{type: tmpfs, target: /t, tmpfs: {mode: 0o000}}]",

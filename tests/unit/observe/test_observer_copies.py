@@ -1,12 +1,12 @@
 """What a leader remembers of the replicas: how long each is as it is, and which of them ended."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from agent.model.observed import ClusterState, ReplicaTimers
-from agent.model.records import Assignment, Replica
+from agent.model.records import Assignment, Disruption, Replica
 from agent.model.status import BlockedReport, HostStatus, ReplicaReport, Waiting
 from agent.observe.observer import ReplicaWatcher
 from tests.fakes.store import FakeClock
@@ -24,7 +24,9 @@ class Bench:
         self.clock = FakeClock()
         self.watcher = ReplicaWatcher(self.clock)
 
-    def look(self, *reports: ReplicaReport, spec: str = "new", **more: Any) -> ReplicaTimers:
+    def look(
+        self, *reports: ReplicaReport, spec: str = "new", slot: Disruption | None = None, **more: Any
+    ) -> ReplicaTimers:
         """What is known of replica 1 when its host says this of it, a second after the last look."""
         self.clock.advance(1.0)
         said = replace(
@@ -34,7 +36,11 @@ class Bench:
             revision=1, project="prod", replicas=(Replica(service="order", slot=1, spec=spec),)
         )
         state = ClusterState(
-            revision=1, assignments={"h1": assignment}, statuses={"h1": said}, present={"h1": "run-1"}
+            revision=1,
+            assignments={"h1": assignment},
+            statuses={"h1": said},
+            present={"h1": "run-1"},
+            disruption=slot,
         )
         return self.watcher.look(state)[KEY]
 
@@ -126,3 +132,18 @@ def test_who_does_not_lead_remembers_nothing(bench: Bench) -> None:
     bench.look(RUNNING)
     assert bench.watcher.look(None) == {}
     assert bench.look(replace(RUNNING, started_at=AGAIN)) == ReplicaTimers()
+
+
+@pytest.mark.parametrize(
+    ("host", "state", "failed"),
+    [("h1", "acquired", False), ("h1", "granted", True), ("h1", "released", True), ("h2", "acquired", True)],
+)
+def test_a_replica_that_its_host_stops_to_join_again_has_not_ended(
+    bench: Bench, host: str, state: Literal["granted", "acquired", "released"], *, failed: bool
+) -> None:
+    slot = Disruption(host=host, state=state, reason="method rejoin", quorum=True)
+    bench.look(RUNNING, slot=slot)
+
+    assert bench.look(replace(RUNNING, status="exited"), slot=slot).ended == failed
+    assert bench.look(replace(RUNNING, started_at=AGAIN), slot=slot).ended == failed
+    assert bench.look(replace(RUNNING, started_at=AGAIN)).ended == failed

@@ -11,7 +11,13 @@ import pytest
 from agent.clients.docker import DockerEngine
 from agent.clients.docker.errors import creation_failure, failure, network_failure, pull_failure
 from agent.clients.docker.networks import overlay_addresses, overlay_users, peers
-from agent.clients.docker.reading import container_state, network_state, node_state, swarm_state
+from agent.clients.docker.reading import (
+    container_state,
+    network_state,
+    network_states,
+    node_state,
+    swarm_state,
+)
 from agent.diff.container import FillContext
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.records import Replica
@@ -179,6 +185,32 @@ def test_a_network_is_ours_by_its_label() -> None:
     assert network_state(raw, "test").ours
     assert not network_state(raw, "another").ours
     assert not network_state({**raw, "Labels": None}, "test").ours
+
+
+_OF_SWARM: dict[str, object] = {
+    "Id": "new",
+    "Name": "ov",
+    "Scope": "swarm",
+    "Driver": "overlay",
+    "Containers": None,
+}
+_STORED: dict[str, object] = {**_OF_SWARM, "Id": "old", "Containers": {}}
+_OURS: dict[str, object] = {**_STORED, "Labels": {"io.swarmkeeper.cluster": "test"}}
+
+
+@pytest.mark.parametrize(
+    ("listed", "scopes"),
+    [
+        ([_OF_SWARM, _STORED], ["swarm", "local"]),  # a manager: dockerd asks its swarm for what it has
+        ([_OF_SWARM, _OURS], ["swarm", "swarm"]),  # dockerd still removes it
+        ([_STORED], ["swarm"]),  # a worker, or a manager without a quorum: only its own store answers
+        ([{**_STORED, "Scope": "local"}], ["local"]),
+    ],
+)
+def test_an_overlay_that_the_swarm_of_a_manager_does_not_have_is_local(
+    listed: list[dict[str, object]], scopes: list[str]
+) -> None:
+    assert [each.scope for each in network_states(listed, "test")] == scopes
 
 
 def test_a_swarm_says_for_which_cluster_an_agent_made_it() -> None:

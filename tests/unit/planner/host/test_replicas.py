@@ -261,13 +261,23 @@ def test_a_volume_of_another_driver_is_not_used_and_its_replica_runs_on() -> Non
     found = VolumeState(name="data", driver="nfs")
     share = host(volumes=frozenset({"data"}), declared_volumes=(found,))
 
-    blocked, of_volume = replicas(wanted, share)
-    assert of_volume.startswith("blocked volume/data: driver: local wanted, nfs found: ")
-    assert blocked.startswith(
-        "blocked container/prod-order-1: volume data of this host has another driver: local wanted, nfs found; "
-    )
+    blocked, waiting = replicas(wanted, share)
+    assert blocked.startswith("blocked volume/data: driver: local wanted, nfs found: ")
+    assert waiting == "waiting container/prod-order-1: volume data of this host has another driver"
     for declared in (replace(wanted.volumes[0], driver="nfs"), replace(wanted.volumes[0], external=True)):
         assert len(replicas(replace(wanted, volumes=(declared,)), share)) == 2
+
+
+def test_a_volume_of_another_driver_is_one_cause_for_all_of_its_replicas() -> None:
+    spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
+    wanted = intent(service(spec=spec, on={"h1": 3}), volumes=(VolumeIntent(key="data", name="data"),))
+    share = host(volumes=frozenset({"data"}), declared_volumes=(VolumeState(name="data", driver="nfs"),))
+
+    found = plan_replicas(wanted, observed(cluster(wanted), share))
+
+    assert [(each.resource, each.kind) for each in found.blocked] == [("volume/data", "foreign")]
+    assert {each.on for each in found.waiting} == {"host/h1"}
+    assert len(found.waiting) == 3
 
 
 def test_a_missing_external_volume_is_waited_for() -> None:

@@ -134,11 +134,26 @@ def test_a_replacement_for_drift_goes_back_too_and_is_not_tried_for_ever() -> No
     assert replicas(same, new(error=REFUSED), **ordered) == [HELD]
 
 
-def test_a_job_that_has_run_is_not_run_again() -> None:
-    job = replace(OLD, restart=Restart(name="no"))
-    done = old(of=job, status="exited", started_at="2026-01-01T00:00:00Z", name=KEPT)
+JOB = replace(OLD, restart=Restart(name="no"))
+DONE = {"of": JOB, "status": "exited", "started_at": "2026-01-01T00:00:00Z", "name": KEPT}
 
-    assert verbs(replicas(done, new(name=NAME, error=REFUSED), before=job)) == ["rename", "blocked"]
+
+def test_a_job_that_has_run_is_not_run_again_and_its_next_spec_is_tried_until_it_runs() -> None:
+    assert replicas(old(**DONE), new(name=NAME, error=REFUSED), before=JOB) == [
+        f"start container/prod-order-1: {REFUSED}",
+        "remove container/prod-order-1: the new one has started",
+    ]
+
+
+@pytest.mark.parametrize("before", [OLD, JOB])
+def test_the_refused_one_goes_with_the_next_document_also_beside_an_old_one_that_ended(
+    before: ContainerSpec,
+) -> None:
+    ended = old(**{**DONE, "of": before})
+
+    for refused in (new(name=NAME, error=REFUSED), new(id="0", error=REFUSED)):
+        lines = replicas(ended, refused, before=before, spec=NEWEST)
+        assert verbs(lines) == ["remove", "pull"]
 
 
 def test_a_network_that_the_old_one_would_lack_too_is_waited_for_by_the_new_one() -> None:
