@@ -589,7 +589,9 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "foreign name": on(
         without_replicas(HEALTHY, B, ("billing", 1)),
         B,
-        blocked=blocked("container/prod-billing-1", "name", "an unmanaged container has this name"),
+        blocked=blocked(
+            "container/prod-billing-1", "name", "an unmanaged container has this name; remove or rename it"
+        ),
     ),
     "registry away": registry_away(),
     "missing image at a first start": missing_image(),
@@ -1010,7 +1012,8 @@ EXPECTED: Mapping[str, Expected] = {
         problems=("service/billing Blocked/PortInUse!",),
     ),
     "foreign name": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has this name",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has this name; "
+        "remove or rename it",
         code=2,
         problems=("service/billing Blocked/NameInUse!",),
     ),

@@ -95,7 +95,8 @@ class Names:
             aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another replica, and {holder} has its name"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
-        return blocked_plan(wanted.resource, "name", f"{holder} has this name")
+        remedy = "; remove or rename it" if wanted.name in self._foreign else ""
+        return blocked_plan(wanted.resource, "name", f"{holder} has this name{remedy}")
 
     def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
         if wanted.name in self._foreign:
@@ -131,14 +132,11 @@ def plan_stuck(host: HostState) -> Plan:
     """Report the stuck containers, and plan to remove those with which docker is not busy."""
     plan = Plan()
     for found in host.stuck:
-        reason = f"docker cannot remove {short_id(found.id)}, which is {_state(found)}: only its name is in the way"
+        state = "dead" if found.status == "dead" else "being removed"
+        reason = f"docker cannot remove {short_id(found.id)}, which is {state}: only its name is in the way"
         plan += blocked_plan(f"container/{found.name}", "error", f"{reason}; {_REMEDY}")
         if found.status == "dead":
             plan += Plan(
                 (steps.RemoveContainer(name=found.name, id=found.id, reason="docker reports it as dead"),)
             )
     return plan
-
-
-def _state(found: ContainerState) -> str:
-    return "dead" if found.status == "dead" else "being removed"

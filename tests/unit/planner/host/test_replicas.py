@@ -552,14 +552,16 @@ def test_what_is_not_ours_is_never_touched() -> None:
 
 def test_a_name_that_somebody_else_has_is_not_taken_from_him() -> None:
     assert replicas(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
-        "blocked container/prod-order-1: an unmanaged container has this name"
+        "blocked container/prod-order-1: an unmanaged container has this name; remove or rename it"
     ]
 
 
 def test_a_renamed_replica_whose_name_somebody_else_took_is_left_as_it_is() -> None:
     seen = host(container(1, name="renamed"), foreign_names=(("prod-order-1", "x"),))
 
-    assert replicas(ONE, seen) == ["blocked container/prod-order-1: an unmanaged container has this name"]
+    assert replicas(ONE, seen) == [
+        "blocked container/prod-order-1: an unmanaged container has this name; remove or rename it"
+    ]
 
 
 def test_a_name_is_given_back_before_the_replica_that_it_belongs_to_is_made() -> None:
