@@ -17,7 +17,6 @@ from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
 from agent.model.observed import ClusterState
-from agent.model.phrases import instead
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
@@ -172,7 +171,7 @@ class Needs:
             if volume is None:
                 continue
             if volume.name in self._host.volumes:
-                plan += self._other_driver(wanted, volume)
+                plan += self._strange_volume(wanted, volume)
                 continue
             if volume.external:
                 plan += blocked_plan(
@@ -182,15 +181,14 @@ class Needs:
                 plan += Plan((steps.CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
 
-    def _other_driver(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
-        """Report a volume of another driver: it has the name, but its content is not the declared volume's."""
+    def _strange_volume(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
+        """Report a volume of another driver or cluster: its content is not the declared volume's."""
         found = self._host.volume(volume.name)
-        if volume.external or found is None or found.driver == volume.driver:
+        if volume.external or found is None or (found.driver == volume.driver and not found.of_cluster):
             return Plan()
-        reason = (
-            f"volume {volume.name} of this host has another driver: {instead(volume.driver, found.driver)}"
-        )
-        remedy = "nothing of it is used or changed; remove it, or declare another name or that driver"
+        wrong = f"is of cluster {found.of_cluster}" if found.of_cluster else f"has the driver {found.driver}"
+        reason = f"volume {volume.name} of this host {wrong}: nothing of it is used or changed"
+        remedy = "remove it, or declare another name or `external: true`"
         return blocked_plan(wanted.resource, "foreign", f"{reason}; {remedy}")
 
     def networks(self, wanted: Wanted) -> Plan:
@@ -267,8 +265,8 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
+    wrong = describe(() if wanted.external else local_differences(wanted, found))
     if is_another_clusters(found) and not wanted.external:
-        reason = f"{describe_network(found)} has this name: nothing of it is used or changed"
-        return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
-    differences = () if wanted.external else local_differences(wanted, found)
-    return blocked_plan(resource, "foreign", describe(differences)) if differences else Plan()
+        wrong = "nothing of it is used or changed"
+    reason = f"{describe_network(found)} has this name: {wrong}; remove it, or declare another name"
+    return blocked_plan(resource, "foreign", reason) if wrong else Plan()

@@ -264,10 +264,25 @@ def test_a_volume_of_another_driver_is_not_used_and_its_replica_runs_on() -> Non
     blocked, of_volume = replicas(wanted, share)
     assert of_volume.startswith("blocked volume/data: driver: local wanted, nfs found: ")
     assert blocked.startswith(
-        "blocked container/prod-order-1: volume data of this host has another driver: local wanted, nfs found; "
+        "blocked container/prod-order-1: volume data of this host has the driver nfs: nothing of it is used "
     )
     for declared in (replace(wanted.volumes[0], driver="nfs"), replace(wanted.volumes[0], external=True)):
         assert len(replicas(replace(wanted, volumes=(declared,)), share)) == 2
+
+
+def test_a_volume_of_another_cluster_is_not_used_unless_it_is_declared_external() -> None:
+    spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
+    declared = VolumeIntent(key="data", name="data")
+    theirs = host(
+        volumes=frozenset({"data"}), declared_volumes=(VolumeState(name="data", of_cluster="test"),)
+    )
+
+    (blocked,) = replicas(intent(service(spec=spec), volumes=(declared,)), theirs)
+    assert blocked.startswith(
+        "blocked container/prod-order-1: volume data of this host is of cluster test: nothing of it is used or "
+    )
+    external = intent(service(spec=spec), volumes=(replace(declared, external=True),))
+    assert len(replicas(external, theirs)) == 2
 
 
 def test_a_missing_external_volume_is_waited_for() -> None:
