@@ -1,11 +1,19 @@
-"""A forgotten bridge that has the overlay's name on one host: that host waits and names it, the others go on."""
+"""Objects of others under names of the document: their host alone waits and names them; nothing of theirs is used."""
 
+import os
+import random
 from functools import partial
 
 import pytest
 
 from integration.cluster import EXAMPLE, UNIT, Cluster, running_on
 from integration.lab.eventually import eventually
+from integration.strangers.kinds import KINDS
+from integration.strangers.trial import Trial
+
+LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
+SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+ROUNDS = 40 if LONG else 5
 
 NET = "my-network-overlay"
 WITH_BRIDGE = "node-232"
@@ -57,3 +65,14 @@ def test_only_its_host_waits_until_it_is_removed(fresh_cluster: Cluster, leader:
     host.exec("docker", "network", "rm", str(bridge["Id"]))
     cluster.wait_converged(revision, 120)
     assert networks_of(cluster, WITH_BRIDGE) == networks_of(cluster, OTHERS[0])
+
+
+@pytest.mark.timeout(ROUNDS * 60)
+def test_strangers(cluster: Cluster) -> None:
+    """Everything runs but what needs a stranger's place, and no stranger is used or touched."""
+    print(f"SWARMKEEPER_SEED={SEED}")
+    trial = Trial(cluster, SEED)
+    trial.run(ROUNDS)
+    print(trial.planted, trial.held)
+    assert trial.held >= ROUNDS, trial.held
+    assert len(trial.planted) >= len(KINDS) - 4, trial.planted

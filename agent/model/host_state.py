@@ -146,6 +146,8 @@ class VolumeState:
     options: Pairs = field(default=(), repr=False)
     """Options of the driver. They may contain the password of a network share."""
     labels: Pairs = ()
+    of_cluster: str = ""
+    """Name of another cluster that is in its label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

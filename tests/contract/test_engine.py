@@ -224,7 +224,8 @@ def test_a_volume_is_made_once(engine: Engine) -> None:
     engine.create_volume(volume)
 
     (found,) = engine.volumes()
-    assert found == VolumeState(name="prod_data", labels=(("team", "shop"),))
+    labels = (("io.swarmkeeper.cluster", CLUSTER), ("team", "shop"))
+    assert found == VolumeState(name="prod_data", labels=labels)
 
 
 # ---- images

@@ -352,9 +352,8 @@ class FakeEngine(FakeWire):
     @call("volume create")
     def create_volume(self, volume: VolumeIntent) -> None:
         self.volume_names.add(volume.name)
-        made = VolumeState(
-            name=volume.name, driver=volume.driver, options=volume.options, labels=volume.labels
-        )
+        labels = tuple(sorted((*volume.labels, (CLUSTER, self._cluster))))
+        made = VolumeState(name=volume.name, driver=volume.driver, options=volume.options, labels=labels)
         self.made_volumes.setdefault(volume.name, made)
 
     # ---- images

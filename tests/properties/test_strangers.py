@@ -47,11 +47,14 @@ NETWORKS = {
 }
 
 
+VOLUMES = (VolumeState(name=VOLUME, driver="nfs"), VolumeState(name=VOLUME, of_cluster="test"))
+
+
 class Planted(NamedTuple):
     """What others have on one host."""
 
     network: str = ""
-    volume: bool = False
+    volume: VolumeState | None = None
     container: str = ""
     late: bool = False
     """True if the network comes when the replicas run."""
@@ -60,7 +63,7 @@ class Planted(NamedTuple):
 plants = st.builds(
     Planted,
     network=st.sampled_from(("", *NETWORKS)),
-    volume=st.booleans(),
+    volume=st.sampled_from((None, *VOLUMES)),
     container=st.sampled_from(("", "prod-order-1", "prod-shop-2")),
     late=st.booleans(),
 )
@@ -120,7 +123,7 @@ def _check(directory: Path, text: str, planted: dict[str, Planted]) -> None:
             called = f"prod-{replica.service}-{replica.slot}"
             service = intent.service(replica.service)
             assert service is not None
-            uses_volume = each.volume and bool(service.spec.volumes)
+            uses_volume = each.volume is not None and bool(service.spec.volumes)
             if called == each.container or uses_volume:
                 assert called not in host.running()
                 # Of a volume the host tells once, whatever number of replicas waits for it.
@@ -140,7 +143,7 @@ def _plant(cluster: SimulatedCluster, name: str, each: Planted) -> dict[str, obj
         _plant_network(cluster, name, each.network)
     if each.volume:
         engine.volume_names.add(VOLUME)
-        engine.made_volumes[VOLUME] = VolumeState(name=VOLUME, driver="nfs")
+        engine.made_volumes[VOLUME] = each.volume
     if each.container:
         engine.run_foreign(each.container)
         engine.by_hand.get(each.container)["Config"]["Labels"] = {CLUSTER_LABEL: "test"}
@@ -162,8 +165,8 @@ def _seen(cluster: SimulatedCluster, name: str) -> dict[str, object]:
     found: dict[str, object] = {}
     if NET in engine.nets.local:
         found["network"] = engine.nets.local[NET]
-    if engine.made_volumes.get(VOLUME) == VolumeState(name=VOLUME, driver="nfs"):
-        found["volume"] = "nfs"
+    if (volume := engine.made_volumes.get(VOLUME)) in VOLUMES:
+        found["volume"] = volume
     for raw in engine.by_hand.raws.values():
         if (raw["Config"]["Labels"] or {}).get(CLUSTER_LABEL) == "test":
             found[raw["Name"]] = (raw["Id"], raw["State"]["Status"], raw["State"]["StartedAt"])

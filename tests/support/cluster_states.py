@@ -591,7 +591,9 @@ CLUSTERS: Mapping[str, ClusterState] = {
         without_replicas(HEALTHY, B, ("billing", 1)),
         B,
         blocked=blocked(
-            "container/prod-billing-1", "name", "an unmanaged container has the name prod-billing-1"
+            "container/prod-billing-1",
+            "name",
+            "an unmanaged container has the name prod-billing-1; remove or rename it",
         ),
     ),
     "registry away": registry_away(),
@@ -1013,7 +1015,7 @@ EXPECTED: Mapping[str, Expected] = {
         problems=("service/billing Blocked/PortInUse!",),
     ),
     "foreign name": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has the name prod-billing-1",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has the name prod-billing-1; remove or rename it",
         code=2,
         problems=("service/billing Blocked/NameInUse!",),
     ),

@@ -134,7 +134,7 @@ class Networks(transport.Part):
 
     def volumes(self) -> tuple[host_state.VolumeState, ...]:
         found = self._ask("volumes", "GET", "/volumes")["Volumes"] or ()
-        return tuple(sorted(map(volume_state, found), key=lambda each: each.name))
+        return tuple(volume_state(raw, self._cluster) for raw in sorted(found, key=lambda raw: raw["Name"]))
 
     def create_bridge(self, bridge: intent.BridgeIntent, labels: Pairs = ()) -> None:
         self.create_network(
@@ -174,7 +174,7 @@ class Networks(transport.Part):
             "Name": volume.name,
             "Driver": volume.driver,
             "DriverOpts": dict(volume.options),
-            "Labels": dict(volume.labels),
+            "Labels": {**dict(volume.labels), CLUSTER: self._cluster},
         }
         self._make("volume_create", "/volumes/create", body)
 

@@ -117,13 +117,15 @@ def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkSta
     )
 
 
-def volume_state(raw: Mapping[str, Any]) -> host_state.VolumeState:
-    """Convert an entry of GET /volumes."""
+def volume_state(raw: Mapping[str, Any], ours: str) -> host_state.VolumeState:
+    """Convert an entry of GET /volumes; `ours` is the name of the cluster."""
+    of_cluster = (raw.get("Labels") or {}).get(CLUSTER) or ""
     return host_state.VolumeState(
         name=raw["Name"],
         driver=raw.get("Driver") or "local",
         options=pairs(raw.get("Options")),
         labels=pairs(raw.get("Labels")),
+        of_cluster="" if of_cluster == ours else of_cluster,
     )
 
 

@@ -155,7 +155,7 @@ class Needs:
             if volume is None:
                 continue
             if volume.name in self._host.volumes:
-                plan += self._other_driver(wanted, volume)
+                plan += self._strange_volume(wanted, volume)
             elif volume.external:
                 reason = f"the external volume {volume.name} does not exist"
                 plan += blocked_plan(wanted.resource, "dependency", reason)
@@ -163,11 +163,18 @@ class Needs:
                 plan += Plan((steps.CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
 
-    def _other_driver(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
-        """Wait while a volume of another driver has the name, which immutable.py reports: its content is another."""
+    def _strange_volume(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
+        """Wait for a volume of another driver, which immutable.py reports; report a volume of another cluster.
+
+        The content of both is not the declared volume's.
+        """
         found = self._host.volume(volume.name)
-        if volume.external or found is None or found.driver == volume.driver:
+        if volume.external or found is None or (found.driver == volume.driver and not found.of_cluster):
             return Plan()
+        if found.of_cluster:
+            reason = f"volume {volume.name} of this host is of cluster {found.of_cluster}: nothing of it is used or changed"
+            remedy = "remove it, or declare another name or `external: true`"
+            return blocked_plan(wanted.resource, "foreign", f"{reason}; {remedy}")
         reason = f"volume {volume.name} of this host has another driver"
         return waiting_plan(wanted.resource, reason, f"host/{self._me}")
 
@@ -237,8 +244,8 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
+    wrong = describe(() if wanted.external else networks.local_differences(wanted, found))
     if networks.is_another_clusters(found) and not wanted.external:
-        reason = f"{networks.describe_network(found)} has this name: nothing of it is used or changed"
-        return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
-    differences = () if wanted.external else networks.local_differences(wanted, found)
-    return blocked_plan(resource, "foreign", describe(differences)) if differences else Plan()
+        wrong = "nothing of it is used or changed"
+    reason = f"{networks.describe_network(found)} has this name: {wrong}; remove it, or declare another name"
+    return blocked_plan(resource, "foreign", reason) if wrong else Plan()

@@ -102,7 +102,8 @@ class Names:
             aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another replica, and {owner} has its name"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
-        return blocked_plan(wanted.resource, "name", f"{owner} has the name {wanted.name}")
+        remedy = "; remove or rename it" if wanted.name in self._foreign else ""
+        return blocked_plan(wanted.resource, "name", f"{owner} has the name {wanted.name}{remedy}")
 
 
 # ---- Containers that docker cannot remove: their replicas go on under another name, and get their own name back later

@@ -280,6 +280,21 @@ def test_a_volume_of_another_driver_is_one_cause_for_all_of_its_replicas() -> No
     assert len(found.waiting) == 3
 
 
+def test_a_volume_of_another_cluster_is_not_used_unless_it_is_declared_external() -> None:
+    spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
+    declared = VolumeIntent(key="data", name="data")
+    theirs = host(
+        volumes=frozenset({"data"}), declared_volumes=(VolumeState(name="data", of_cluster="test"),)
+    )
+
+    (blocked,) = replicas(intent(service(spec=spec), volumes=(declared,)), theirs)
+    assert blocked.startswith(
+        "blocked container/prod-order-1: volume data of this host is of cluster test: nothing of it is used or "
+    )
+    external = intent(service(spec=spec), volumes=(replace(declared, external=True),))
+    assert len(replicas(external, theirs)) == 2
+
+
 def test_a_missing_external_volume_is_waited_for() -> None:
     spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
     wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data", external=True),))
@@ -562,7 +577,7 @@ def test_what_is_not_ours_is_never_touched() -> None:
 
 def test_a_name_that_somebody_else_has_is_not_taken_from_him() -> None:
     assert replicas(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
-        "blocked container/prod-order-1: an unmanaged container has the name prod-order-1"
+        "blocked container/prod-order-1: an unmanaged container has the name prod-order-1; remove or rename it"
     ]
 
 
@@ -570,7 +585,7 @@ def test_a_renamed_replica_whose_name_somebody_else_took_is_left_as_it_is() -> N
     seen = host(container(1, name="renamed"), foreign_names=(("prod-order-1", "x"),))
 
     assert replicas(ONE, seen) == [
-        "blocked container/prod-order-1: an unmanaged container has the name prod-order-1"
+        "blocked container/prod-order-1: an unmanaged container has the name prod-order-1; remove or rename it"
     ]
 
 

@@ -146,9 +146,11 @@ def test_a_missing_network_of_the_host_is_created() -> None:
 
 
 def test_a_network_of_the_host_with_another_subnet_is_reported_and_not_changed() -> None:
-    assert told(plan_local_network(LOCAL, with_networks(local("10.30.0.0/24")))) == [
-        "blocked network/local: subnet: 10.20.0.0/24 wanted, 10.30.0.0/24 found"
-    ]
+    (blocked,) = told(plan_local_network(LOCAL, with_networks(local("10.30.0.0/24"))))
+    assert blocked == (
+        "blocked network/local: the bridge network l (local) has this name: "
+        "subnet: 10.20.0.0/24 wanted, 10.30.0.0/24 found; remove it, or declare another name"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,9 +170,9 @@ def test_a_network_of_the_host_that_is_otherwise_is_reported_by_field(
     right = replace(local("10.20.0.0/24"), gateway="10.20.0.254", options=(("a", "1"), ("engine's", "own")))
 
     assert told(plan_local_network(wanted, with_networks(right))) == []
-    assert told(plan_local_network(wanted, with_networks(replace(right, **found)))) == [
-        f"blocked network/local: {said}"
-    ]
+    (blocked,) = told(plan_local_network(wanted, with_networks(replace(right, **found))))
+    assert blocked.startswith("blocked network/local: the ")
+    assert blocked.endswith(f"network l (local) has this name: {said}; remove it, or declare another name")
     assert (
         told(plan_local_network(replace(wanted, external=True), with_networks(replace(right, **found)))) == []
     )
