@@ -3,14 +3,16 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
+from uuid import uuid4
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
 from agent.clients.docker.reading import attached, endpoints, network_state, volume_state
-from agent.diff.container import CLUSTER
+from agent.diff.container import CLUSTER, CREATION
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
 from agent.model.phrases import instead, short_id
@@ -109,7 +111,18 @@ _EVERY_TASK = json.dumps({"runtime": ["attachment", "container"]})
 
 class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
-        return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
+        listed = self._ask("networks", "GET", "/networks")
+        # A manager lists the swarm's networks without containers, then its own that the swarm does not have. A worker,
+        # or a manager without a quorum, lists only its own.
+        is_swarms = [each.get("Containers") is None for each in listed]
+        any_swarms = any(is_swarms)
+        return tuple(
+            replace(
+                state,
+                left_behind=any_swarms and not swarms and (state.scope, state.driver) == ("swarm", "overlay"),
+            )
+            for state, swarms in zip(map(self._network_state, listed), is_swarms, strict=True)
+        )
 
     def bridge_endpoints(self, network: str) -> Pairs:
         return endpoints(self._network_if_there(network))
@@ -153,7 +166,9 @@ class Networks(transport.Part):
             named = [
                 each
                 for each in self.networks()
-                if each.name == network.name and (each.scope == "swarm") == (network.driver == "overlay")
+                if each.name == network.name
+                and not each.left_behind
+                and (each.scope == "swarm") == (network.driver == "overlay")
             ]
             if len(named) == 1 and not _faults(named[0], network):
                 return
@@ -191,6 +206,7 @@ class Networks(transport.Part):
             body["Labels"][CLUSTER] = self._cluster
         if network.driver == "overlay":
             body["Attachable"] = network.attachable
+            body["Labels"][CREATION] = uuid4().hex
         if network.subnet is not None:
             gateway = {"Gateway": str(network.gateway)} if network.gateway is not None else {}
             body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": str(network.subnet), **gateway}]}
@@ -271,6 +287,19 @@ class Parking(Networks):
     def release_endpoint(self, network: str, endpoint: str) -> None:
         # Without force dockerd searches a container of that name and finds none.
         self._remove_endpoint(endpoint, network, force=True)
+
+    def remove_leftover(self, network_id: str, name: str, creation: str) -> None:
+        own = (f"lb-{name}", f"{name}-endpoint")
+        found = self.bridge_endpoints(network_id)
+        if users := [endpoint for owner, endpoint in found if owner != own[0]]:
+            # Without its own endpoint, dockerd counts the network with one container as empty.
+            raise Conflict(f"network {short_id(network_id)} is in use by {', '.join(users)}")
+        self.release_endpoint(network_id, own[1])
+        # DELETE /networks/{id} asks the swarm, which does not have it. A prune removes it from the engine.
+        params = {"filters": json.dumps({"label": [f"{CREATION}={creation}"]})}
+        self._ask("network_prune", "POST", "/networks/prune", params=params, timeout_s=_SLOW_S)
+        if self._network_if_there(network_id):
+            raise Refused(f"dockerd keeps network {short_id(network_id)}: run `systemctl restart docker`")
 
     def _is_up(self, container: str) -> bool:
         """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""

@@ -4,6 +4,7 @@ from agent.diff.container.compare import describe_change, differences, differing
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address
 from agent.diff.container.identity import (
     CLUSTER,
+    CREATION,
     SHAPE,
     CreateRequest,
     are_copied,
@@ -21,6 +22,7 @@ from agent.diff.container.table import TABLE, shape
 
 __all__ = [
     "CLUSTER",
+    "CREATION",
     "SHAPE",
     "TABLE",
     "CreateRequest",

@@ -52,6 +52,10 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
         case steps.CreateNetwork():
             host = world.host(me)
             return world.with_host(me, replace(host, networks=(*host.networks, network_of(step.network))))
+        case steps.RemoveLeftover():
+            host = world.host(me)
+            left = tuple(each for each in host.networks if each.id != step.id)
+            return world.with_host(me, replace(host, networks=left))
         case steps.CreateVolume():
             host = world.host(me)
             return world.with_host(me, replace(host, volumes=host.volumes | {step.volume.name}))

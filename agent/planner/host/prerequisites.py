@@ -8,16 +8,18 @@ from agent.diff.networks import (
     found_for,
     is_another_clusters,
     is_of_whole_swarm,
+    leftovers,
     local_differences,
     overlay_differences,
     strangers,
+    why_kept,
 )
 from agent.diff.replicas import IN_USE
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
 from agent.model.observed import ClusterState
-from agent.model.phrases import instead
+from agent.model.phrases import instead, short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
@@ -235,6 +237,13 @@ class Needs:
             reason = f"on this host the name of network {network} belongs to {describe_network(others[0])}"
             whole = is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
             return waiting_plan(resource, reason, f"network/{network}" if whole else f"host/{self._me}")
+        if declared and (kept := leftovers(declared, self._host, self._cluster.record)):
+            # dockerd makes the overlay on this host only when it has no other one of that name.
+            reason = (
+                f"network {network} is not ready: dockerd has kept the earlier overlay {short_id(kept[0].id)}"
+            )
+            stays = why_kept(kept[0], self._host)
+            return waiting_plan(resource, reason, f"host/{self._me}" if stays else f"network/{network}")
         if swarm.leaderless:
             # dockerd would wait 20 s for a raft leader to allocate the address, and leave the replica exited.
             reason = f"the swarm has no raft leader that could allocate an address on network {network}"
