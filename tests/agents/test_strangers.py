@@ -127,12 +127,12 @@ def started(cluster: SimulatedCluster) -> dict[str, str]:
 # ---- An earlier overlay of this cluster that one dockerd has not removed
 
 
-def left_behind(cluster: SimulatedCluster, name: str, *, on_it: bool) -> str:
+def left_behind(cluster: SimulatedCluster, name: str, *, on_it: bool, subnet: str = "10.10.0.0/16") -> str:
     """The overlay is another one, and this host's dockerd has kept the earlier one, perhaps with its replicas on it."""
     host = cluster.hosts[name]
     kept = host.engine.nets.keep(NET)
     swarm = next(iter(cluster.lan.members.values()))[0]
-    swarm.networks[NET] = replace(kept, id="recreated", labels=())
+    swarm.networks[NET] = replace(kept, id="recreated", labels=(), subnet=IPv4Network(subnet))
     for each in cluster.hosts.values():
         for raw in each.replicas().values():
             if each is not host or not on_it:
@@ -173,6 +173,21 @@ def test_the_overlay_is_recreated_with_an_earlier_one_on_a_host(tmp_path: Path, 
     now = overlay(cluster)
     assert now != "recreated"
     assert {each for host in NAMES for each in on_networks(cluster, host)} == {now}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_earlier_one_that_is_as_declared_does_not_stand_for_the_overlay(tmp_path: Path, name: str) -> None:
+    cluster = at_rest(tmp_path)
+    before = cluster.running()
+    left_behind(cluster, name, on_it=False, subnet="10.99.0.0/16")
+    cluster.put_intent(document(policy={"allow_network_recreate": True}))
+    cluster.settle()
+
+    swarm = next(iter(cluster.lan.members.values()))[0]
+    assert swarm.networks[NET].id != "recreated"
+    assert str(swarm.networks[NET].subnet) == "10.10.0.0/16"
+    assert cluster.running() == before
+    assert {each for host in NAMES for each in on_networks(cluster, host)} == {overlay(cluster)}
 
 
 def test_one_that_no_prune_can_name_holds_its_host_and_names_the_remedy(tmp_path: Path) -> None:
