@@ -123,6 +123,8 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
             released = replace(step.disruption, state="released", reason=f"finished: {step.reason}")
             disruption = _put(context.keys.disruption, released)
             _change(context, disruption, over=step.revision, what="disruption slot")
+        case steps.RemoveLeftover():
+            engine.remove_leftover(step.id, step.network, step.creation)
         case steps.CreateVolume():
             engine.create_volume(step.volume)
         case steps.PullImage():

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,8 @@ STAGES = (
 """In this order the lab is renewed least often: each kind renews what another one has left, but for the second, which
 goes on with what the first leaves."""
 PASSED = pytest.StashKey[bool]()
+FAILED = pytest.StashKey[bool]()
+"""Of the session: True if a test has failed on its lab since the hosts were renewed, and left them in any state."""
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 
 
@@ -121,6 +124,14 @@ def _used() -> set[str]:
     return set()
 
 
+def _forget_failed(request: pytest.FixtureRequest, *by_name: dict[str, Any]) -> None:
+    """After a failed test, forget what runs on the session's lab, so that the hosts are renewed for the next one."""
+    if request.session.stash.get(FAILED, False):
+        for each in by_name:
+            each.clear()
+    request.session.stash[FAILED] = False
+
+
 @pytest.fixture
 def lab(session_lab: Lab, _used: set[str], _agents_run_on: dict[str, Timings], _live: dict[str, Live]) -> Lab:
     """Hosts without agents, in whatever state the tests before left them."""
@@ -167,6 +178,7 @@ def _live() -> dict[str, Live]:
 
 @pytest.fixture
 def running(
+    request: pytest.FixtureRequest,
     session_lab: Lab,
     timings: Timings,
     _used: set[str],
@@ -174,6 +186,7 @@ def running(
     _live: dict[str, Live],
 ) -> Cluster:
     """Three agents, and the document that the test before left; the example, if there was none."""
+    _forget_failed(request, _agents_run_on, _live)
     cluster = Cluster(session_lab, timings=timings)
     if session_lab.name not in _agents_run_on or not all(may_go_on(host) for host in session_lab.hosts):
         _agents_run_on.pop(session_lab.name, None)
@@ -227,6 +240,7 @@ def live_recreated(fresh_lab: Lab, timings: Timings, _live: dict[str, Live]) -> 
 
 @pytest.fixture
 def live(
+    request: pytest.FixtureRequest,
     session_lab: Lab,
     timings: Timings,
     _used: set[str],
@@ -237,6 +251,7 @@ def live(
 
     A test that ends well leaves it so, with a bridge of its choice.
     """
+    _forget_failed(request, _agents_run_on, _live)
     live = _live.get(session_lab.name)
     if live is None or live.services != NO_SERVICES or not live.is_well():
         _agents_run_on.pop(session_lab.name, None)
@@ -258,6 +273,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call":
         item.stash[PASSED] = report.passed
+    if report.failed and "session_lab" in getattr(item, "fixturenames", ()):
+        item.session.stash[FAILED] = True
     if report.failed and report.when != "teardown" and isinstance(item, pytest.Function):
         used = (getattr(value, "lab", value) for value in item.funcargs.values())
         labs = {value.name: value for value in used if isinstance(value, Lab)}.values()

@@ -24,6 +24,7 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import REPLICAS, whole_chain
+from tests.support.attachments import DETACH
 from tests.support.document import document
 
 pytestmark = pytest.mark.every_base
@@ -41,13 +42,15 @@ def allowed(text: str) -> str:
     return document(text, policy={"allow_network_recreate": True})
 
 
-def overlay(host: Host) -> dict[str, Any]:
-    return dict(host.docker.api.inspect_network(NET))
+def overlay(cluster: Cluster, host: Host) -> dict[str, Any]:
+    """The overlay that the leader has recorded. A dockerd that has kept an earlier one has two of that name."""
+    recorded = dict((cluster.get("swarm") or {}).get("overlay_ids", ()))
+    return dict(host.docker.api.inspect_network(recorded[NET]))
 
 
 def subnets(cluster: Cluster) -> set[str]:
     """As every manager has it; empty while the swarm has made the overlay and not allocated it yet."""
-    ranges = [(overlay(host)["IPAM"]["Config"] or [{}])[0] for host in cluster.lab.hosts]
+    ranges = [(overlay(cluster, host)["IPAM"]["Config"] or [{}])[0] for host in cluster.lab.hosts]
     return {each.get("Subnet", "") for each in ranges}
 
 
@@ -142,7 +145,7 @@ def test_with_the_word_every_replica_gets_a_new_address_once_nobody_elses_is_on_
     host.exec("docker", "network", "create", "theirs-net")
     other.exec("docker", "run", "-d", "--name", "guest", "--network", NET, image)
     other.exec("docker", "stop", "-t", "0", "guest")
-    before, was, members, old = cluster.started(), ids(cluster), nodes(cluster), overlay(host)["Id"]
+    before, was, members, old = cluster.started(), ids(cluster), nodes(cluster), overlay(cluster, host)["Id"]
     bridges = [each.docker.api.inspect_network("docker_gwbridge")["Id"] for each in cluster.lab.hosts]
     since = {each.name: each.exec("date", "+%F %T.%N").stdout.strip() for each in cluster.lab.hosts}
     revision = cluster.put(allowed(MOVED))
@@ -158,12 +161,12 @@ def test_with_the_word_every_replica_gets_a_new_address_once_nobody_elses_is_on_
         took_s = time.monotonic() - began
     print(f"\nrecreated in {took_s:.1f} s; a published port was away for {client.longest_gap_s:.1f} s")
 
-    assert overlay(host)["Id"] != old
-    assert overlay(host)["Labels"]["io.swarmkeeper.cluster"] == "prod"
+    assert overlay(cluster, host)["Id"] != old
+    assert overlay(cluster, host)["Labels"]["io.swarmkeeper.cluster"] == "prod"
     assert ids(cluster) == was
     assert {each.name: each.host for each in cluster.containers() if each.name != "theirs"} == REPLICAS
     for each in cluster.lab.hosts:
-        for container in overlay(each)["Containers"].values():
+        for container in overlay(cluster, each)["Containers"].values():
             assert IPv4Address(container["IPv4Address"].split("/")[0]) in IPv4Network("10.99.0.0/16")
     for name in ("node-232", "node-233"):
         eventually(partial(whole_chain, cluster.lab, name), 60, f"the api on {name} reaches billing")
@@ -176,6 +179,50 @@ def test_with_the_word_every_replica_gets_a_new_address_once_nobody_elses_is_on_
         assert "failed: " not in each.journal_text("swarmkeeper", since[each.name])
     host.exec("docker", "rm", "-f", "theirs")
     host.exec("docker", "network", "rm", "theirs-net")
+
+
+def test_an_overlay_that_a_dockerd_has_kept_is_removed_there_and_its_replicas_run_on_the_new_one(
+    back: Cluster,
+) -> None:
+    """Its attachments ended in the swarm first, as those of a node that is too slow, and dockerd learnt nothing."""
+    cluster = back
+    leader = cluster.lab[(cluster.get("leader") or {})["host"]]
+    slow = [leader, next(each for each in cluster.lab.hosts if each is not leader)]
+    old, was = overlay(cluster, leader)["Id"], ids(cluster)
+    since = {each.name: each.exec("date", "+%F %T.%N").stdout.strip() for each in slow}
+    for host in slow:
+        for task in attachments(host):
+            folder, manager = "/var/lib/docker/swarm/certificates", f"{leader.address}:2377"
+            host.exec("/opt/swarmkeeper/bin/python", "-c", DETACH, folder, manager, task)
+        assert attachments(host) == []
+    cluster.wait_converged(cluster.put(allowed(MOVED)), 90)
+
+    assert subnets(cluster) == {"10.99.0.0/16"}
+    assert ids(cluster) == was
+    for host in cluster.lab.hosts:
+        assert [each["Id"] for each in host.docker.api.networks() if each["Name"] == NET] == [
+            overlay(cluster, host)["Id"]
+        ]
+    for host in slow:
+        assert "the swarm has another overlay of that name" in host.journal_text(
+            "swarmkeeper", since[host.name]
+        )
+        assert old not in {each["NetworkID"] for each in ends(host)}
+    for name in ("node-232", "node-233"):
+        eventually(partial(whole_chain, cluster.lab, name), 60, f"the api on {name} reaches billing")
+
+
+def attachments(host: Host) -> list[str]:
+    """Ids of the swarm's tasks that are the attachments of this host's containers."""
+    api = host.docker.api
+    tasks = api.tasks(filters={"runtime": ["attachment"]})  # type: ignore[no-untyped-call]
+    return [each["ID"] for each in tasks if each["NodeID"] == api.info()["Swarm"]["NodeID"]]
+
+
+def ends(host: Host) -> list[dict[str, Any]]:
+    """The endpoints of the containers that run on a host."""
+    seen = [host.docker.api.inspect_container(each.id) for each in running_on(host)]
+    return [end for raw in seen for end in raw["NetworkSettings"]["Networks"].values()]
 
 
 def is_held_by(cluster: Cluster, who: str) -> bool:
@@ -218,8 +265,8 @@ def is_one(engine: DockerEngine, wanted: NetworkIntent) -> bool:
     return [(each.driver, each.subnet, each.ours) for each in found] == [("overlay", wanted.subnet, True)]
 
 
-def sees(host: Host, addresses: set[str]) -> bool:
-    return {each["IP"] for each in overlay(host)["Peers"]} == addresses
+def sees(cluster: Cluster, host: Host, addresses: set[str]) -> bool:
+    return {each["IP"] for each in overlay(cluster, host)["Peers"]} == addresses
 
 
 def unseen(cluster: Cluster) -> tuple[str, ...]:
@@ -239,12 +286,14 @@ def test_a_host_that_is_cut_off_is_missed_on_the_overlay_and_seen_again(cluster:
     host.cut()
     try:
         for each in others:
-            eventually(partial(sees, each, everybody - {host.address}), CUT_S, f"{each.name} misses it")
-        eventually(partial(sees, host, {host.address}), CUT_S, "it misses the others")
+            eventually(
+                partial(sees, cluster, each, everybody - {host.address}), CUT_S, f"{each.name} misses it"
+            )
+        eventually(partial(sees, cluster, host, {host.address}), CUT_S, "it misses the others")
         print(f"\nmissed after {time.monotonic() - began:.1f} s")
     finally:
         host.heal()
     began = time.monotonic()
     for each in cluster.lab.hosts:
-        eventually(partial(sees, each, everybody), HEALED_S, f"{each.name} sees all again")
+        eventually(partial(sees, cluster, each, everybody), HEALED_S, f"{each.name} sees all again")
     print(f"seen again after {time.monotonic() - began:.1f} s")

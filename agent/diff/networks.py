@@ -7,8 +7,8 @@ containers of its host (docs/engine-quirks.md), so a name alone never identifies
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from agent.diff.container import uses_overlay_address
-from agent.model.host_state import Difference, HostState, NetworkState, Repair
+from agent.diff.container import CREATION, uses_overlay_address
+from agent.model.host_state import Attached, Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.network_options import normalized
 from agent.model.observed import ClusterState
@@ -33,7 +33,7 @@ def found_for(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None
 
     An overlay is the one whose id the leader recorded. A host that lists every overlay knows a newer one earlier.
     """
-    fitting = [each for each in host.networks if _can_be(wanted, each)]
+    fitting = [each for each in host.networks if _can_be(wanted, each) and not each.left_behind]
     known = _recorded_id(wanted, record)
     if known and not sees_overlays(host):
         fitting = [each for each in fitting if each.id == known]
@@ -43,7 +43,7 @@ def found_for(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None
 def strangers(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> tuple[NetworkState, ...]:
     """Return the networks of others that have the name of a declared overlay on this host.
 
-    An earlier overlay of this cluster, which dockerd is still removing, is none of them.
+    An earlier overlay of this cluster is none of them: see `leftovers`.
     """
     if wanted.driver != "overlay":
         return ()
@@ -53,6 +53,44 @@ def strangers(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None
         for each in host.networks
         if each.name == wanted.name and each is not right and not (each.ours and _can_be(wanted, each))
     )
+
+
+def leftovers(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> tuple[NetworkState, ...]:
+    """Return the earlier overlays of this name that this host's engine has kept, although the swarm has another one.
+
+    dockerd is still removing such an overlay, or has failed to (docs/engine-quirks.md). Empty while the leader has
+    recorded no overlay to use.
+    """
+    known = _recorded_id(wanted, record)
+    if not known or wanted.external:
+        return ()
+    return tuple(
+        each
+        for each in host.networks
+        if each.id != known
+        and each.ours
+        and _can_be(wanted, each)
+        and (each.left_behind or not sees_overlays(host))
+    )
+
+
+def why_kept(found: NetworkState, host: HostState) -> str:
+    """Return why the agent cannot remove such an earlier overlay, with the remedy; empty: it can."""
+    kept = f"network {found.name}: dockerd has kept the earlier overlay {short_id(found.id)} on this host"
+    effect = "so no replica starts on the overlay here"
+    ours = {each.id for each in host.containers}
+    if others := [each.name for each in running_on(found, host) if each.id not in ours]:
+        commands = ", ".join(f"`docker network disconnect {short_id(found.id)} {each}`" for each in others)
+        return f"{kept}, {effect}; disconnect what is not managed: {commands}"
+    if CREATION not in dict(found.labels):
+        return f"{kept}, {effect}: run `systemctl restart docker` on this host"
+    return ""
+
+
+def running_on(found: NetworkState, host: HostState) -> list[Attached]:
+    """Return the running containers of this host on the network, managed or not."""
+    running = (each for each in host.attached if each.running and found.name in each.networks)
+    return [each for each in running if host.network_of(each, found.name) == found]
 
 
 def is_of_whole_swarm(

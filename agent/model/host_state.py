@@ -132,6 +132,8 @@ class NetworkState:
     users: Pairs = ()
     """Managed overlays, leader only: (user, node id) of everything that keeps the swarm from removing the overlay. A
     user is the id of a container, or `service <name>` with an empty node id."""
+    left_behind: bool = False
+    """True: an overlay that this engine has, while the swarm no longer has it. Only managers see the difference."""
     address_users: GivenOut | None = None
     """Overlays with reserved addresses, leader only: every address that the swarm has allocated. None: not read, or not
     known."""

@@ -251,6 +251,20 @@ class CreateNetwork(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveLeftover(BaseStep):
+    """Remove an overlay that the swarm no longer has from this host's engine."""
+
+    network: str
+    id: str
+    creation: str
+    verb, kind, budget_s = "remove", "network", 60.0
+
+    @property
+    def resource(self) -> str:
+        return f"network/{self.network}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateVolume(BaseStep):
     volume: VolumeIntent
     verb, kind = "create", "volume"
@@ -392,6 +406,6 @@ ContainerStep = (
     | UpdateContainer | ConnectNetwork | DisconnectNetwork
 )  # fmt: skip
 HostStep = (
-    PutPresence | MembershipStep | BridgeStep | AcquireDisruption | ReleaseDisruption | CreateNetwork | CreateVolume
-    | ResolveDigests | PullImage | ContainerStep
+    PutPresence | MembershipStep | BridgeStep | AcquireDisruption | ReleaseDisruption | CreateNetwork | RemoveLeftover
+    | CreateVolume | ResolveDigests | PullImage | ContainerStep
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.host_state import NetworkState
+from tests.support.document import document
 from tests.support.simulated_cluster import NAMES, SimulatedCluster, at_rest
 
 pytestmark = pytest.mark.usefixtures("unlogged")
@@ -121,3 +122,107 @@ def test_an_overlay_of_another_cluster_in_the_swarm_is_left_alone(tmp_path: Path
 def started(cluster: SimulatedCluster) -> dict[str, str]:
     replicas = [item for host in cluster.hosts.values() for item in host.replicas().items()]
     return {name: raw["State"]["StartedAt"] for name, raw in replicas}
+
+
+# ---- An earlier overlay of this cluster that one dockerd has not removed
+
+
+def left_behind(cluster: SimulatedCluster, name: str, *, on_it: bool, subnet: str = "10.10.0.0/16") -> str:
+    """The overlay is another one, and this host's dockerd has kept the earlier one, perhaps with its replicas on it."""
+    host = cluster.hosts[name]
+    kept = host.engine.nets.keep(NET)
+    swarm = next(iter(cluster.lan.members.values()))[0]
+    swarm.networks[NET] = replace(kept, id="recreated", labels=(), subnet=IPv4Network(subnet))
+    for each in cluster.hosts.values():
+        for raw in each.replicas().values():
+            if each is not host or not on_it:
+                raw["NetworkSettings"]["Networks"][NET] |= {"NetworkID": "recreated"}
+    return kept.id
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("on_it", [True, False])
+def test_an_earlier_overlay_that_dockerd_kept_is_left_and_removed(
+    tmp_path: Path, name: str, *, on_it: bool
+) -> None:
+    cluster = at_rest(tmp_path)
+    before = cluster.running()
+    left_behind(cluster, name, on_it=on_it)
+    cluster.settle()
+
+    assert cluster.hosts[name].engine.nets.kept == {}
+    assert cluster.running() == before
+    assert {each for host in NAMES for each in on_networks(cluster, host)} == {"recreated"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_overlay_is_recreated_with_an_earlier_one_on_a_host(tmp_path: Path, name: str) -> None:
+    cluster = at_rest(tmp_path)
+    before = cluster.running()
+    left_behind(cluster, name, on_it=True)
+    cluster.put_intent(
+        document(
+            networks={NET: {"ipam": {"config": [{"subnet": "10.99.0.0/16", "gateway": "10.99.0.1"}]}}},
+            policy={"allow_network_recreate": True},
+        )
+    )
+    cluster.settle()
+
+    assert cluster.running() == before
+    assert cluster.hosts[name].engine.nets.kept == {}
+    now = overlay(cluster)
+    assert now != "recreated"
+    assert {each for host in NAMES for each in on_networks(cluster, host)} == {now}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_earlier_one_that_is_as_declared_does_not_stand_for_the_overlay(tmp_path: Path, name: str) -> None:
+    cluster = at_rest(tmp_path)
+    before = cluster.running()
+    left_behind(cluster, name, on_it=False, subnet="10.99.0.0/16")
+    cluster.put_intent(document(policy={"allow_network_recreate": True}))
+    cluster.settle()
+
+    swarm = next(iter(cluster.lan.members.values()))[0]
+    assert swarm.networks[NET].id != "recreated"
+    assert str(swarm.networks[NET].subnet) == "10.10.0.0/16"
+    assert cluster.running() == before
+    assert {each for host in NAMES for each in on_networks(cluster, host)} == {overlay(cluster)}
+
+
+def test_one_that_no_prune_can_name_holds_its_host_and_names_the_remedy(tmp_path: Path) -> None:
+    cluster = at_rest(tmp_path)
+    before, nets = cluster.running(), cluster.hosts["node-232"].engine.nets
+    kept = left_behind(cluster, "node-232", on_it=True)
+    nets.kept[NET] = replace(nets.kept[NET], labels=())
+    cluster.rounds(15)
+
+    (blocked,) = cluster.agents["node-232"].plan.blocked
+    assert blocked.resource == "host/node-232"
+    assert kept[:12] in blocked.reason
+    assert "run `systemctl restart docker` on this host" in blocked.reason
+    assert {each.on for each in cluster.agents["node-232"].plan.waiting} == {"host/node-232"}
+    assert cluster.running() == {**before, "node-232": {}}
+    assert all(not each.plan.steps for each in cluster.agents.values())
+
+    nets.restart()
+    cluster.settle()
+    assert cluster.running() == before
+
+
+def test_a_container_of_others_on_it_is_named_and_left_alone(tmp_path: Path) -> None:
+    cluster = at_rest(tmp_path)
+    host = cluster.hosts["node-232"]
+    before = cluster.running()
+    guest = host.engine.run_foreign("guest")
+    host.engine.by_hand.connect(guest, NET, {})
+    kept = left_behind(cluster, "node-232", on_it=True)
+    cluster.rounds(15)
+
+    (blocked,) = cluster.agents["node-232"].plan.blocked
+    assert f"`docker network disconnect {kept[:12]} guest`" in blocked.reason
+    assert host.engine.by_hand.get("guest")["State"]["Status"] == "running"
+
+    host.engine.by_hand.disconnect("guest", NET)
+    cluster.settle()
+    assert cluster.running() == before

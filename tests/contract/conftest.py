@@ -28,6 +28,7 @@ collect_ignore = (
             "fields_over_time",
             "immutable",
             "jobs_over_time",
+            "kept_overlays",
             "pull",
             "values_on_docker",
             "volumes_over_time",

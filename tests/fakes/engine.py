@@ -349,6 +349,10 @@ class FakeEngine(FakeWire):
     def release_endpoint(self, network: str, endpoint: str) -> None:
         self.nets.release(network, endpoint)
 
+    @call("network destroy")
+    def remove_leftover(self, network_id: str, name: str, creation: str) -> None:
+        self.nets.remove_kept(network_id)
+
     @call("volume create")
     def create_volume(self, volume: VolumeIntent) -> None:
         self.volume_names.add(volume.name)

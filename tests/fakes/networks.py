@@ -71,6 +71,8 @@ class FakeNetworks:
 
     def __init__(self, lan: FakeLan, host: Host, containers: FakeContainers) -> None:
         self.local: dict[str, NetworkState] = {}
+        self.kept: dict[str, NetworkState] = {}
+        """Overlays that dockerd does not remove from this host when the swarm removes them."""
         self.damaged: dict[str, LinkState | None] = {}
         """Network id -> its device as somebody left it, in place of the one dockerd made."""
         self.gateways = FakeGateways(
@@ -120,6 +122,7 @@ class FakeNetworks:
         if self.membership:
             self.membership[1].joined_through = ""
             self.gateways.enter_swarm()
+        self.kept.clear()
         for raw in self._containers.raws.values():
             self.plug(raw)
 
@@ -136,7 +139,21 @@ class FakeNetworks:
             # What only this host has cannot be of the swarm, which a manager lists in full.
             here = tuple(each if each.ours else replace(each, scope="local") for each in here)
         seen = (each for each in overlays if member.in_raft or self._containers.on(each.name, each.id))
-        return (*here, *seen)
+        gone = (each for each in self.kept.values() if swarm.networks.get(each.name) != each)
+        kept = (replace(each, left_behind=member.in_raft) for each in gone)
+        return (*here, *seen, *kept)
+
+    def keep(self, name: str) -> NetworkState:
+        """As a dockerd that has not removed an overlay which the swarm then removes: this host alone still has it."""
+        found = self.kept[name] = self._overlays()[name]
+        return found
+
+    def remove_kept(self, network_id: str) -> None:
+        for name, each in list(self.kept.items()):
+            if each.id == network_id:
+                if self._containers.on(name, network_id):
+                    raise Conflict(f"network {network_id} is in use")
+                del self.kept[name]
 
     def known(self, name: str) -> NetworkState | None:
         """A network a container of this host can be attached to."""
@@ -152,6 +169,8 @@ class FakeNetworks:
 
     def attachable(self, name: str) -> bool:
         """Whether a container can step onto it now. Unreachable for an overlay while no manager can let it on."""
+        if (kept := self.kept.get(name)) and kept != self._overlays().get(name):
+            raise Unreachable(f"could not find network {name} after successful attachment")
         if name in self._overlays() and name not in self.local:
             assert self.membership is not None
             try:
@@ -162,7 +181,7 @@ class FakeNetworks:
 
     def create(self, network: NetworkIntent) -> None:
         swarms = network.driver == "overlay"
-        named = [each for each in self.listed() if each.name == network.name]
+        named = [each for each in self.listed() if each.name == network.name and not each.left_behind]
         # An overlay may have the name of a local network, but not the other way round (docs/engine-quirks.md).
         named = [each for each in named if not swarms or each.scope == "swarm"]
         for there in named:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol
 
+from agent.diff.container import CREATION
 from agent.errors import Conflict, Missing, Refused, Stale, Unreachable
 from agent.model.host_state import GivenOut, NetworkState, NodeState
 from agent.model.intent import Availability, NetworkIntent, Role
@@ -401,11 +402,15 @@ def network_state(
     lan: FakeLan, network: NetworkIntent, subnet: IPv4Network, gateway: str, *, ours: bool = False
 ) -> NetworkState:
     """A network as the dry run predicts it, with what an engine adds: its id, and the addresses nobody chose."""
+    given = lan.new_id("net")
     return replace(
         network_of(network),
-        id=lan.new_id("net"),
+        id=given,
         subnet=subnet,
         gateway=gateway,
         attachable=network.attachable and network.driver == "overlay",
         ours=ours,
+        labels=(*network.labels, (CREATION, f"of-{given}"))
+        if network.driver == "overlay" and ours
+        else network.labels,
     )

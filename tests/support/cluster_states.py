@@ -1015,7 +1015,8 @@ EXPECTED: Mapping[str, Expected] = {
         problems=("service/billing Blocked/PortInUse!",),
     ),
     "foreign name": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has the name prod-billing-1; remove or rename it",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has the name "
+        "prod-billing-1; remove or rename it",
         code=2,
         problems=("service/billing Blocked/NameInUse!",),
     ),

@@ -182,6 +182,10 @@ HOST_STEPS: list[tuple[Step, Call]] = [
     (steps.UnlockHost(keys=("a", "b"), reason="r"), ("unlock_swarm", (("a", "b"),), {})),
     (steps.CreateNetwork(network=LOCAL, reason="r"), ("create_network", (LOCAL,), {})),
     (
+        steps.RemoveLeftover(network="net", id="n", creation="of-n", reason="r"),
+        ("remove_leftover", ("n", "net", "of-n"), {}),
+    ),
+    (
         steps.CreateVolume(volume=VolumeIntent(key="v", name="v"), reason="r"),
         ("create_volume", (VolumeIntent(key="v", name="v"),), {}),
     ),

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
+from uuid import uuid4
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
 from agent.clients.docker.reading import attached, endpoints, network_state, network_states, volume_state
-from agent.diff.container import CLUSTER
+from agent.diff.container import CLUSTER, CREATION
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
 from agent.model.phrases import instead, short_id
@@ -156,7 +157,11 @@ class Networks(transport.Part):
         except Conflict:
             # Another program created the network meanwhile; it is used if it is as declared.
             wanted = network.name, network.driver == "overlay"
-            named = [each for each in self.networks() if (each.name, each.scope == "swarm") == wanted]
+            named = [
+                each
+                for each in self.networks()
+                if (each.name, each.scope == "swarm") == wanted and not each.left_behind
+            ]
             if len(named) == 1 and not _faults(named[0], network):
                 return
             raise
@@ -198,6 +203,19 @@ class Networks(transport.Part):
         # Without force dockerd searches a container of that name and finds none.
         self._remove_endpoint(endpoint, network, force=True)
 
+    def remove_leftover(self, network_id: str, name: str, creation: str) -> None:
+        own = (f"lb-{name}", f"{name}-endpoint")
+        found = self.bridge_endpoints(network_id)
+        if users := [endpoint for owner, endpoint in found if owner != own[0]]:
+            # Without its own endpoint, dockerd counts the network with one container as empty.
+            raise Conflict(f"network {short_id(network_id)} is in use by {', '.join(users)}")
+        self.release_endpoint(network_id, own[1])
+        # DELETE /networks/{id} asks the swarm, which does not have it. A prune removes it from the engine.
+        params = {"filters": json.dumps({"label": [f"{CREATION}={creation}"]})}
+        self._ask("network_prune", "POST", "/networks/prune", params=params, timeout_s=_SLOW_S)
+        if self._found("network_inspect", _path(network_id)):
+            raise Refused(f"dockerd keeps network {short_id(network_id)}: run `systemctl restart docker`")
+
     def _is_up(self, container: str) -> bool:
         """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""
         params = {"filters": json.dumps({"id": [container]})}
@@ -223,6 +241,7 @@ class Networks(transport.Part):
             body["Labels"][CLUSTER] = self._cluster
         if network.driver == "overlay":
             body["Attachable"] = network.attachable
+            body["Labels"][CREATION] = uuid4().hex
         if network.subnet is not None:
             gateway = {"Gateway": str(network.gateway)} if network.gateway is not None else {}
             body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": str(network.subnet), **gateway}]}

@@ -222,6 +222,12 @@ class Engine(Protocol):
     def release_endpoint(self, network: str, endpoint: str) -> None:
         """Remove an endpoint without a container, such as the ingress sandbox, from a network, given by name or id."""
 
+    def remove_leftover(self, network_id: str, name: str, creation: str) -> None:
+        """Remove an overlay that only this engine still has, given by its id, name and label `creation`.
+
+        Succeeds if it is missing. Conflict while a container of this host is on it.
+        """
+
     def create_volume(self, volume: intent.VolumeIntent) -> None: ...
 
     def pull(self, image: str, progress: Callable[[str], None] = ...) -> None:

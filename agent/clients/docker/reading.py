@@ -86,15 +86,21 @@ def _node_address(status: Mapping[str, Any], manager: Mapping[str, Any] | None) 
 def network_states(raws: Collection[Mapping[str, Any]], cluster: str) -> tuple[host_state.NetworkState, ...]:
     """Convert GET /networks. An overlay that a manager lists and its swarm does not have is a local network.
 
-    dockerd reads such an overlay from its own store, and only a network from there has a map of containers.
+    dockerd reads such an overlay from its own store, and only a network from there has a map of containers. One of this
+    cluster is an earlier one that dockerd has left behind.
     """
-    found = [network_state(each, cluster) for each in raws]
+    found = tuple(network_state(each, cluster) for each in raws)
     stored = {each["Id"] for each in raws if each.get("Containers") is not None}
-    if any(each.scope == "swarm" and each.id not in stored for each in found):
-        found = [
-            replace(each, scope="local") if each.id in stored and not each.ours else each for each in found
-        ]
-    return tuple(found)
+    if all(each.scope != "swarm" or each.id in stored for each in found):
+        return found  # a worker, or a manager without a quorum, lists only its own
+    return tuple(
+        each
+        if each.scope != "swarm" or each.id not in stored
+        else replace(each, left_behind=True)
+        if each.ours
+        else replace(each, scope="local")
+        for each in found
+    )
 
 
 def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkState:

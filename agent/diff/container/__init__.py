@@ -9,6 +9,7 @@ from agent.diff.container.row import familiar, split
 from agent.diff.container.storage import carried_volumes, is_anonymous
 from agent.diff.container.table import (
     CLUSTER,
+    CREATION,
     SHAPE,
     TABLE,
     CreateRequest,
@@ -21,6 +22,7 @@ from agent.diff.container.table import (
 
 __all__ = [
     "CLUSTER",
+    "CREATION",
     "SHAPE",
     "TABLE",
     "CreateRequest",

@@ -71,6 +71,9 @@ SLOT = f"{PREFIX}slot"
 SPEC = f"{PREFIX}spec"
 SHAPE = f"{PREFIX}shape"
 """The label with the hash of the fields that cannot change in place: see `shape`."""
+CREATION = f"{PREFIX}creation"
+"""The label of an overlay with a value that no other overlay has, not even a later one of the same name. A prune of
+networks takes labels and no ids."""
 _ASIDE = r"(-[0-9a-f]{12})?"
 """Suffix of a container's name while another container has the name of its replica."""
 

@@ -51,6 +51,10 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
             host = world.host(me)
             made = engine.network_of(step.network)
             return world.with_host(me, replace(host, networks=(*host.networks, made)))
+        case steps.RemoveLeftover():
+            host = world.host(me)
+            left = tuple(each for each in host.networks if each.id != step.id)
+            return world.with_host(me, replace(host, networks=left))
         case steps.CreateVolume():
             host = world.host(me)
             return world.with_host(me, replace(host, volumes=host.volumes | {step.volume.name}))

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from agent.model import leader_steps, steps
 from agent.model.intent import GWBRIDGE, Intent, ServiceIntent
 from agent.model.observed import ClusterState
-from agent.model.phrases import counted, first_of
+from agent.model.phrases import counted, first_of, short_id
 from agent.model.plan import Blocked, Step
 from agent.model.spec import Key, why_alone
 from agent.model.status import Waiting
@@ -253,6 +253,8 @@ def _on_shared(step: Step) -> tuple[Kind, str, str] | None:
             return "network", step.network.name, "created"
         case leader_steps.RemoveOverlay():
             return "network", step.network, "removed"
+        case steps.RemoveLeftover():
+            return "network", step.network, f"the earlier {short_id(step.id)} removed"
         case steps.CreateVolume():
             return "volume", step.volume.name, "created"
         case steps.PullImage():

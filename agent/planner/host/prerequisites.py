@@ -9,6 +9,7 @@ from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
 from agent.model.observed import ClusterState
+from agent.model.phrases import short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
@@ -172,9 +173,11 @@ class Needs:
         if volume.external or found is None or (found.driver == volume.driver and not found.of_cluster):
             return Plan()
         if found.of_cluster:
-            reason = f"volume {volume.name} of this host is of cluster {found.of_cluster}: nothing of it is used or changed"
-            remedy = "remove it, or declare another name or `external: true`"
-            return blocked_plan(wanted.resource, "foreign", f"{reason}; {remedy}")
+            reason = (
+                f"volume {volume.name} of this host is of cluster {found.of_cluster}: nothing of it is used or "
+                "changed; remove it, or declare another name or `external: true`"
+            )
+            return blocked_plan(wanted.resource, "foreign", reason)
         reason = f"volume {volume.name} of this host has another driver"
         return waiting_plan(wanted.resource, reason, f"host/{self._me}")
 
@@ -217,6 +220,13 @@ class Needs:
             reason = f"on this host the name of network {network} belongs to {networks.describe_network(others[0])}"
             whole = networks.is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
             return waiting_plan(resource, reason, f"network/{network}" if whole else f"host/{self._me}")
+        if declared and (kept := networks.leftovers(declared, self._host, self._cluster.record)):
+            # dockerd makes the overlay on this host only when it has no other one of that name.
+            reason = (
+                f"network {network} is not ready: dockerd has kept the earlier overlay {short_id(kept[0].id)}"
+            )
+            stays = networks.why_kept(kept[0], self._host)
+            return waiting_plan(resource, reason, f"host/{self._me}" if stays else f"network/{network}")
         if swarm.leaderless:
             # dockerd would wait 20 s for a raft leader to allocate the address, and leave the replica exited.
             reason = f"the swarm has no raft leader that could allocate an address on network {network}"

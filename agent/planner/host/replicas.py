@@ -18,7 +18,7 @@ from agent.planner.host.exclusive import Exclusive
 from agent.planner.host.immutable import plan_immutable
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
-from agent.planner.host.strangers import leave_strangers, strange_networks
+from agent.planner.host.strangers import leave_strangers, networks_to_leave
 from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
 
 # ---- An overlay must keep its last endpoint on a host while another replica joins it there
@@ -112,7 +112,7 @@ class _ReplicaPlanner:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.show_secrets = observed.stale, observed.show_secrets
-        self.strange = strange_networks(intent, host, cluster)
+        self.strange = networks_to_leave(intent, host, cluster)
         self.recreated = update.recreated_overlays(intent, observed)
         self.needs = Needs(intent, host, cluster, observed.me)
         self.exclusive = Exclusive(intent, host, cluster)

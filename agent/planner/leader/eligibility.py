@@ -195,8 +195,11 @@ def _ineligible_for_a_name(me: str, cluster: ClusterState, host: HostState, inte
     for wanted in intent.networks:
         if wanted.driver != "overlay" or found_for(wanted, host, cluster.record):
             continue
-        if wanted.name in local_names(host) and (other := _host_without(wanted.name, me, cluster, intent)):
-            return f"a local network keeps it from creating the overlay {wanted.name}, and {other} can"
+        kept = {each.name for each in host.networks if each.left_behind}
+        if wanted.name in kept | local_names(host) and (
+            other := _host_without(wanted.name, me, cluster, intent)
+        ):
+            return f"a network of its engine alone keeps it from creating the overlay {wanted.name}, and {other} can"
     return ""
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.diff.networks import describe_network, found_for, local_names, strangers
+from agent.diff.networks import describe_network, found_for, leftovers, local_names, strangers
 from agent.model.host_state import HostState, NetworkState
 from agent.model.intent import NetworkIntent
 from tests.support.builders import bridge_network, host, member, overlay_network, record, worker
@@ -85,3 +85,38 @@ def test_a_name_is_local_if_no_overlay_has_it() -> None:
 def test_a_network_is_described_without_its_name() -> None:
     assert describe_network(OF_ANOTHER) == "the overlay network another-id of cluster test (swarm)"
     assert describe_network(UNALLOCATED) == "the unallocated network overlay-id (swarm)"
+
+
+KEPT = replace(OURS_BEFORE, left_behind=True)
+
+
+def test_an_overlay_that_the_swarm_no_longer_has_never_stands_for_the_declared_one() -> None:
+    for known in (None, record(), record(recreating=("net",)), record(overlay_ids=(("net", KEPT.id),))):
+        assert found_for(OVERLAY, manager(KEPT), known) is None
+        for listed in ((RIGHT, KEPT), (KEPT, RIGHT)):
+            assert found_for(OVERLAY, manager(*listed), known) == RIGHT
+
+
+def test_an_engine_has_kept_what_its_swarm_does_not_have_or_a_worker_has_with_another_id() -> None:
+    assert leftovers(OVERLAY, manager(RIGHT, KEPT), record()) == (KEPT,)
+    assert leftovers(OVERLAY, on_worker(RIGHT, OURS_BEFORE), record()) == (OURS_BEFORE,)
+    assert leftovers(OVERLAY, on_worker(OURS_BEFORE), record()) == (OURS_BEFORE,)
+
+
+@pytest.mark.parametrize("other", [BRIDGE, MACVLAN, STALE, OF_ANOTHER, RIGHT])
+def test_nothing_of_others_and_not_the_overlay_itself_is_kept_from_an_earlier_time(
+    other: NetworkState,
+) -> None:
+    assert leftovers(OVERLAY, manager(RIGHT, other), record()) == ()
+    assert leftovers(OVERLAY, on_worker(other), record()) == ()
+
+
+def test_a_manager_may_see_a_newer_overlay_before_it_is_recorded() -> None:
+    assert leftovers(OVERLAY, manager(OURS_BEFORE), record()) == ()
+
+
+def test_nothing_is_kept_while_no_overlay_is_recorded_or_it_is_external() -> None:
+    for known in (None, record(overlay_ids=()), record(recreating=("net",))):
+        assert leftovers(OVERLAY, manager(KEPT), known) == ()
+        assert leftovers(OVERLAY, on_worker(OURS_BEFORE), known) == ()
+    assert leftovers(replace(OVERLAY, external=True), on_worker(OURS_BEFORE), record()) == ()
