@@ -11,7 +11,9 @@ from integration.lab import docker_socket
 from integration.lab.errors import LabError
 from integration.lab.host import Host
 
-ANSWER_S = 3.0
+PING_S, ANSWER_S = 3.0, 30.0
+"""A dockerd that is well answers a ping at once. A manager that the others do not reach asks for a raft leader for up
+to 20 s before it shows its networks or itself."""
 BRIDGE = "docker_gwbridge"
 LABEL = "io.swarmkeeper."
 
@@ -64,6 +66,7 @@ def read(hosts: list[Host]) -> Reading:
 
 def _read(host: Host) -> Engine | None:
     try:
+        docker_socket.get(host.socket, "/_ping", timeout=PING_S)
         info = _get(host, "/info")
         listed = _get(host, "/containers/json?all=1")
         containers = [_get(host, f"/containers/{each['Id']}/json") for each in listed]
