@@ -30,7 +30,7 @@ ALLOWED = {
         "clients/etcd/channel.py:Failure.is_tls",
         "clients/etcd/channel.py:Failure.cause",
         "clients/etcd/channel.py:Failure.as_error",
-        "conditions/document.py:store_condition",
+        "conditions/shared.py:store_finding",
     ),
     "libyaml's errors": ("yamldoc/compose.py:_syntax_remedy",),
     "Docker's values, not sentences": (
