@@ -30,7 +30,11 @@ class Goal:
         """Return True if the condition belongs to the goal: a rollout or a replica does with its service."""
         kind, _, name = key.partition("/")
         service = name.rpartition("-")[0] if kind == "replica" else name
-        return self.whole or key in self.keys or (kind != "service" and f"service/{service}" in self.keys)
+        return (
+            self.whole
+            or key in self.keys
+            or (kind in ("replica", "rollout") and f"service/{service}" in self.keys)
+        )
 
 
 def goal_of(revision: int, intent: Intent, before: Intent | None, *, whole: bool) -> Goal:

@@ -116,13 +116,13 @@ def driver_options(cursor: Cursor, found: Pairs) -> Pairs | None:
 def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     """Read one network. Its default name is `<project>_<key>`, as in Compose; its default driver is overlay."""
     if cursor.is_null:
+        _check_name(f"{project}_{key}", cursor)
         return NetworkIntent(key=key, name=f"{project}_{key}", driver="overlay")
     fields = NETWORK.read(cursor)
     external = _external(fields, "driver")
     driver: NetworkDriver = fields.read("driver", choice(get_args(NetworkDriver)), "overlay")
     docker_name = fields.read("name", name, key if external else f"{project}_{key}")
-    if docker_name in RESERVED:
-        cursor.at("name").fault(f"'{docker_name}' is Docker's own network", "choose another name")
+    _check_name(docker_name, cursor.at("name"))
     if fields.read("attachable", boolean) is False and driver == "overlay":
         problem = "containers cannot join an overlay that is not attachable"
         cursor.at("attachable").conflict(problem, "write attachable: true, or remove the key")
@@ -142,6 +142,11 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
         internal=fields.read("internal", boolean, False),
         labels=fields.read("labels", pairs(), ()),
     )
+
+
+def _check_name(docker_name: str, cursor: Cursor) -> None:
+    if docker_name in RESERVED:
+        cursor.fault(f"'{docker_name}' is Docker's own network", "choose another name")
 
 
 def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:

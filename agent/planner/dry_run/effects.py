@@ -77,7 +77,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
         case leader_steps.Resign() | leader_steps.AbandonLock():
             return world.with_cluster(replace(cluster, leader=None))
         case leader_steps.PublishVerdict():
-            return _with_failures(world, step)
+            return _with_verdict(world, step)
         case leader_steps.PublishAssignment():
             return _assigned(world, step)
         case leader_steps.CollectSpecs():
@@ -128,7 +128,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
     assert_never(step)
 
 
-def _with_failures(world: World, step: leader_steps.PublishVerdict) -> World:
+def _with_verdict(world: World, step: leader_steps.PublishVerdict) -> World:
     cluster = replace(world.cluster, verdict=step.verdict)
     if step.document is None or cluster.document is None:
         return world.with_cluster(cluster)

@@ -103,8 +103,9 @@ class Exclusive:
                     if ours is None:
                         yield _Need(what=what, holder=other.name)
                         continue
+                    taken = f"{port.host_ip}:{port_name(port)}" if port.host_ip else port_name(port)
                     after = (each for spec in self._next(ours) for each in spec.ports)
-                    yield self._need(what, ours, keeps=any(meets(each, port_name(port)) for each in after))
+                    yield self._need(what, ours, keeps=any(meets(each, taken) for each in after))
 
     def _addresses(self, replica: Replica, spec: ContainerSpec, found: ContainerState) -> Iterator[_Need]:
         has = dict(found.addresses)

@@ -103,7 +103,8 @@ def meets(wanted: Port, taken: str) -> bool:
     """Return True if `taken` (`8080/tcp`, `10.0.0.1:8080/tcp`) conflicts with the wanted port."""
     place, _, protocol = taken.rpartition("/")
     address, _, number = place.rpartition(":")
-    anywhere = not address or wanted.host_ip in ("", "0.0.0.0", "::")  # noqa: S104 - every address, in docker's notation
+    every = ("", "0.0.0.0", "::")  # noqa: S104 - every address, in docker's notation
+    anywhere = address in every or wanted.host_ip in every
     same = (protocol, number) == (wanted.protocol, str(wanted.published))
     return same and (anywhere or address == wanted.host_ip)
 

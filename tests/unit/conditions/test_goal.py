@@ -297,3 +297,18 @@ def test_a_removed_service_is_done_when_no_container_of_it_is_left() -> None:
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "counts"),
+    [
+        ("service/a", True),
+        ("replica/a-1", True),
+        ("rollout/a", True),
+        ("host/a", False),
+        ("network/a", False),
+        ("replica/b-1", False),
+    ],
+)
+def test_only_its_replicas_and_its_rollout_belong_to_the_goal_with_a_service(key: str, counts: bool) -> None:
+    assert GOAL.has(key) is counts

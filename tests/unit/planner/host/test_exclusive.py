@@ -82,6 +82,18 @@ def test_the_one_that_gets_the_port_runs_on_until_the_other_has_given_it_up() ->
     assert lines == {"prod-api-1": [WAITS], "prod-console-1": REPLACED}
 
 
+def test_the_same_port_on_another_address_is_not_kept() -> None:
+    first, second = (
+        replace(PLAIN, ports=(Port(target=80, published=8081, host_ip=each),))
+        for each in ("10.0.0.1", "10.0.0.2")
+    )
+    found = runs("api", API), runs("console", first)
+
+    lines = plan({"api": replace(first, hostname="api"), "console": second}, *found, before=(API, first))
+
+    assert lines == {"prod-api-1": [WAITS], "prod-console-1": REPLACED}
+
+
 def test_it_gets_the_port_once_the_other_one_has_stopped() -> None:
     gone = runs("console", CONSOLE, status="exited")
 
