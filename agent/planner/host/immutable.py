@@ -18,6 +18,7 @@ _OF_VOLUME = (
     "docker cannot change a volume, and its data stays; "
     "declare one under another `name` and copy the data, or put the former values back"
 )
+_OF_OTHERS = "remove it, or declare another name or `external: true`"
 _OF_NETWORK = (
     "docker cannot change labels of a network; declare it under another `name`, or put the former labels back"
 )
@@ -31,7 +32,10 @@ def plan_immutable(intent: Intent, observed: Observed) -> Plan:
     mounts = (mount for spec in _specs(observed) for mount in spec.volumes if mount.type == "volume")
     for name in sorted({mount.source for mount in mounts if mount.source}):
         declared, found = intent.volume(name), host.volume(name)
-        if declared and found and (differing := volume_differences(declared, found)):
+        if declared and found and found.of_cluster and not declared.external:
+            reason = f"is of cluster {found.of_cluster}: nothing of it is used or changed; {_OF_OTHERS}"
+            plan += blocked_plan(f"volume/{name}", "foreign", reason)
+        elif declared and found and (differing := volume_differences(declared, found)):
             kind: BlockedKind = "foreign" if declared.driver != found.driver else "unsupported"
             plan += blocked_plan(f"volume/{name}", kind, f"{describe(differing)}: {_OF_VOLUME}")
     for name in sorted(_networks(intent, observed, host)):

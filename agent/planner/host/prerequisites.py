@@ -166,20 +166,12 @@ class Needs:
         return plan
 
     def _strange_volume(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
-        """Wait for a volume of another driver, which immutable.py reports; report a volume of another cluster.
-
-        The content of both is not the declared volume's.
-        """
+        """Wait while a volume of another driver or cluster has the name: immutable.py reports it."""
         found = self._host.volume(volume.name)
         if volume.external or found is None or (found.driver == volume.driver and not found.of_cluster):
             return Plan()
-        if found.of_cluster:
-            reason = (
-                f"volume {volume.name} of this host is of cluster {found.of_cluster}: nothing of it is used or "
-                "changed; remove it, or declare another name or `external: true`"
-            )
-            return blocked_plan(wanted.resource, "foreign", reason)
-        reason = f"volume {volume.name} of this host has another driver"
+        other = "is of another cluster" if found.of_cluster else "has another driver"
+        reason = f"volume {volume.name} of this host {other}"
         return waiting_plan(wanted.resource, reason, f"host/{self._me}")
 
     def networks(self, wanted: Wanted) -> Plan:

@@ -156,6 +156,8 @@ class _ReplicaPlanner:
         spec = self.cluster.specs.get(old.replica.spec)
         if spec is not None and replicas.finished(spec, old):
             return Plan()  # a job that has completed must not run again
+        if old.name != before.name and (named := self.names.plan(before, old)) is not None:
+            return named
         try:
             return self._repair(before, old)
         except Invalid as error:

@@ -287,10 +287,13 @@ def test_a_volume_of_another_cluster_is_not_used_unless_it_is_declared_external(
         volumes=frozenset({"data"}), declared_volumes=(VolumeState(name="data", of_cluster="test"),)
     )
 
-    (blocked,) = replicas(intent(service(spec=spec), volumes=(declared,)), theirs)
-    assert blocked.startswith(
-        "blocked container/prod-order-1: volume data of this host is of cluster test: nothing of it is used or "
-    )
+    assert replicas(intent(service(spec=spec), volumes=(declared,)), theirs) == [
+        (
+            "blocked volume/data: is of cluster test: nothing of it is used or changed; remove it, or declare another "
+            "name or `external: true`"
+        ),
+        "waiting container/prod-order-1: volume data of this host is of another cluster",
+    ]
     external = intent(service(spec=spec), volumes=(replace(declared, external=True),))
     assert len(replicas(external, theirs)) == 2
 

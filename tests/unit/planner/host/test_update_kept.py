@@ -156,6 +156,19 @@ def test_the_refused_one_goes_with_the_next_document_also_beside_an_old_one_that
         assert verbs(lines) == ["remove", "pull"]
 
 
+def test_the_old_one_waits_for_its_name_while_another_replica_has_it() -> None:
+    assigned = tuple(Replica(service="order", slot=slot, spec=spec_hash(NEW)) for slot in (1, 2))
+    asked = intent(service(spec=NEW, on={"h1": 2}))
+    specs = {spec_hash(each): each for each in (OLD, NEW)}
+    assignment = Assignment(revision=7, project="prod", replicas=assigned)
+    holder = container(2, id="holder", of=NEW, name=NAME)
+    seen = host(old(name=KEPT), new(error=REFUSED), holder)
+
+    lines = told(plan_replicas(asked, observed(cluster(asked, assignment=assignment, specs=specs), seen)))
+
+    assert not [each for each in lines if each.startswith("rename container/prod-order-1")]
+
+
 def test_a_network_that_the_old_one_would_lack_too_is_waited_for_by_the_new_one() -> None:
     assert verbs(replicas(old(status="exited", name=KEPT), new(name=NAME, error=NO_NETWORK))) == [
         "start",
