@@ -58,5 +58,10 @@ APPLY = "swarmkeeper apply FILE"
 
 
 def severest(findings: Iterable[Finding]) -> Finding:
-    """Return the first of the most severe findings; READY if there is none."""
-    return max(findings, key=lambda each: SEVERITY[each.state], default=READY)
+    """Return the first of the most severe findings; if it needs the operator, with the texts of the others that do."""
+    every = tuple(findings)
+    worst = max(every, key=lambda each: SEVERITY[each.state], default=READY)
+    if (worst.state, worst.cause) != ("Blocked", ""):
+        return worst
+    texts = (each.text for each in every if (each.state, each.cause) == ("Blocked", ""))
+    return worst._replace(text="; ".join(dict.fromkeys(texts)))

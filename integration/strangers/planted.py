@@ -77,8 +77,9 @@ class Stranger:
         if place == "image":
             raw = self.host.docker.images.get(self.name).attrs
             return {key: raw[key] for key in ("Id", "RepoTags", "Created")}
-        theirs = self.host.read(f"{self._content()}/theirs")
-        return {**api.inspect_volume(self.name), "theirs": theirs}
+        # Docker shows the time of the volume's folder as that of its creation: a first mount changes it.
+        raw = {**api.inspect_volume(self.name), **({} if self.kind.holds else {"CreatedAt": ""})}
+        return {**raw, "theirs": self.host.read(f"{self._content()}/theirs")}
 
     def events(self) -> list[str]:
         """Return what has happened to it since it came, by docker's own log of events."""

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from agent.conditions import conditions_of
-from agent.conditions.finding import Reason, State
+from agent.conditions.finding import READY, Finding, Reason, State, severest
 from tests.support.cluster_states import NOW_S, STATES
 from tests.unit.conditions.test_cluster import every
 
@@ -40,3 +40,17 @@ def test_every_reason_occurs_in_a_named_state() -> None:
         for each in every(conditions_of(state.cluster, now_s=NOW_S, store_error=state.store_error))
     }
     assert set(get_args(Reason)) == found
+
+
+def test_of_a_resource_with_several_obstacles_the_text_names_all_that_need_the_operator() -> None:
+    bridge = Finding("Blocked", "Foreign", "on a: remove it")
+    volume = Finding("Blocked", "Unsupported", "on b: put the label back")
+    retried = Finding("Degraded", "Error", "will retry")
+    follows = Finding("Blocked", "Paused", "mode", cause="document/")
+
+    assert severest((retried, bridge, volume, follows, bridge)) == bridge._replace(
+        text="on a: remove it; on b: put the label back"
+    )
+    assert severest((retried, follows, bridge)) == follows
+    assert severest((READY, retried)) == retried
+    assert severest(()) == READY
