@@ -8,7 +8,8 @@ from integration.judge.reading import Reading, read
 from integration.judge.verdict import Wanted, contradictions, services_without_replica
 from integration.lab.host import Host
 
-AFTER_S = 5.0
+AFTER_S, PAGES_S = 5.0, 2.0
+"""`status` reads etcd itself. The page of an agent tells what its last pass saw, and shows an edit that much later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,11 @@ class Session:
         time.sleep(max(0.0, last + AFTER_S - time.monotonic()))  # that much later is what the judge is about
         self.readings.append(read(self.hosts))
 
-    def judged(self) -> list[tuple[Statement, frozenset[str], frozenset[str]]]:
+    def judged(self, notice_s: float = 0.0) -> list[tuple[Statement, frozenset[str], frozenset[str]]]:
         """Each statement with what contradicts the document, and with the services that are down, in both readings."""
-        judged = []
+        judged, notice_s = [], max(notice_s, self.notice_s)
         for each in self.statements:
-            before = [reading for reading in self.readings if reading.ended <= each.began - self.notice_s]
+            before = [reading for reading in self.readings if reading.ended <= each.began - notice_s]
             after = [reading for reading in self.readings if reading.began >= each.ended + AFTER_S]
             if before and after:
                 pair = (before[-1], after[0])
@@ -95,9 +96,11 @@ class Session:
             Violation(
                 moment=each.began, witness=name, contradictions=tuple(reasons), first_line=each.first_line
             )
-            for each, broken, _ in self.judged()
+            for pages in (False, True)
+            for each, broken, _ in self.judged(PAGES_S if pages else 0.0)
             for name, host in _witnesses(each).items()
-            if (reasons := sorted(one for one in broken if not host or one.startswith(f"{host}: ")))
+            if pages == (name in each.calls_well)
+            and (reasons := sorted(one for one in broken if not host or one.startswith(f"{host}: ")))
         ]
 
 

@@ -146,9 +146,15 @@ def test_converged_is_a_violation_only_if_both_readings_contradict_it_in_the_sam
 
 
 def test_a_page_of_a_host_is_held_to_what_is_broken_on_that_host_and_a_metric_to_all() -> None:
-    both = (reading(b=None), reading(b=None, at=1.5 + AFTER_S))
-    said = statement(1.0, converged=False, page_a="a", page_b="b", metric="")
+    both = (reading(b=None), reading(b=None, at=3.5 + AFTER_S))
+    said = statement(3.0, converged=False, page_a="a", page_b="b", metric="")
     assert {each.witness for each in session(*both, said=said).violations()} == {"page_b", "metric"}
+
+
+def test_a_page_shows_an_edit_two_seconds_later_and_status_at_once() -> None:
+    both = (reading(b=None), reading(b=None, at=1.5 + AFTER_S))
+    said = statement(1.0, metric="")
+    assert [each.witness for each in session(*both, said=said).violations()] == ["status"]
 
 
 def test_every_draft_is_a_document_that_the_judge_reads() -> None:
