@@ -153,7 +153,7 @@ class Observed:
     led_s: float = 0.0
     """Seconds since this host became the leader; 0: it is not the leader."""
     unled_s: float = 0.0
-    """Seconds for which no host has had the leader lock; 0: one has it, or that is not known."""
+    """Seconds for which no host has had the leader lock, or had it before this one; 0: another has it, or not known."""
     lease: bool = False
     """True if the lease of this agent is certainly alive. An agent without one must not campaign."""
     in_flight: frozenset[str] = frozenset()

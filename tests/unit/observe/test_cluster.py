@@ -153,7 +153,7 @@ def test_who_leads_no_more_reads_narrowly_again(leading: Scene) -> None:
 
 def test_who_sees_no_nodes_reads_what_the_others_say_of_themselves_while_nobody_leads(scene: Scene) -> None:
     def told() -> bool:
-        return bool(scene.reader.read(scene.store, scene.lease, frozenset(), blind=True).state.statuses)
+        return bool(scene.reader.read(scene.store, scene.lease, frozenset(), hindered=True).state.statuses)
 
     scene.read()
     assert not told()
