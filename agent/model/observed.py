@@ -59,7 +59,7 @@ class ClusterState:
     """Host name of the leader; None: no host has the leader lock."""
     record: records.SwarmRecord | None = None
     record_held: bool = False
-    """True if the record in etcd is unreadable: `record` is the last one that was read, if any."""
+    """True if the record in etcd is unreadable: `record` is the last readable one, if any, without ids of overlays."""
     record_revision: int = 0
     """mod_revision of the record; 0: no record exists."""
     tokens: records.Tokens | None = None

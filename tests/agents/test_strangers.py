@@ -10,7 +10,7 @@ import pytest
 from agent.clients.docker.protocol import EngineInfo
 from agent.model.host_state import NetworkState
 from tests.support.document import document
-from tests.support.simulated_cluster import NAMES, SimulatedCluster, SimulatedHost, at_rest
+from tests.support.simulated_cluster import KEYS, NAMES, SimulatedCluster, SimulatedHost, at_rest
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -254,6 +254,27 @@ def test_a_manager_with_an_obstacle_leads_while_the_one_without_does_not_take_th
     cluster.rounds(60, seconds=5)
     assert cluster.leader().name == "node-232"
     assert overlay(cluster)
+
+
+def test_a_newer_overlay_is_not_taken_for_an_earlier_one_while_the_record_is_unreadable(
+    tmp_path: Path,
+) -> None:
+    """As an older agent reads it, while an agent of a newer version leads and recreates the overlay."""
+    cluster = SimulatedCluster(tmp_path, document(roles={"node-233": "worker"}))
+    cluster.put_intent(document(roles={"node-233": "worker"}))
+    cluster.start()
+    cluster.settle()
+    before = started(cluster)
+    cluster.put(KEYS.swarm, b'{"v":2}')
+    swarm = next(iter(cluster.lan.members.values()))[0]
+    swarm.networks[NET] = replace(swarm.networks[NET], id="recreated")
+    for host in cluster.hosts.values():
+        for raw in host.replicas().values():
+            raw["NetworkSettings"]["Networks"][NET] |= {"NetworkID": "recreated"}
+    cluster.rounds(10)
+    assert started(cluster) == before
+    assert {each for name in NAMES for each in on_networks(cluster, name)} == {"recreated"}
+    assert not cluster.agents["node-233"].plan.steps
 
 
 def test_one_that_no_prune_can_name_holds_its_host_and_names_the_remedy(tmp_path: Path) -> None:

@@ -55,6 +55,10 @@ def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | 
         why = f"missing in the swarm, and dockerd of {me} cannot create it: it has kept the earlier overlay"
         remedy = f"run `systemctl restart docker` on {me}"
         return blocked_plan(resource, "foreign", f"{why} {short_id(kept[0].id)}; {remedy}")
+    if found is None and record and wanted.name in dict(record.overlay_ids):
+        return (
+            Plan()
+        )  # swarm.py publishes the record first: workers would take the new one for an earlier one
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not networks.is_ours(wanted, found) and (

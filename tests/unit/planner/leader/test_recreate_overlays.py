@@ -43,6 +43,13 @@ def test_a_declared_overlay_that_is_missing_is_created_once_by_the_leader() -> N
     assert overlays(with_networks()) == ["create network/net: declared, and missing in the swarm"]
 
 
+def test_an_overlay_that_is_gone_is_created_once_the_record_no_longer_names_it() -> None:
+    """A worker would take the new one for an earlier one."""
+    assert overlays(with_networks(), record=builders.record()) == []
+    steps = told(make_plan(observed(cluster(intent()), with_networks(), leads=True)))
+    assert any(each.startswith("publish swarm-record") for each in steps)
+
+
 def test_an_earlier_overlay_that_keeps_the_engine_from_creating_one_is_reported_with_the_remedy() -> None:
     seen = with_networks(replace(overlay_network(id="earlier", ours=True), left_behind=True))
     assert overlays(replace(seen, engine_version="20.10.24+dfsg1")) == overlays(with_networks())
