@@ -132,6 +132,18 @@ def local_names(host: HostState) -> frozenset[str]:
     return frozenset(each.name for each in host.networks if each.scope != _SWARM) - swarms
 
 
+_CHECKS_NAMES = 25
+"""Engines from this version on refuse to create an overlay on a host with a local network of its name."""
+
+
+def refused_names(host: HostState) -> frozenset[str]:
+    """Return the names with which this engine refuses to create an overlay, because it has a network of its own."""
+    major = host.engine_version.partition(".")[0]
+    if not major.isdigit() or int(major) < _CHECKS_NAMES:
+        return frozenset()
+    return local_names(host) | {each.name for each in host.networks if each.left_behind}
+
+
 def ready_overlays(
     intent: Intent, host: HostState, known: Collection[str], record: SwarmRecord | None
 ) -> tuple[NetworkState, ...]:

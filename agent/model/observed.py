@@ -59,7 +59,7 @@ class ClusterState:
     """Host name of the leader; None: no host has the leader lock."""
     record: records.SwarmRecord | None = None
     record_held: bool = False
-    """True if the record in etcd is unreadable: `record` is the last one that was read, if any."""
+    """True if the record in etcd is unreadable: `record` is the last readable one, if any, without ids of overlays."""
     record_revision: int = 0
     """mod_revision of the record; 0: no record exists."""
     tokens: records.Tokens | None = None
@@ -153,7 +153,7 @@ class Observed:
     led_s: float = 0.0
     """Seconds since this host became the leader; 0: it is not the leader."""
     unled_s: float = 0.0
-    """Seconds for which no host has had the leader lock; 0: one has it, or that is not known."""
+    """Seconds for which no host has had the leader lock, or had it before this one; 0: another has it, or not known."""
     lease: bool = False
     """True if the lease of this agent is certainly alive. An agent without one must not campaign."""
     in_flight: frozenset[str] = frozenset()

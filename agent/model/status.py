@@ -135,6 +135,7 @@ class NetworkReport:
     attachable: bool = False
     internal: bool = False
     ours: bool = False
+    left_behind: bool = False
     cluster: str = ""
     peers: tuple[str, ...] = ()
     users: Pairs = ()

@@ -7,7 +7,7 @@ An etcd restored with the same accepted document has lost later writes, such as 
 then is lower than before, and the host ignores its values until the next epoch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from agent.errors import Invalid, NewerFormat
@@ -239,7 +239,9 @@ class AcceptedStore:
         known = self._known.get(key)
         unreadable = value is not None and found is None
         if known and (self._store_rolled_back or unreadable):
-            return records.decode(records.SwarmRecord, known.value)
+            held = records.decode(records.SwarmRecord, known.value)
+            # A leader that reads the record may have recreated an overlay, which would be taken for an earlier one.
+            return replace(held, overlay_ids=()) if unreadable else held
         if found and value:
             self._known[key] = value
         elif value is None:

@@ -78,14 +78,14 @@ class ClusterReader:
         """True if the last reading included the keys of all hosts, as the leader's does."""
 
     def read(
-        self, store: Store, lease_id: int | None, running: frozenset[str], *, blind: bool = False
+        self, store: Store, lease_id: int | None, running: frozenset[str], *, hindered: bool = False
     ) -> Reading:
         """Read one consistent snapshot, and the unknown specs of the assigned and the `running` replicas.
 
-        `blind` is True if this host does not see the swarm's nodes. Raises Unreachable.
+        `hindered` is True if another host may be better able to lead. Raises Unreachable.
         """
         snapshot = store.read(self._ranges())
-        wide = self._needs_all(snapshot, lease_id, blind=blind)
+        wide = self._needs_all(snapshot, lease_id, hindered=hindered)
         if wide and not self.wide:
             self.wide = True
             snapshot = store.read(self._ranges())
@@ -140,14 +140,14 @@ class ClusterReader:
             return (KeyRange(key=self._keys.root, prefix=True),)
         return (*self.watched(), KeyRange(key=self._keys.verdict))
 
-    def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, blind: bool) -> bool:
+    def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, hindered: bool) -> bool:
         """Return True for the leader, and for every agent without a swarm record, so that it adopts an existing swarm.
 
-        Also, without a leader, for an agent that sees no nodes: it takes the lock only if no other agent can.
+        Also, without a leader, for an agent with an obstacle: it takes the lock only if no other agent can.
         """
         lock, record = snapshot.get(self._keys.leader), snapshot.get(self._keys.swarm)
         is_leader = lock is not None and lease_id is not None and lock.lease == lease_id
-        waits = blind and lock is None
+        waits = hindered and lock is None
         return is_leader or waits or record is None or b'"swarm_id":null' in record.value
 
     def _state(

@@ -10,7 +10,7 @@ import structlog
 
 from agent.clients.disk import StateDirectory
 from agent.clients.etcd import Store
-from agent.diff import nodes, replicas
+from agent.diff import networks, nodes, replicas
 from agent.errors import Invalid, Refused, Unreachable
 from agent.lease import held_fence
 from agent.model import host_state, observed, records
@@ -137,6 +137,14 @@ ALARM_S = 30.0
 """Maximum age in seconds of the alarm of etcd, which costs a call of its own."""
 
 
+def _lacks_name(host: host_state.HostState | None, cluster: ClusterState | None) -> bool:
+    """Return True if this engine would refuse to create an overlay of the accepted document."""
+    refused = networks.refused_names(host) if host else frozenset()
+    accepted = cluster.accepted if cluster else None
+    wanted = accepted.networks if accepted else ()
+    return any(each.driver == "overlay" and each.name in refused for each in wanted)
+
+
 class Observer:
     """Observes everything once per pass. It keeps the last state of etcd for a time without etcd."""
 
@@ -159,6 +167,8 @@ class Observer:
         self._clock = clock
         self._blind = False
         """True if the last look at the host failed, or its engine is a manager that does not see the nodes."""
+        self._hindered = False
+        """True if that is so, or the engine would refuse to create a declared overlay."""
         self._pending = False
         """True if dockerd reported the swarm as pending when it last answered."""
         self.watcher = ReplicaWatcher(clock)
@@ -168,6 +178,7 @@ class Observer:
         """The leader lock of this agent at the last read of etcd; None if it was not the leader."""
         self._renewed_s = renewed_s
         self._lost_hosts: Timers[str] = Timers(clock)
+        self._unled_s = 0.0
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
@@ -213,8 +224,10 @@ class Observer:
         cluster, fence, store_error = self._observe_cluster(lease_id)
         host, engine_error = self._observe_host(cluster, in_flight, settled=settled)
         self._blind = host is None or host.swarm.leaderless
+        self._hindered = self._blind or _lacks_name(host, cluster)
         self._pending = host.swarm.local == "pending" if host else self._pending
         held_s = self._look_at_conditions(began, cluster, fence, store_error, engine_error)
+        self._unled_s = self._unled_s if fence else held_s.get(_LOCK_FREE, 0.0)
         seen = Observed(
             me=self._identity.host,
             host=host,
@@ -235,7 +248,7 @@ class Observer:
             # Up to the last renewal: an unreachable etcd renews no lease.
             unread_s=max(0.0, held_s.get(_ETCD_DOWN, 0.0) - self._renewed_s()),
             led_s=held_s.get(_LEADER, 0.0),
-            unled_s=held_s.get(_LOCK_FREE, 0.0),
+            unled_s=self._unled_s,
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -270,7 +283,9 @@ class Observer:
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:
-            reading = self._cluster.read(self._store, lease_id, self._host.running_specs, blind=self._blind)
+            reading = self._cluster.read(
+                self._store, lease_id, self._host.running_specs, hindered=self._hindered
+            )
         except (Unreachable, Refused) as error:
             return self._last, None, f"etcd cannot be read: {error}"
         self._last, self._seen_at = reading.state, self._now()

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Network
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from agent.clients.docker.protocol import EngineInfo
 from agent.model.host_state import NetworkState
 from tests.support.document import document
-from tests.support.simulated_cluster import NAMES, SimulatedCluster, at_rest
+from tests.support.simulated_cluster import KEYS, NAMES, SimulatedCluster, SimulatedHost, at_rest
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -188,6 +190,91 @@ def test_an_earlier_one_that_is_as_declared_does_not_stand_for_the_overlay(tmp_p
     assert str(swarm.networks[NET].subnet) == "10.10.0.0/16"
     assert cluster.running() == before
     assert {each for host in NAMES for each in on_networks(cluster, host)} == {overlay(cluster)}
+
+
+def of_engine_28(host: SimulatedHost) -> None:
+    info = host.engine.info
+
+    def newer() -> EngineInfo:
+        return replace(info(), version="28.5.2")
+
+    host.engine.info = newer  # type: ignore[method-assign]
+
+
+def test_one_that_every_manager_has_kept_is_reported_by_the_leader_with_the_remedy(tmp_path: Path) -> None:
+    """Engines from 25 on create no overlay beside it: no manager is better able to lead than another."""
+    cluster = at_rest(tmp_path)
+    before = cluster.running()
+    for host in cluster.hosts.values():
+        of_engine_28(host)
+        host.engine.nets.keep(NET)
+    del next(iter(cluster.lan.members.values()))[0].networks[NET]
+    cluster.rounds(10)  # until all have reported it
+    leader = cluster.leader().name
+    for _ in range(80):
+        cluster.round()
+        assert cluster.leader().name == leader
+    (blocked,) = [each for agent in cluster.agents.values() for each in agent.plan.blocked]
+    assert blocked.resource == f"network/{NET}"
+    assert f"run `systemctl restart docker` on {leader}" in blocked.reason
+
+    cluster.hosts[leader].engine.nets.kept.clear()
+    cluster.settle()
+    assert cluster.running() == before
+    others = [name for name in NAMES if name != leader]
+    assert {each for name in others for each in on_networks(cluster, name)} == {overlay(cluster)}
+    assert not any(cluster.hosts[name].engine.nets.kept for name in NAMES)
+
+
+def test_a_manager_with_an_obstacle_leads_while_the_one_without_does_not_take_the_lock(
+    tmp_path: Path,
+) -> None:
+    """As an agent that cannot read a key of a newer version: the lock does not alternate, and the remedy is told."""
+    roles = {"node-233": "worker"}
+    cluster = SimulatedCluster(tmp_path, document(roles=roles))
+    cluster.put_intent(document(roles=roles))
+    cluster.start("node-231")
+    cluster.rounds(3)
+    cluster.start("node-232", "node-233")
+    cluster.settle()
+    hindered = cluster.agents["node-231"]
+    of_engine_28(cluster.hosts["node-231"])
+    cluster.hosts["node-231"].engine.nets.keep(NET)
+    del next(iter(cluster.lan.members.values()))[0].networks[NET]
+    led = []
+    for _ in range(150):
+        cluster.round("node-231", "node-233")
+        cluster.agents["node-232"].session.run_once()
+        led.append(hindered.leads)
+    changes = [after for before, after in pairwise(led) if before != after]
+    assert changes.count(True) == 1
+    assert all(led[60:])
+    assert any("run `systemctl restart docker` on node-231" in each.reason for each in hindered.plan.blocked)
+
+    cluster.rounds(60, seconds=5)
+    assert cluster.leader().name == "node-232"
+    assert overlay(cluster)
+
+
+def test_a_newer_overlay_is_not_taken_for_an_earlier_one_while_the_record_is_unreadable(
+    tmp_path: Path,
+) -> None:
+    """As an older agent reads it, while an agent of a newer version leads and recreates the overlay."""
+    cluster = SimulatedCluster(tmp_path, document(roles={"node-233": "worker"}))
+    cluster.put_intent(document(roles={"node-233": "worker"}))
+    cluster.start()
+    cluster.settle()
+    before = started(cluster)
+    cluster.put(KEYS.swarm, b'{"v":2}')
+    swarm = next(iter(cluster.lan.members.values()))[0]
+    swarm.networks[NET] = replace(swarm.networks[NET], id="recreated")
+    for host in cluster.hosts.values():
+        for raw in host.replicas().values():
+            raw["NetworkSettings"]["Networks"][NET] |= {"NetworkID": "recreated"}
+    cluster.rounds(10)
+    assert started(cluster) == before
+    assert {each for name in NAMES for each in on_networks(cluster, name)} == {"recreated"}
+    assert not cluster.agents["node-233"].plan.steps
 
 
 def test_one_that_no_prune_can_name_holds_its_host_and_names_the_remedy(tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ each hanging call delays its work for the other hosts. It also resigns if its do
 only the link to the other managers is cut. A leader that renews its lease but cannot read etcd abandons the lock.
 """
 
+from collections.abc import Iterator
+
 from agent.diff.claim import can_init
-from agent.diff.networks import found_for, local_names
+from agent.diff.networks import found_for, refused_names
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.leader_steps import AbandonLock, Campaign, Resign
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan
+from agent.model.status import HostStatus
 from agent.planner.leader.disruption import rejoining_host
 
 LEADS_BLIND_S = 30.0
@@ -22,8 +25,8 @@ LEADS_BLIND_S = 30.0
 elects a raft leader and a slow link to etcd recovers sooner. It is also the usual deadline of one call, which
 distinguishes a hanging dockerd from a slow one."""
 INTERIM_LEADER_S = 300.0
-"""Seconds for which a manager that took the lock without seeing the nodes keeps it, although another host sees them.
-That host left the lock free for LEADS_BLIND_S, so it may be unable to take it, and the lock must not alternate."""
+"""Seconds for which a manager with an obstacle, as one that does not see the nodes, keeps the lock that it took.
+A host without one left the lock free for LEADS_BLIND_S, so it may be unable to take it: the lock must not alternate."""
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -159,7 +162,7 @@ def _ineligible_engine(observed: Observed, cluster: ClusterState, host: HostStat
             return f"this host is in {other}"
         if swarm.local == "active" or (observed.fence and swarm.local == "pending"):
             without_nodes = _ineligible_without_nodes(observed, cluster, host, intent)
-            return without_nodes or _ineligible_for_a_name(observed.me, cluster, host, intent)
+            return without_nodes or _ineligible_for_a_name(observed, cluster, host, intent)
         return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"
     if swarm.local == "active":
         return "" if swarm.is_manager else "this host's engine is a worker"
@@ -183,35 +186,34 @@ def _ineligible_outside(me: str, cluster: ClusterState, host: HostState, intent:
     return f"this host's engine supports no swarm, and {able} can create it" if host.no_swarm and able else ""
 
 
-_CHECKS_NAMES = 25
-"""Engines from this version on refuse to create an overlay on a host with a local network of its name."""
+def _ineligible_for_a_name(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+    """Return why this engine cannot create an overlay, if another host that could lead has no such obstacle.
 
-
-def _ineligible_for_a_name(me: str, cluster: ClusterState, host: HostState, intent: Intent) -> str:
-    """Return why this engine cannot create an overlay, if another host that could lead has no such obstacle."""
-    major = host.engine_version.partition(".")[0]
-    if not major.isdigit() or int(major) < _CHECKS_NAMES:
+    It takes a lock that the other one leaves free, and keeps it for a while, to report the obstacle with its remedy.
+    """
+    if observed.unled_s >= LEADS_BLIND_S and observed.led_s < INTERIM_LEADER_S:
         return ""
-    for wanted in intent.networks:
-        if wanted.driver != "overlay" or found_for(wanted, host, cluster.record):
-            continue
-        kept = {each.name for each in host.networks if each.left_behind}
-        if wanted.name in kept | local_names(host) and (
-            other := _host_without(wanted.name, me, cluster, intent)
-        ):
-            return f"a network of its engine alone keeps it from creating the overlay {wanted.name}, and {other} can"
+    overlays = (each for each in intent.networks if each.driver == "overlay")
+    missing = {each.name for each in overlays if not found_for(each, host, cluster.record)}
+    refused = min(missing & refused_names(host), default="")
+    for other, status in _others_that_could_lead(observed.me, cluster, intent):
+        local = {each.name for each in status.networks if each.scope != "swarm" or each.left_behind}
+        if refused and missing.isdisjoint(local):
+            return (
+                f"a network of its engine alone keeps it from creating the overlay {refused}, and {other} can"
+            )
     return ""
 
 
-def _host_without(network: str, me: str, cluster: ClusterState, intent: Intent) -> str | None:
-    """Return another declared manager that could lead and reports no local network of that name."""
+def _others_that_could_lead(
+    me: str, cluster: ClusterState, intent: Intent
+) -> Iterator[tuple[str, HostStatus]]:
+    """Yield the other declared managers that could lead, with their reports."""
+    rejoining = rejoining_host(intent, cluster)
     for each in intent.managers:
-        status = cluster.statuses.get(each.name)
-        if each.name == me or status is None or not _could_lead(each.name, cluster):
-            continue
-        if not any(found.name == network and found.scope != "swarm" for found in status.networks):
-            return each.name
-    return None
+        status = cluster.status_of(each.name)
+        if status and each.name not in (me, rejoining) and _could_lead(each.name, cluster):
+            yield each.name, status
 
 
 def _ineligible_without_nodes(
@@ -221,7 +223,9 @@ def _ineligible_without_nodes(
 
     Otherwise it may lead, to judge documents. While the lock is free, it reads the reports like a leader.
     """
-    if not host.swarm.leaderless or not (other := _host_that_sees_nodes(observed.me, cluster, intent)):
+    others = _others_that_could_lead(observed.me, cluster, intent)
+    other = next((name for name, status in others if status.nodes is not None), None)
+    if not host.swarm.leaderless or other is None:
         return ""
     if not observed.fence:
         may_lead_soon = observed.unled_s < LEADS_BLIND_S
@@ -231,17 +235,6 @@ def _ineligible_without_nodes(
     if blind_s < LEADS_BLIND_S or (took_it_blind and led_s < INTERIM_LEADER_S):
         return ""
     return f"this host has not seen the swarm's nodes for {blind_s:.0f} s, and {other} sees them"
-
-
-def _host_that_sees_nodes(me: str, cluster: ClusterState, intent: Intent) -> str | None:
-    """Return another declared manager that could lead and reports that it lists the nodes."""
-    disruption = rejoining_host(intent, cluster)
-    for each in intent.managers:
-        status = cluster.statuses.get(each.name)
-        sees = status is not None and status.nodes is not None
-        if each.name not in (me, disruption) and sees and _could_lead(each.name, cluster):
-            return each.name
-    return None
 
 
 def _claimant_that_can(me: str, cluster: ClusterState, intent: Intent) -> str | None:

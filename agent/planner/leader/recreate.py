@@ -36,10 +36,11 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
     if not networks.sees_overlays(host):
         return Plan()
     overlays = (each for each in intent.networks if each.driver == "overlay")
-    return sum((_plan_overlay(each, host, etcd_of(observed).record) for each in overlays), Plan())
+    record = etcd_of(observed).record
+    return sum((_plan_overlay(each, host, record, observed.me) for each in overlays), Plan())
 
 
-def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> Plan:
+def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None, me: str) -> Plan:
     found, resource = networks.found_for(wanted, host, record), f"network/{wanted.name}"
     others = [each for each in networks.strangers(wanted, host, record) if each.scope == "swarm"]
     if found is None and others:
@@ -49,6 +50,15 @@ def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | 
     if found is None and wanted.external:
         reason = "declared external, but the swarm has no network of that name"
         return blocked_plan(resource, "dependency", reason)
+    kept = [each for each in host.networks if each.left_behind and each.name == wanted.name]
+    if found is None and kept and wanted.name in networks.refused_names(host):
+        why = f"missing in the swarm, and dockerd of {me} cannot create it: it has kept the earlier overlay"
+        remedy = f"run `systemctl restart docker` on {me}"
+        return blocked_plan(resource, "foreign", f"{why} {short_id(kept[0].id)}; {remedy}")
+    if found is None and record and wanted.name in dict(record.overlay_ids):
+        return (
+            Plan()
+        )  # swarm.py publishes the record first: workers would take the new one for an earlier one
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not networks.is_ours(wanted, found) and (

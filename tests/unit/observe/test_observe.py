@@ -251,7 +251,11 @@ def test_how_long_nobody_leads_is_counted_while_etcd_says_so(bench: Bench) -> No
     bench.store.heal()
     assert bench.observe().unled_s == 0
     bench.now += 10
+    assert bench.observe().unled_s == 10
     bench.lead()
+    bench.now += 10
+    assert [bench.observe().unled_s for _ in range(2)] == [10, 10]
+    bench.delete(KEYS.leader)
     assert bench.observe().unled_s == 0
 
 

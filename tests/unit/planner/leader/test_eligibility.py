@@ -6,7 +6,7 @@ import pytest
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
-from agent.model.records import SwarmRecord, Verdict
+from agent.model.records import Disruption, SwarmRecord, Verdict
 from agent.model.status import NetworkReport
 from agent.planner.leader.eligibility import plan_leadership
 from tests.support import builders
@@ -457,3 +457,50 @@ def test_an_overlay_that_exists_keeps_nobody_from_leading() -> None:
     )
     state = cluster(WANTED, "h2", leader="h2", statuses={"h1": status("h1")}, present={"h1": "run-h1"})
     assert plan(state, seen, leads=True) == []
+
+
+KEPT = NetworkReport(id="earlier", name="net", driver="overlay", scope="swarm", ours=True, left_behind=True)
+WITH_A_BRIDGE = host(swarm=member("h2"), networks=(builders.bridge_network(), NAMED), engine_version="28.5.2")
+
+
+def named(leader: str | None, report: NetworkReport | None = None, **more: Any) -> list[str]:
+    """The plan of h2, which has a bridge with the name of the overlay, beside h1 with that report."""
+    etcd = {"statuses": {"h1": status("h1", networks=(report,) if report else ())}, "present": HERE}
+    etcd |= {key: more.pop(key) for key in ("disruption", "record") if key in more}
+    state = cluster(more.pop("wanted", WANTED), "h2", leader=leader, **etcd)
+    return plan(state, more.pop("seen", WITH_A_BRIDGE), leads=leader == "h2", **more)
+
+
+CAMPAIGN = ["campaign for leader: the leader lock is free"]
+CANNOT = "resign as leader: a network of its engine alone keeps it from creating the overlay net, and h1 can"
+
+
+def test_a_host_that_has_kept_an_earlier_overlay_does_not_count_as_one_that_can() -> None:
+    kept = replace(builders.overlay_network(id="earlier", ours=True), left_behind=True)
+    for seen in (WITH_A_BRIDGE, replace(WITH_A_BRIDGE, networks=(builders.bridge_network(), kept))):
+        assert named(None, KEPT, seen=seen) == CAMPAIGN
+        assert named("h2", KEPT, seen=seen) == []
+        assert named("h2", replace(KEPT, left_behind=False), seen=seen) == [CANNOT]
+
+
+def test_nor_does_one_that_rejoins_the_swarm() -> None:
+    wanted = replace(WANTED, gwbridge=replace(WANTED.gwbridge, method="rejoin"))
+    for slot, said in (("h1", CAMPAIGN), ("h3", [])):
+        disruption = Disruption(host=slot, state="acquired", reason="another bridge", quorum=False)
+        assert named(None, wanted=wanted, disruption=disruption) == said
+
+
+def test_nor_does_one_with_a_network_named_like_another_missing_overlay() -> None:
+    """Each of two hosts would leave the lock to the other."""
+    wanted = replace(WANTED, networks=(*WANTED.networks, replace(builders.OVERLAY, key="b", name="b")))
+    assert named(None, replace(REPORTED, name="b"), wanted=wanted) == CAMPAIGN
+    assert named(None, replace(REPORTED, name="c"), wanted=wanted) == []
+
+
+def test_a_lock_that_who_can_create_it_does_not_take_is_taken_and_kept_for_a_while() -> None:
+    """So the obstacle is reported with its remedy, whatever keeps the other one from leading."""
+    assert named(None, unled_s=29) == []
+    assert named(None, unled_s=31) == CAMPAIGN
+    assert named("h2", unled_s=31, led_s=299) == []
+    assert named("h2", unled_s=31, led_s=301) == [CANNOT]
+    assert named("h2", unled_s=0, led_s=1) == [CANNOT]

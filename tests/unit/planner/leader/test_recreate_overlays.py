@@ -29,9 +29,10 @@ from tests.support.builders import (
 EXTERNAL = NetworkIntent(key="net", name="net", driver="overlay", external=True)
 
 
-def overlays(seen: HostState, wanted: Intent | None = None) -> list[str]:
+def overlays(seen: HostState, wanted: Intent | None = None, **etcd: Any) -> list[str]:
     wanted = wanted or intent()
-    return told(plan_overlays(wanted, observed(cluster(wanted), seen, leads=True)))
+    etcd = {"record": builders.record(overlay_ids=()), **etcd}
+    return told(plan_overlays(wanted, observed(cluster(wanted, **etcd), seen, leads=True)))
 
 
 def with_networks(*networks: NetworkState) -> HostState:
@@ -40,6 +41,21 @@ def with_networks(*networks: NetworkState) -> HostState:
 
 def test_a_declared_overlay_that_is_missing_is_created_once_by_the_leader() -> None:
     assert overlays(with_networks()) == ["create network/net: declared, and missing in the swarm"]
+
+
+def test_an_overlay_that_is_gone_is_created_once_the_record_no_longer_names_it() -> None:
+    """A worker would take the new one for an earlier one."""
+    assert overlays(with_networks(), record=builders.record()) == []
+    steps = told(make_plan(observed(cluster(intent()), with_networks(), leads=True)))
+    assert any(each.startswith("publish swarm-record") for each in steps)
+
+
+def test_an_earlier_overlay_that_keeps_the_engine_from_creating_one_is_reported_with_the_remedy() -> None:
+    seen = with_networks(replace(overlay_network(id="earlier", ours=True), left_behind=True))
+    assert overlays(replace(seen, engine_version="20.10.24+dfsg1")) == overlays(with_networks())
+    (reported,) = overlays(replace(seen, engine_version="28.5.2"))
+    assert "dockerd of h1 cannot create it: it has kept the earlier overlay earlier;" in reported
+    assert reported.endswith("; run `systemctl restart docker` on h1")
 
 
 def test_an_overlay_as_declared_is_left_alone() -> None:
