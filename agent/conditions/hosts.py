@@ -131,7 +131,7 @@ _OTHERS = LEADERS | {
     "placement",
     "rollout",
 }
-"""Kinds of resources that have a condition of their own; a registry that does not answer is reported with its images."""
+"""Kinds of resources that have a condition of their own; a registry that does not answer is reported with images."""
 
 
 def _concerns(host: str, blocked: BlockedReport, status: HostStatus, reports: Reports) -> bool:
