@@ -161,11 +161,7 @@ class _Judge:
         """Return True if the container does its work, whatever its spec."""
         if found.status == "running":
             return found.health in ("", "healthy") and found.steady and found.crashes < CRASH_LOOP
-        return self._has_completed(found) and found.exit_code == 0
-
-    def _has_completed(self, found: ReplicaReport) -> bool:
-        spec = self._spec_of(found)
-        return found.status == "exited" and spec is not None and finished(spec, found)
+        return finished(self._spec_of(found), found) and found.exit_code == 0
 
     def _spec_of(self, found: ReplicaReport) -> ContainerSpec | None:
         return self.reports.spec(self.place.service.name, found.spec)
@@ -307,7 +303,7 @@ class _Judge:
 
     def _exited(self, found: ReplicaReport) -> Iterator[Finding]:
         code = f"exited with code {found.exit_code}"
-        if self._has_completed(found):
+        if finished(self._spec_of(found), found):
             if found.exit_code:
                 logs = f"docker logs {found.name}"
                 yield Degraded("Failed", f"it {code}, and its restart policy ends it", logs)

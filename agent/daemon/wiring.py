@@ -164,6 +164,8 @@ class Agent:
     def _apply(self, step: Step) -> None:
         """Carry out a step on a worker's thread."""
         self.reporter.step_started(step)
+        if isinstance(step, steps.StopContainer):
+            self._host.memory.note_stop(step.id, step.grace_s)
         apply(self._context, step)
         if isinstance(step, steps.PullImage):
             self._host.note_pull(step.image)

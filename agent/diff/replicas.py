@@ -75,8 +75,6 @@ def container_name(project: str, replica: Replica) -> str:
     return f"{project}-{replica.service}-{replica.slot}"
 
 
-JOBS = ("no", "on-failure")
-"""Restart policies under which a container that was stopped counts as completed."""
 STOPPABLE = ("running", "paused", "restarting")
 """Docker's statuses of a container that can be stopped."""
 
@@ -121,17 +119,25 @@ IN_USE = "address already in use"
 """Docker's error for an address or port in use; only after it the listening ports are read."""
 
 
-def finished(spec: ContainerSpec, found: ContainerState | FinishedRun | ReplicaReport) -> bool:
-    """Return True if an exited replica has completed and is not restarted.
+def finished(spec: ContainerSpec | None, found: ContainerState | FinishedRun | ReplicaReport) -> bool:
+    """Return True if a replica has exited and is not restarted: it has completed, and its agent did not stop it.
 
     Compose: `no` never restarts, `on-failure` only after a failure. Without a restart policy a replica is kept running.
     """
-    if spec.restart is None or spec.restart.name in ("always", "unless-stopped"):
+    restart = spec.restart if spec and found.status == "exited" and not found.interrupted else None
+    if restart is None or restart.name in ("always", "unless-stopped"):
         return False
-    if spec.restart.name == "no":
+    if restart.name == "no":
         return bool(found.started_at) and not found.error
-    exhausted = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
+    exhausted = restart.max_retries and found.restarts >= restart.max_retries
     return found.exit_code == 0 or bool(exhausted)
+
+
+def finished_before(host: HostState, replica: Replica, spec: ContainerSpec | None) -> bool:
+    """Return True if the replica has finished with this spec, and its container was removed since."""
+    memory = host.memory_of(replica.key)
+    run = memory.run if memory else None
+    return run is not None and run.spec == replica.spec and finished(spec, run)
 
 
 def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> str:

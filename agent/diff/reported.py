@@ -59,7 +59,7 @@ def _with_gateways(host: host_state.HostState, status: HostStatus) -> host_state
 
 
 def _swarm(status: HostStatus) -> host_state.SwarmState:
-    return _alike(
+    return alike(
         host_state.SwarmState,
         status,
         local="error" if status.state == "unknown" else status.state,
@@ -73,25 +73,23 @@ def _swarm(status: HostStatus) -> host_state.SwarmState:
 
 def _network(report: NetworkReport) -> host_state.NetworkState:
     subnet = IPv4Network(report.subnet) if report.subnet else None
-    return _alike(host_state.NetworkState, report, subnet=subnet, gateway=report.gateway or None)
+    return alike(host_state.NetworkState, report, subnet=subnet, gateway=report.gateway or None)
 
 
 def _container(report: ReplicaReport) -> host_state.ContainerState:
     replica = records.Replica(service=report.service, slot=report.slot, spec=report.spec)
-    return _alike(host_state.ContainerState, report, replica=replica)
+    return alike(host_state.ContainerState, report, replica=replica)
 
 
 def finished_reports(host: host_state.HostState) -> tuple[ReplicaReport, ...]:
     """Return the reports of replicas that have finished and whose containers were removed since."""
     here = {each.replica.key for each in host.containers}
     return tuple(
-        _alike(
+        alike(
             ReplicaReport,
             each.run,
             service=each.service,
             slot=each.slot,
-            status="exited",
-            error="",
             volumes=each.volumes,
             removed=True,
         )
@@ -101,22 +99,22 @@ def finished_reports(host: host_state.HostState) -> tuple[ReplicaReport, ...]:
 
 
 def _remembered(status: HostStatus) -> tuple[host_state.Remembered, ...]:
-    left = [_alike(host_state.Remembered, each) for each in status.left_volumes]
+    run, left = host_state.FinishedRun, [alike(host_state.Remembered, each) for each in status.left_volumes]
     here = [
-        _alike(host_state.Remembered, each, run=_run(each) if each.removed else None)
+        alike(
+            host_state.Remembered,
+            each,
+            run=alike(run, each, shape="", finished_at="") if each.removed else None,
+        )
         for each in status.replicas
         if each.volumes or each.removed
     ]
     return tuple({each.key: each for each in (*left, *here)}.values())
 
 
-def _run(report: ReplicaReport) -> host_state.FinishedRun:
-    return _alike(host_state.FinishedRun, report, shape="", finished_at="")
-
-
-def _alike(kind: Callable[..., T], report: object, **other: object) -> T:
-    """Build a `kind` from the fields of the same names in `report` and from `other`."""
-    same = {each: getattr(report, each) for each in signature(kind).parameters if hasattr(report, each)}
+def alike(kind: Callable[..., T], found: object, **other: object) -> T:
+    """Build a `kind` from the attributes of `found` that have the names of its fields, and from `other`."""
+    same = {each: getattr(found, each) for each in signature(kind).parameters if hasattr(found, each)}
     return kind(**{**same, **other})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
-from typing import Literal
+from typing import ClassVar, Literal
 
 from agent.model.intent import GWBRIDGE
 from agent.model.phrases import differs
@@ -209,6 +209,8 @@ class ContainerState:
     exit_code: int = 0
     error: str = ""
     """Docker's error of the last failed start."""
+    interrupted: bool = False
+    """True if this host's agent stopped its last run. Such a run has not finished, whatever its exit code."""
     started_at: str = ""
     finished_at: str = ""
     restarts: int = 0
@@ -255,7 +257,9 @@ class FinishedRun:
     started_at: str = ""
     finished_at: str = ""
     restarts: int = 0
-    error: str = ""
+    error: ClassVar[str] = ""
+    status: ClassVar[Literal["exited"]] = "exited"
+    interrupted: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

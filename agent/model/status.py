@@ -60,6 +60,7 @@ class ReplicaReport:
     health: str = ""
     exit_code: int = 0
     error: str = ""
+    interrupted: bool = False
     started_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()

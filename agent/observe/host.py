@@ -152,6 +152,7 @@ class HostReader:
             settled=settled and not self._is_due(),
         )
         found, stuck, stuck_in_s = self._without_stuck(found)
+        found = found._replace(ours=self.memory.with_stops(found.ours, self._clock()))
         self.running_specs = frozenset(each.replica.spec for each in found.ours)
         networks = self._with_endpoints(self._engine.networks())
         uses_volumes = bool(intent and intent.volumes) or self.memory.has_volumes

@@ -3,8 +3,13 @@
 A container that is gone, by a replacement, `docker rm` or `docker system prune`, shows neither. The memory is on the
 disk of the host, where the volumes are. It is bounded: an entry ends with the last of its volumes, and a run with its
 assignment to the host.
+
+A run that the agent itself stops is repeated, which no container shows either. It is noted before the stop. If the
+agent ends in between, the job runs on, and an end by itself within the next minute or so would be taken for the stop.
+That job runs twice; the other error, a stop that is taken for an end, would leave it undone for good.
 """
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,7 +17,8 @@ import structlog
 
 from agent.clients.disk import StateDirectory
 from agent.diff.container import SHAPE, FillContext, regarded
-from agent.diff.replicas import finished
+from agent.diff.replicas import STOPPABLE, finished
+from agent.diff.reported import alike
 from agent.errors import Invalid, Refused
 from agent.model.host_state import ContainerState, FinishedRun, Remembered
 from agent.model.records import Replica, decode, encode
@@ -22,13 +28,25 @@ from agent.model.store import KeyValue
 log = structlog.get_logger()
 
 _KEY = "replicas"
+_LATE_S = 60.0
+"""Seconds after the grace period for which docker may still carry out a stop."""
 
 Memory = Mapping[Key, Remembered]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Stop:
+    """A run that the agent stops: `container` is an id. Docker's time of the start tells one run from the next."""
+
+    container: str
+    started_at: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Saved:
-    replicas: tuple[Remembered, ...]
+    replicas: tuple[Remembered, ...] = ()
+    stops: tuple[_Stop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +72,13 @@ def remember(
         now = replace(
             known,
             volumes=_volumes(known.volumes, mine, volumes),
-            run=_run(known, mine, assigned) if _may_stay(key, assigned) else None,
+            run=_run(known, mine, assigned)
+            if assigned.replicas is None or key in assigned.replicas
+            else None,
         )
         if now.volumes or now.run:
             after[key] = now
     return after
-
-
-def _may_stay(key: Key, assigned: Assigned) -> bool:
-    return assigned.replicas is None or key in assigned.replicas
 
 
 def _volumes(known: Pairs, containers: Iterable[ContainerState], volumes: Collection[str]) -> Pairs:
@@ -86,18 +102,8 @@ def _age(found: ContainerState) -> tuple[bool, str]:
 def _run(known: Remembered, containers: Iterable[ContainerState], assigned: Assigned) -> FinishedRun | None:
     seen = [each for each in containers if not each.locked_by_engine]
     for each in seen:
-        spec = assigned.specs.get(each.replica.spec)
-        if spec and each.status == "exited" and finished(spec, each):
-            return FinishedRun(
-                spec=each.replica.spec,
-                shape=each.shape,
-                id=each.id,
-                name=each.name,
-                exit_code=each.exit_code,
-                started_at=each.started_at,
-                finished_at=each.finished_at,
-                restarts=each.restarts,
-            )
+        if finished(assigned.specs.get(each.replica.spec), each):
+            return alike(FinishedRun, each, spec=each.replica.spec)
     if known.run is None or any(each.status != "created" for each in seen):
         return None if seen else known.run
     return _as_assigned(known, known.run, assigned)
@@ -115,40 +121,68 @@ class ReplicaMemory:
 
     def __init__(self, disk: StateDirectory | None = None) -> None:
         self._disk = disk
-        self._memory: Memory = {}
-        self._saved: Memory = {}
+        self._lock = threading.Lock()
+        self._up: dict[str, str] = {}
+        """Start of the run of each container that was up at the last look, by id."""
+        self._until: dict[str, float] = {}
+        """Time at which a noted stop that has not ended its run is forgotten, by id."""
+        self._saved = _Saved()
         self.fault = ""
         """Error of the last save; empty: the memory is saved."""
-        if disk is not None:
-            self._load(disk)
+        try:
+            for value in disk.load() if disk else ():
+                self._saved = decode(_Saved, value.value)
+        except Invalid as error:
+            log.warning("memory of replicas ignored", error=str(error))
+        self._memory: Memory = {each.key: each for each in self._saved.replicas}
+        self._stops = {each.container: each for each in self._saved.stops}
 
     @property
     def has_volumes(self) -> bool:
         return any(each.volumes for each in self._memory.values())
 
+    def note_stop(self, container: str, grace_s: float) -> None:
+        """Save that the agent stops the run that the container was in at the last look. Any thread may call it."""
+        with self._lock:
+            if began := self._up.get(container):
+                self._until.pop(container, None)
+                self._stops[container] = _Stop(container=container, started_at=began, grace_s=grace_s)
+                self._save()
+
+    def with_stops(self, found: Iterable[ContainerState], now: float) -> tuple[ContainerState, ...]:
+        """Return the containers with their `interrupted`, and forget the stops that are over. `now` is monotonic."""
+        with self._lock:
+            stops, up, until = self._stops, self._up, self._until
+            self._stops, self._up, self._until, seen = {}, {}, {}, []
+            for each in found:
+                if each.status in STOPPABLE and (began := each.started_at or up.get(each.id)):
+                    self._up[each.id] = began
+                stop = stops.get(each.id)
+                if stop is None or not (each.locked_by_engine or each.started_at == stop.started_at):
+                    seen.append(each)
+                    continue
+                over = until.get(each.id, now + stop.grace_s + _LATE_S)
+                if each.locked_by_engine or each.status not in STOPPABLE or now <= over:
+                    self._stops[each.id], self._until[each.id] = stop, over
+                seen.append(replace(each, interrupted=each.status == "exited"))
+            return tuple(seen)
+
     def look(
         self, found: Iterable[ContainerState], volumes: Collection[str], assigned: Assigned
     ) -> tuple[Remembered, ...]:
         """Update the memory from the containers, save it if it changed, and return it."""
-        self._memory = remember(self._memory, found, volumes, assigned)
-        remembered = tuple(self._memory.values())
-        if self._disk is not None and (self._memory != self._saved or self.fault):
-            self._save(self._disk, remembered)
-        return remembered
+        with self._lock:
+            self._memory = remember(self._memory, found, volumes, assigned)
+            self._save()
+            return tuple(self._memory.values())
 
-    def _load(self, disk: StateDirectory) -> None:
-        try:
-            saved = [each for value in disk.load() for each in decode(_Saved, value.value).replicas]
-        except Invalid as error:
-            log.warning("memory of replicas ignored", error=str(error))
+    def _save(self) -> None:
+        now = _Saved(replicas=tuple(self._memory.values()), stops=tuple(self._stops.values()))
+        if self._disk is None or (now == self._saved and not self.fault):
             return
-        self._memory = self._saved = {each.key: each for each in saved}
-
-    def _save(self, disk: StateDirectory, remembered: tuple[Remembered, ...]) -> None:
         try:
-            value = encode(_Saved(replicas=remembered))
-            disk.save((KeyValue(key=_KEY, value=value, create_revision=0, mod_revision=0),))
+            self._disk.save((KeyValue(key=_KEY, value=encode(now), create_revision=0, mod_revision=0),))
         except Refused as error:
             self.fault = str(error)
         else:
-            self._saved, self.fault = self._memory, ""
+            self._saved, self.fault = now, ""

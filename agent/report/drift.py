@@ -188,26 +188,22 @@ class _Comparison:
         assignment = self.cluster.assignment
         if assignment is None:
             return
-        found: dict[Key, list[host_state.ContainerState]] = {}
+        project, found = assignment.project, dict[Key, list[host_state.ContainerState]]()
         for each in self.host.containers:
             found.setdefault(each.replica.key, []).append(each)
         for replica in assignment.replicas:
-            name, candidates = (
-                replicas.container_name(assignment.project, replica),
-                found.pop(replica.key, []),
-            )
+            name, candidates = replicas.container_name(project, replica), found.pop(replica.key, [])
             yield from (Drift("container", name, field) for field in self._fields(name, replica, candidates))
         for surplus in found.values():
             # The name from its labels: an operator may have renamed the container.
-            yield Drift(
-                "container", replicas.container_name(assignment.project, surplus[0].replica), "surplus"
-            )
+            yield Drift("container", replicas.container_name(project, surplus[0].replica), "surplus")
 
     def _fields(
         self, name: str, replica: Replica, candidates: list[host_state.ContainerState]
     ) -> Iterator[str]:
         if not candidates:
-            yield from () if self._has_finished(replica) else ("missing",)
+            done = replicas.finished_before(self.host, replica, self.cluster.specs.get(replica.spec))
+            yield from () if done else ("missing",)
             return
         found = max(
             candidates, key=lambda each: (each.replica.spec == replica.spec, each.status == "running")
@@ -217,22 +213,11 @@ class _Comparison:
         yield from (each.field for each in found.differences)
         if found.name != name:
             yield "name"
-        if not self._runs(found):
+        done = replicas.finished(self.cluster.specs.get(found.replica.spec), found)
+        if not done and found.status not in ("running", "restarting"):
             yield "running"
         if len(candidates) > 1:
             yield "surplus"
-
-    def _has_finished(self, replica: Replica) -> bool:
-        """Return True if the replica finished and its container was removed since."""
-        memory, spec = self.host.memory_of(replica.key), self.cluster.specs.get(replica.spec)
-        run = memory.run if memory else None
-        return bool(run and spec and run.spec == replica.spec and replicas.finished(spec, run))
-
-    def _runs(self, found: host_state.ContainerState) -> bool:
-        """Return True if the container runs, Docker restarts it, or it has finished its work."""
-        spec = self.cluster.specs.get(found.replica.spec)
-        finished = found.status == "exited" and spec is not None and replicas.finished(spec, found)
-        return finished or found.status in ("running", "restarting")
 
     def _changed(self, old: str, new: str) -> tuple[str, ...]:
         before, after = self.cluster.specs.get(old), self.cluster.specs.get(new)

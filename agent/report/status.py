@@ -1,21 +1,18 @@
 """The status key of a host in etcd, made from its observation and its plan."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
 
 from agent.diff import container, nodes, replicas
 from agent.diff.bridge import OURS, REFUSAL, REFUSED, has_mesh
 from agent.diff.networks import others_on, strangers
-from agent.diff.reported import finished_reports
+from agent.diff.reported import alike, finished_reports
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, LOCAL_DRIVER, PARKING, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Failure, Plan, Step
 from agent.model.spec import Pairs
-
-R = TypeVar("R")
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 MOST_NAMES = 500
@@ -251,7 +248,7 @@ def _that_matter(observed: Observed, host: host_state.HostState) -> tuple[host_s
 
 
 def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> status.NetworkReport:
-    return _as(
+    return alike(
         status.NetworkReport,
         found,
         subnet=str(found.subnet) if found.subnet else "",
@@ -273,7 +270,7 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
     assigned = container.by_slot(observed.assignment.replicas) if observed.assignment else {}
     for each in host.containers:
         replica = assigned.get(each.replica.key)
-        report = _as(
+        report = alike(
             status.ReplicaReport,
             each,
             service=each.replica.service,
@@ -294,17 +291,11 @@ def _left_volumes(observed: Observed, host: host_state.HostState) -> tuple[statu
     assigned = observed.assignment.replicas if observed.assignment else ()
     here = {each.replica.key for each in host.containers}.union(each.key for each in assigned)
     left = (each for each in host.remembered if each.volumes and each.key not in here)
-    return tuple(_as(status.LeftVolumes, each) for each in left)[:MOST_NAMES]
-
-
-def _as(report: Callable[..., R], found: object, **given: object) -> R:
-    """Build a report from the attributes of `found` that have the names of its fields, except the `given` ones."""
-    same = (each.name for each in fields(cast(Any, report)) if each.name not in given)
-    return report(**{name: getattr(found, name) for name in same}, **given)
+    return tuple(alike(status.LeftVolumes, each) for each in left)[:MOST_NAMES]
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
-    planned = [_as(status.BlockedReport, each, attempts=0) for each in blocked]
+    planned = [alike(status.BlockedReport, each, attempts=0) for each in blocked]
     # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
     failed = [
         status.BlockedReport(

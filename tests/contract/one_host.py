@@ -41,9 +41,11 @@ class OneHost:
     def put(self, services: Mapping[str, Any], hosts: Mapping[str, Any] | None = None, **top: Any) -> None:
         """Put a document with these services, which run on this host if they do not say otherwise."""
         named = {HOST: {"address": self._daemon.address, "role": "manager"}, **(hosts or {})}
+        policy = {"allow_network_recreate": True}
+        bridge = {"subnet": "172.21.0.0/20"}
         document = {
             "name": PROJECT,
-            "x-cluster": {"version": 1, "hosts": named, "gwbridge": {"subnet": "172.21.0.0/20"}},
+            "x-cluster": {"version": 1, "hosts": named, "gwbridge": bridge, "policy": policy},
             "services": {name: {"x-hosts": [HOST], **each} for name, each in services.items()},
             **top,
         }

@@ -172,9 +172,8 @@ def _created(step: steps.CreateContainer) -> ContainerState:
 
 def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
     addresses = tuple((name, has or asks.get(name, PREDICTED)) for name, has in found.addresses)
-    return replace(
-        found, status="running", exit_code=0, error="", started_at=NOW, addresses=addresses, up_s=_LONG_S
-    )
+    found = replace(found, exit_code=0, error="", interrupted=False, up_s=_LONG_S)
+    return replace(found, status="running", started_at=NOW, addresses=addresses)
 
 
 def _changed(
@@ -192,7 +191,7 @@ def _changed(
             return replace(found, status="running")
         case steps.StopContainer():
             released = tuple((network, "") for network, _ in found.addresses)
-            return replace(found, status="exited", addresses=released)
+            return replace(found, status="exited", interrupted=True, addresses=released)
         case steps.RenameContainer():
             return replace(found, name=step.becomes)
         case steps.UpdateContainer():

@@ -75,8 +75,7 @@ class World:
             (name, *each.replica.key)
             for name, agent in self.agents.items()
             for each in (agent.host.containers if agent.host else ())
-            if each.status in ("created", "exited")
-            and not ((spec := specs.get(each.replica.spec)) and finished(spec, each))
+            if each.status in ("created", "exited") and not finished(specs.get(each.replica.spec), each)
         }
         return {
             (host, *replica.key): ReplicaTimers() if (host, *replica.key) in down else _FOR_LONG
@@ -189,6 +188,7 @@ def _replica(found: ContainerState, jobs: frozenset[str]) -> ReplicaReport:
         health="healthy" if is_new or found.health == "starting" else found.health,
         exit_code=0 if done else found.exit_code,
         error=found.error,
+        interrupted=found.interrupted,
         started_at=found.started_at,
         restarts=found.restarts,
         addresses=found.addresses,

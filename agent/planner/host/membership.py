@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from agent.diff.claim import next_claimant
 from agent.diff.networks import local_names
-from agent.diff.replicas import JOBS, STOPPABLE, at_home, declared_address, has_address, namesake
+from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
 from agent.model import leader_steps, records, steps
-from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, SwarmState, other_swarm
+from agent.model.host_state import GOSSIP, Attached, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
-from agent.model.plan import Blocked, BlockedKind, Plan, Step, blocked_plan, waiting_plan
+from agent.model.plan import Blocked, BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import blocked_outside
 from agent.planner.host.wanted import grace_s, stop
 
@@ -98,7 +98,9 @@ def plan_leave(intent: Intent, observed: Observed, order: records.MembershipOrde
         for each in host.containers
         if each.status in STOPPABLE and _overlays(host, (name for name, _ in each.addresses))
     ]:
-        return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
+        specs = observed.cluster.specs if observed.cluster else {}
+        stops = (stop(each.name, each, grace_s(specs.get(each.replica.spec)), reason) for each in running)
+        return Plan(tuple(step for each in stops for step in each))
     if force and order.node_id:
         return Plan((steps.AbandonNode(node_id=order.node_id, reason=order.reason),))
     return Plan((steps.LeaveSwarm(reason=order.reason),))
@@ -107,14 +109,6 @@ def plan_leave(intent: Intent, observed: Observed, order: records.MembershipOrde
 def _cannot_obey(order: records.MembershipOrder, kind: BlockedKind, why: str) -> Plan:
     reason = f"{order.reason}; but {why}"
     return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind, order=order),))
-
-
-def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
-    spec = observed.cluster.specs.get(found.replica.spec) if observed.cluster else None
-    yield from stop(found.name, found, grace_s(spec), reason)
-    if spec and spec.restart and spec.restart.name in JOBS:
-        # A stopped job would count as completed; a recreated one runs once the host has joined again.
-        yield steps.RemoveContainer(name=found.name, id=found.id, reason=reason)
 
 
 def _strangers(host: HostState, *, stays_out: bool) -> list[Attached]:

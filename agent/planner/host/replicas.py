@@ -120,7 +120,8 @@ class _ReplicaPlanner:
     def plan_among(self, wanted: Wanted, found: ContainerState | None, others: list[ContainerState]) -> Plan:
         """Return the plan of a replica that has the containers `found`, which is to stay, and `others`."""
         if found is None:
-            return self.plan(wanted, None)
+            done = replicas.finished_before(self.host, wanted.replica, wanted.spec)
+            return Plan() if done else self.plan(wanted, None)
         if (surge := self.plan_surge(wanted, found, others)) is not None:
             return surge
         if (refused := update.refused_among(wanted, others)) and self._why_replace(wanted, found):
@@ -153,8 +154,7 @@ class _ReplicaPlanner:
         return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
 
     def _run_again(self, before: Wanted, old: ContainerState) -> Plan:
-        spec = self.cluster.specs.get(old.replica.spec)
-        if spec is not None and replicas.finished(spec, old):
+        if replicas.finished(self.cluster.specs.get(old.replica.spec), old):
             return Plan()  # a job that has completed must not run again
         if old.name != before.name and (named := self.names.plan(before, old)) is not None:
             return named
@@ -165,7 +165,7 @@ class _ReplicaPlanner:
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
-            return Plan() if found is None and self._has_finished(wanted) else self._decide(wanted, found)
+            return self._decide(wanted, found)
         except Invalid as error:
             return blocked_plan(wanted.resource, "dependency", str(error))
 
@@ -205,12 +205,6 @@ class _ReplicaPlanner:
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
         return self._repair(wanted, found)
-
-    def _has_finished(self, wanted: Wanted) -> bool:
-        """Return True if the replica has finished with this spec, and its container was removed since."""
-        memory = self.host.memory_of(wanted.replica.key)
-        run = memory.run if memory else None
-        return run is not None and run.spec == wanted.replica.spec and replicas.finished(wanted.spec, run)
 
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:

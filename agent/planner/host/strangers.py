@@ -17,7 +17,6 @@ from agent.diff.networks import (
     strangers,
     why_kept,
 )
-from agent.diff.replicas import JOBS
 from agent.model import steps
 from agent.model.host_state import ContainerState, HostState, NetworkState
 from agent.model.intent import Intent
@@ -81,9 +80,6 @@ def leave_strangers(
         return None
     reason = f"it is on {describe_network(on[0])}, which is not the overlay {on[0].name}"
     end = stop(found.name, found, wanted.grace_s, reason)
-    if wanted.spec.restart and wanted.spec.restart.name in JOBS:
-        # A stopped job would count as completed.
-        return Plan((*end, steps.RemoveContainer(name=found.name, id=found.id, reason=reason)))
     common = {"name": found.name, "id": found.id, "reason": reason}
     leave = (steps.DisconnectNetwork(network=each.name, network_id=each.id, **common) for each in on)
     return Plan((*end, *leave))

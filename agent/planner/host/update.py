@@ -158,11 +158,7 @@ def goes_back(
     A network that both join would be missing for the old one too, so that only the new one is started again. So it is
     beside an old one that is not started again in any case: another attempt stops nothing.
     """
-    if (
-        not found.error
-        or found.status != "created"
-        or not (old.status in STOPPABLE or old_spec is None or not finished(old_spec, old))
-    ):
+    if not found.error or found.status != "created" or finished(old_spec, old):
         return False
     if not _is_temporary(found.error):
         return True

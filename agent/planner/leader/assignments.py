@@ -104,7 +104,7 @@ def _healthy(report: ReplicaReport) -> str | None:
 
 
 def _completed(report: ReplicaReport) -> str | None:
-    if report.status != "exited" or not report.started_at:
+    if report.status != "exited" or report.interrupted or not report.started_at:
         return ""
     return f", and it exited with {report.exit_code}" if report.exit_code else None
 

@@ -89,7 +89,7 @@ def _failure(
     `excused`: the spec is not the cause that the replica is down, as while its host blocks the start after a power cut.
     """
     exited = f"it exited with {report.exit_code}"
-    if report.status == "exited" and spec is not None and finished(spec, report):
+    if finished(spec, report):
         return exited if report.exit_code else ""
     if report.status == "restarting":
         return f"it keeps exiting with {report.exit_code}"
@@ -106,7 +106,7 @@ def _unwell(report: ReplicaReport, spec: ContainerSpec | None) -> str:
     """Return what the replica still lacks to be healthy; empty if nothing."""
     if any(each.repair != "none" for each in report.differences):
         return "it differs from its spec"
-    if report.status == "exited" and spec is not None and finished(spec, report):
+    if finished(spec, report):
         return ""
     if report.status != "running":
         return f"it is {report.status}"

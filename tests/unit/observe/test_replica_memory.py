@@ -160,3 +160,93 @@ def test_a_memory_that_cannot_be_saved_is_a_fault_until_it_can(tmp_path: Path) -
     disk.is_full = False
     memory.look([ended()], (), assigned(replica()))
     assert memory.fault == ""
+
+
+# ---- Runs that the agent stops itself
+
+
+BEGAN = "2026-01-01T00:00:00Z"
+LATER = "2026-01-01T00:01:00Z"
+
+
+def up() -> ContainerState:
+    return ended(status="running", started_at=BEGAN)
+
+
+def interrupted(memory: ReplicaMemory, found: ContainerState, now: float = 0.0) -> bool:
+    (seen,) = memory.with_stops([found], now)
+    memory.look([seen], (), UNKNOWN)
+    return seen.interrupted
+
+
+@pytest.fixture
+def stopping(tmp_path: Path) -> ReplicaMemory:
+    """The memory of an agent that ended as soon as it had noted a stop, loaded by the next one."""
+    first = ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+    assert not interrupted(first, up())
+    first.note_stop("1", 10.0)
+    return ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+
+
+def test_a_run_that_the_agent_stopped_is_not_finished_for_as_long_as_its_container_rests(
+    stopping: ReplicaMemory, tmp_path: Path
+) -> None:
+    assert not interrupted(stopping, up())
+    assert interrupted(stopping, ended(exit_code=143), now=1.0)
+    assert interrupted(stopping, ended(exit_code=143), now=1e6)
+
+    after_a_reboot = ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+    assert interrupted(after_a_reboot, ended(exit_code=143))
+    assert after_a_reboot.look([], (), assigned(replica())) == ()
+
+
+def test_its_next_run_may_finish_at_once(stopping: ReplicaMemory) -> None:
+    assert interrupted(stopping, ended())
+    assert not interrupted(stopping, ended(started_at=LATER))
+    assert not interrupted(stopping, ended())
+
+
+def test_a_stop_that_never_came_is_forgotten(stopping: ReplicaMemory, tmp_path: Path) -> None:
+    assert not interrupted(stopping, up(), now=100.0)
+    assert not interrupted(stopping, up(), now=171.0)
+    assert not interrupted(stopping, ended(), now=172.0)
+    assert not interrupted(ReplicaMemory(StateDirectory(tmp_path, REPLICAS)), ended())
+
+
+def test_a_stop_that_comes_late_counts(stopping: ReplicaMemory) -> None:
+    assert not interrupted(stopping, up(), now=100.0)
+    assert interrupted(stopping, ended(), now=169.0)
+
+
+def test_a_run_that_had_ended_when_the_agent_came_to_stop_it_is_finished() -> None:
+    memory = ReplicaMemory()
+    interrupted(memory, up())
+    interrupted(memory, ended())
+    memory.note_stop("1", 10.0)
+    assert not interrupted(memory, ended())
+
+
+def test_dockerd_that_works_on_the_container_changes_nothing(stopping: ReplicaMemory) -> None:
+    busy = ended(status="running", started_at="", locked_by_engine=True)
+    interrupted(stopping, up())
+    interrupted(stopping, busy, now=1000.0)
+    assert interrupted(stopping, ended(), now=1001.0)
+
+    memory = ReplicaMemory()
+    interrupted(memory, up())
+    interrupted(memory, busy)
+    memory.note_stop("1", 10.0)
+    assert interrupted(memory, ended())
+
+
+def test_a_removed_container_takes_its_stop_along(stopping: ReplicaMemory) -> None:
+    stopping.with_stops([], 0.0)
+    assert not interrupted(stopping, ended())
+
+
+def test_a_stop_is_known_also_while_the_disk_takes_nothing(tmp_path: Path) -> None:
+    memory = ReplicaMemory(StateDirectory(tmp_path / "gone", REPLICAS))
+    interrupted(memory, up())
+    memory.note_stop("1", 10.0)
+    assert memory.fault
+    assert interrupted(memory, ended())

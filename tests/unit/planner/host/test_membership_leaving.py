@@ -75,13 +75,12 @@ def test_no_replica_is_started_on_what_is_about_to_go_but_images_are_pulled() ->
 
 
 @pytest.mark.parametrize("restart", ["no", "on-failure"])
-def test_a_job_that_is_cut_short_is_recreated_so_that_it_does_its_work(restart: Any) -> None:
+def test_a_job_is_stopped_as_a_service_is(restart: Any) -> None:
     job = ContainerSpec(image="order:1.0.0", restart=Restart(name=restart), stop_grace_period_s=3.0)
     running = container(of=job, addresses=ON_OVERLAY)
-    stop, remove = plan(a_worker(running), specs={spec_hash(job): job, spec_hash(order()): order()}).steps
+    (stop,) = plan(a_worker(running), specs={spec_hash(job): job, spec_hash(order()): order()}).steps
     assert isinstance(stop, StopContainer)
     assert stop.grace_s == 3.0
-    assert (remove.verb, remove.resource) == ("remove", "container/prod-order-1")
 
 
 def test_where_somebody_else_runs_on_an_overlay_nothing_is_touched() -> None:

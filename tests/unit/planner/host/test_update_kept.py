@@ -145,6 +145,12 @@ def test_a_job_that_has_run_is_not_run_again_and_its_next_spec_is_tried_until_it
     ]
 
 
+def test_a_job_that_was_stopped_for_it_runs_again() -> None:
+    stopped = old(**DONE, exit_code=137, interrupted=True)
+    lines = replicas(stopped, new(name=NAME, error=REFUSED), before=JOB)
+    assert verbs(lines) == ["rename", "rename", "start", "blocked"]
+
+
 @pytest.mark.parametrize("before", [OLD, JOB])
 def test_the_refused_one_goes_with_the_next_document_also_beside_an_old_one_that_ended(
     before: ContainerSpec,

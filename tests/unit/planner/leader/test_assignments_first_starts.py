@@ -103,6 +103,12 @@ def waits(what: Intent, found: ClusterState, current: dict[str, Assignment] | No
         (COMPLETED, report(1, status="exited"), report(2), "db-2 on h2 has to complete first"),
         (
             COMPLETED,
+            report(1, status="exited"),
+            report(2, status="exited", interrupted=True),
+            "db-2 on h2 has to complete first",
+        ),
+        (
+            COMPLETED,
             report(1, status="exited", exit_code=3),
             report(2, status="exited"),
             "db-1 on h1 has to complete first, and it exited with 3",
