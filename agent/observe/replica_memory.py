@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agent.clients.disk import StateDirectory
+from agent.clients.disk import REMEDY, StateDirectory
 from agent.diff.container import SHAPE, FillContext, regarded
 from agent.diff.replicas import finished
 from agent.errors import Invalid, Refused
@@ -22,6 +22,11 @@ from agent.model.store import KeyValue
 log = structlog.get_logger()
 
 _KEY = "replicas"
+_NOT_SAVED = f"after a restart, the agent knows no volumes and finished jobs of removed containers: {REMEDY}"
+_UNREAD = (
+    "the memory of replicas could not be read at a start and is now {aside}. Volumes and finished jobs of containers "
+    "that were gone then are not known. Restore what you need, and move the file"
+)
 
 Memory = Mapping[Key, Remembered]
 
@@ -117,10 +122,18 @@ class ReplicaMemory:
         self._disk = disk
         self._memory: Memory = {}
         self._saved: Memory = {}
-        self.fault = ""
+        self._unsaved = ""
         """Error of the last save; empty: the memory is saved."""
         if disk is not None:
             self._load(disk)
+
+    @property
+    def fault(self) -> str:
+        """Error of the last save, or an unreadable memory of an earlier start; empty: neither."""
+        if self._unsaved:
+            return f"{self._unsaved}; {_NOT_SAVED}"
+        aside = self._disk.unread if self._disk else None
+        return _UNREAD.format(aside=aside) if aside else ""
 
     @property
     def has_volumes(self) -> bool:
@@ -132,7 +145,7 @@ class ReplicaMemory:
         """Update the memory from the containers, save it if it changed, and return it."""
         self._memory = remember(self._memory, found, volumes, assigned)
         remembered = tuple(self._memory.values())
-        if self._disk is not None and (self._memory != self._saved or self.fault):
+        if self._disk is not None and (self._memory != self._saved or self._unsaved):
             self._save(self._disk, remembered)
         return remembered
 
@@ -141,6 +154,7 @@ class ReplicaMemory:
             saved = [each for value in disk.load() for each in decode(_Saved, value.value).replicas]
         except Invalid as error:
             log.warning("memory of replicas ignored", error=str(error))
+            disk.set_aside()
             return
         self._memory = self._saved = {each.key: each for each in saved}
 
@@ -149,6 +163,6 @@ class ReplicaMemory:
             value = encode(_Saved(replicas=remembered))
             disk.save((KeyValue(key=_KEY, value=value, create_revision=0, mod_revision=0),))
         except Refused as error:
-            self.fault = str(error)
+            self._unsaved = str(error)
         else:
-            self._saved, self.fault = self._memory, ""
+            self._saved, self._unsaved = self._memory, ""
