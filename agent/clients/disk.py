@@ -5,9 +5,11 @@ host remembers of replicas beyond their containers. Each is replaced atomically 
 directory): after a power cut it is the old or the new one. A checksum detects damage.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +23,10 @@ from agent.model.store import KeyValue
 
 VERSION = 1
 FILE = "kept.json"
+LARGEST_BYTES = 32 * 2**20
 LOCK = "lock"
 REPLICAS = "replicas.json"
+REMEDY = "free space on the file system of the state directory, or make it writable"
 
 log = structlog.get_logger()
 
@@ -72,14 +76,17 @@ class StateDirectory:
         return 0.0
 
     def save(self, values: Sequence[KeyValue]) -> None:
-        """Replace the saved keys with `values`. Raises Refused (disk full, no such directory).
+        """Replace the saved keys with `values`. Raises Refused (disk full, no such directory, too much to read again).
 
         A file in which `load` found a newer format is first linked to a second name.
         """
         saved = _SavedState(v=VERSION, sha256=_digest(values), values=tuple(values))
         fresh = self._file.with_suffix(".new")
         try:
-            _write_synced(fresh, msgspec.json.encode(saved))
+            content = msgspec.json.encode(saved)
+            if len(content) > LARGEST_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            _write_synced(fresh, content)
             self._preserve_foreign_file()
             fresh.replace(self._file)
             _sync_directory(self._file.parent)
@@ -89,7 +96,7 @@ class StateDirectory:
     def load(self) -> tuple[KeyValue, ...]:
         """Return the saved keys, none without a file. Raises Invalid for a damaged file or another format."""
         try:
-            raw = self._file.read_bytes()
+            raw = _read(self._file)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -106,6 +113,18 @@ class StateDirectory:
         if saved.sha256 != _digest(saved.values):
             raise Invalid(f"{self._file} is damaged: its checksum is wrong")
         return saved.values
+
+    @property
+    def unread(self) -> Path | None:
+        """The unreadable file of an earlier start, which nobody has taken away yet; None: there is none."""
+        aside = self._file.with_name(f"{self._file.name}.unread")
+        return aside if os.path.lexists(aside) else None
+
+    def set_aside(self) -> None:
+        """Rename the file that `load` could not read. An earlier one stays, and the next save replaces this one."""
+        if self.unread is None:
+            with suppress(OSError):  # the next save reports the disk
+                self._file.rename(self._file.with_name(f"{self._file.name}.unread"))
 
     def _preserve_foreign_file(self) -> None:
         """Link a newer agent's file to a second name, once: it may be the only record of its content."""
@@ -130,8 +149,19 @@ def _digest(values: Sequence[KeyValue]) -> str:
     return hashlib.sha256(msgspec.json.encode(tuple(values))).hexdigest()
 
 
+def _read(path: Path) -> bytes:
+    # Without O_NONBLOCK the open of a FIFO waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_BYTES:
+            raise Invalid(f"{path} is no regular file of at most {LARGEST_BYTES:,} bytes")
+        return file.read(LARGEST_BYTES)
+
+
 def _write_synced(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

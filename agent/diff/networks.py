@@ -105,7 +105,7 @@ def _can_be(wanted: NetworkIntent, found: NetworkState) -> bool:
     if found.name != wanted.name or (is_another_clusters(found) and not wanted.external):
         return False
     if wanted.driver != "overlay":
-        return True
+        return found.ours or wanted.external
     # An overlay that was created and never allocated has no driver.
     return found.scope == _SWARM and found.driver in ("overlay", "")
 

@@ -314,8 +314,7 @@ class HostState:
     networks: tuple[NetworkState, ...] = ()
     containers: tuple[ContainerState, ...] = ()
     stuck: tuple[ContainerState, ...] = ()
-    """Managed containers that docker has failed to remove for a while. They have only their names and are in no other
-    list."""
+    """Managed containers, in no other list, that docker has failed to remove for a while. Only the names are known."""
     stuck_in_s: float = 0.0
     """Seconds until the next container counts as stuck; 0: docker removes none now."""
     foreign_names: Pairs = ()
@@ -323,9 +322,8 @@ class HostState:
     attached: tuple[Attached, ...] = ()
     """Every container of the engine, by name."""
     settling: frozenset[str] = frozenset()
-    """Ids of containers that have lacked their gateway only for a moment: an ending container loses it before docker
-    reports the end. And of stopped ones that have had one only for a moment: a starting container gets it before the
-    report."""
+    """Ids of containers that have lacked their gateway for a moment only, and of stopped ones that have had one for a
+    moment only: docker reports the end and the start of a container later."""
     images: frozenset[str] = frozenset()
     """Wanted image references that the engine has, and other tags of their repositories: a rollback to one of those
     pulls nothing, and `plan` must know that."""

@@ -133,7 +133,7 @@ class Observed:
     seen_at: float = 0.0
     """Time of the last answer of etcd, in seconds since the epoch; 0: not known."""
     state_fault: str = ""
-    """Error of saving the accepted state on the disk of this host; empty: it is saved."""
+    """Errors of saving and reading the state on the disk of this host, with effect and remedy; empty: there is none."""
     page_fault: str = ""
     """Error of the HTTP server, which the agent starts again and again; empty: it serves."""
     engine_error: str = ""

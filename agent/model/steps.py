@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import ClassVar, Literal
 
-from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.records import Digests, Disruption, Replica
 from agent.model.spec import Attachment, ContainerSpec, Pairs, registry_of
 
@@ -19,7 +19,7 @@ Lane = Literal["host", "leader", "pull"]
 LEADER_BUDGET_S = 5.0
 """Budget of a leader's step. By default it fits between two renewals of the lease."""
 
-BRIDGE = f"network/{GWBRIDGE}"
+BRIDGE, _PARKING = f"network/{GWBRIDGE}", f"network/{PARKING}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,7 @@ class BaseStep(ABC):
     verb: ClassVar[str]
     kind: ClassVar[str]
     """A label of the metrics. Steps of kind `leadership` are planned in the modes observe and paused too. A step of
-    kind `swarm` makes the agent read the host again. Replicas that need the same step of kind `network` share it.
-    """
+    kind `swarm` makes the agent read the host again. Replicas that need the same step of kind `network` share it."""
     barrier: ClassVar[bool] = False
     """True: the step runs alone in its lane; no other step of the lane starts before its end."""
     budget_s: ClassVar[float] = 10.0
@@ -160,11 +159,7 @@ class RemoveBridge(_BridgeStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateParking(_BridgeStep):
     network: NetworkIntent
-    verb = "prepare"
-
-    @property
-    def subject(self) -> str:
-        return f"network/{self.network.name}"
+    verb, subject = "prepare", _PARKING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,11 +205,7 @@ class Unpark(_ParkingStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveParking(_BridgeStep):
     network: str
-    verb = "clear"
-
-    @property
-    def subject(self) -> str:
-        return f"network/{self.network}"
+    verb, subject = "clear", _PARKING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,16 +267,14 @@ class CreateVolume(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveDigests(BaseStep):
-    """Resolve tags to digests at the registries, through the leader's engine, and record them for this document.
-
-    A leader's step in the lane of pulls: a slow registry must not delay the other duties of the leader.
-    """
+    """Resolve tags to digests at the registries, through the leader's engine, and record them for this document."""
 
     images: tuple[str, ...]
     known: Digests
     """Digests that were recorded before and are still valid; the new ones are added."""
     over: int
     """mod_revision of the recorded digests; 0: none exist."""
+    # A slow registry must not delay the other duties of the leader.
     lane, verb, kind, resource, budget_s = "pull", "resolve", "image", "digests", LEADER_BUDGET_S
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agent.clients.disk import StateDirectory
+from agent.clients.disk import REMEDY, StateDirectory
 from agent.clients.etcd import Store
 from agent.diff import networks, nodes, replicas
 from agent.errors import Invalid, Refused, Unreachable
@@ -115,6 +115,7 @@ def tokens_age_s(timers: Timers[str], tokens: records.Tokens | None) -> float:
 
 _LEADER, _LOCK_FREE, _ETCD_DOWN, _ENGINE_DOWN = "leader", "lock free", "etcd down", "dockerd down"
 _NODES_UNSEEN, _PENDING = "nodes unseen", "pending"
+_NOT_SAVED = f"an agent that starts without etcd uses an older state: {REMEDY}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +242,7 @@ class Observer:
             store_alarm="" if store_error else self._store_alarm(),
             source="disk" if store_error or (cluster and cluster.assignment_held) else "etcd",
             seen_at=self._seen_at,
-            state_fault=self._state_fault or self._host.memory.fault,
+            state_fault="; ".join(filter(None, (self._state_fault, self._host.memory.fault))),
             page_fault=self.page_fault,
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_error else None,
@@ -315,7 +316,7 @@ class Observer:
         try:
             self._disk.save(values)
         except Refused as error:
-            self._state_fault = str(error)
+            self._state_fault = f"{error}; {_NOT_SAVED}"
         else:
             self._kept, self._state_fault = values, ""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agent.clients.disk import StateDirectory
+from agent.clients.disk import REMEDY, StateDirectory
 from agent.diff.container import SHAPE, FillContext, regarded
 from agent.diff.replicas import STOPPABLE, finished
 from agent.diff.reported import alike
@@ -30,6 +30,11 @@ log = structlog.get_logger()
 _KEY = "replicas"
 _LATE_S = 60.0
 """Seconds after the grace period for which docker may still carry out a stop."""
+_NOT_SAVED = f"after a restart, the agent knows no volumes and finished jobs of removed containers: {REMEDY}"
+_UNREAD = (
+    "the memory of replicas could not be read at a start and is now {aside}. Volumes and finished jobs of containers "
+    "that were gone then are not known. Restore what you need, and move the file"
+)
 
 Memory = Mapping[Key, Remembered]
 
@@ -127,15 +132,25 @@ class ReplicaMemory:
         self._until: dict[str, float] = {}
         """Time at which a noted stop that has not ended its run is forgotten, by id."""
         self._saved = _Saved()
-        self.fault = ""
+        self._unsaved = ""
         """Error of the last save; empty: the memory is saved."""
         try:
             for value in disk.load() if disk else ():
                 self._saved = decode(_Saved, value.value)
         except Invalid as error:
             log.warning("memory of replicas ignored", error=str(error))
+            if disk is not None:
+                disk.set_aside()
         self._memory: Memory = {each.key: each for each in self._saved.replicas}
         self._stops = {each.container: each for each in self._saved.stops}
+
+    @property
+    def fault(self) -> str:
+        """Error of the last save, or an unreadable memory of an earlier start; empty: neither."""
+        if self._unsaved:
+            return f"{self._unsaved}; {_NOT_SAVED}"
+        aside = self._disk.unread if self._disk else None
+        return _UNREAD.format(aside=aside) if aside else ""
 
     @property
     def has_volumes(self) -> bool:
@@ -178,11 +193,11 @@ class ReplicaMemory:
 
     def _save(self) -> None:
         now = _Saved(replicas=tuple(self._memory.values()), stops=tuple(self._stops.values()))
-        if self._disk is None or (now == self._saved and not self.fault):
+        if self._disk is None or (now == self._saved and not self._unsaved):
             return
         try:
             self._disk.save((KeyValue(key=_KEY, value=encode(now), create_revision=0, mod_revision=0),))
         except Refused as error:
-            self.fault = str(error)
+            self._unsaved = str(error)
         else:
-            self._saved, self.fault = now, ""
+            self._saved, self._unsaved = now, ""

@@ -77,8 +77,7 @@ def _faults(observed: Observed) -> Plan:
         state = f"etcd was rolled back, {observed.cluster.store_rolled_back}; {known}"
         plan += blocked_plan("store", "confirm", f"{state}; nothing is removed until a document is put")
     if observed.state_fault:
-        reason = f"{observed.state_fault}; if the agent starts without etcd, it uses an older state"
-        plan += blocked_plan("state", "disk", reason)
+        plan += blocked_plan("state", "disk", observed.state_fault)
     if observed.page_fault:
         plan += blocked_plan("page", "port", f"{observed.page_fault}; {_NO_PAGE}")
     for key, why in observed.cluster.unreadable if observed.cluster else ():

@@ -80,7 +80,7 @@ DEFINITIONS = (
         (),
         "When etcd last confirmed the assignment in use, as far as known.",
     ),
-    Metric("state_kept", (), "1 if the accepted state is saved on this host's disk."),
+    Metric("state_kept", (), "1 if the state of this host is saved on its disk, and none was unreadable."),
     Metric(
         "store_request_duration_seconds",
         ("op",),

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from agent.clients.docker import DockerEngine
+from agent.errors import Conflict
+from agent.model.intent import NetworkIntent
 from tests.contract.engines import DockerScene
 from tests.contract.one_host import OneHost
 from tests.support.docker_daemon import BARE, DockerDaemon
@@ -22,14 +25,19 @@ NET = {"driver": "bridge", "ipam": {"config": [{"subnet": "10.20.0.0/24"}]}, "la
 
 
 @pytest.fixture
-def host(dockerd: DockerDaemon, tmp_path: Path) -> Iterator[OneHost]:
+def bare_host(dockerd: DockerDaemon, tmp_path: Path) -> Iterator[OneHost]:
     scene, made = DockerScene(dockerd), OneHost(dockerd, tmp_path)
-    put(made)
-    made.settle()
     yield made
     scene.clean()
     scene.close()
     made.close()
+
+
+@pytest.fixture
+def host(bare_host: OneHost) -> OneHost:
+    put(bare_host)
+    bare_host.settle()
+    return bare_host
 
 
 def put(host: OneHost, volume: Any = VOLUME, net: Any = NET) -> None:
@@ -81,3 +89,26 @@ def test_a_new_replica_starts_all_the_same(host: OneHost) -> None:
     assert host.containers() == ["prod-db-1", "prod-more-1"]
     assert {each.status for each in host.status().replicas} == {"running"}
     assert len(host.plan.blocked) == 2
+
+
+def test_a_bridge_of_others_with_the_name_of_ours_is_not_used(
+    bare_host: OneHost, dockerd: DockerDaemon
+) -> None:
+    bare_host.docker("network", "create", "--subnet", "10.30.0.0/24", "prod_net")
+    bare_host.put({"db": SERVICE}, volumes={"data": VOLUME}, networks={"net": {"driver": "bridge"}})
+    bare_host.settle()
+
+    blocked = {each.resource: each.kind for each in bare_host.plan.blocked}
+    assert blocked == {"network/prod_net": "foreign", "container/prod-db-1": "foreign"}
+    assert bare_host.containers() == []
+    # One that comes between the look and the create is not taken for ours either.
+    made = NetworkIntent(key="net", name="prod_net", driver="bridge")
+    engine = DockerEngine(dockerd.url, 10.0, "prod")
+    with pytest.raises(Conflict):
+        engine.create_network(made)
+    engine.close()
+
+    bare_host.docker("network", "rm", "prod_net")
+    bare_host.settle()
+    assert bare_host.containers() == ["prod-db-1"]
+    assert bare_host.plan.blocked == ()

@@ -168,3 +168,26 @@ def test_a_volume_that_somebody_deleted_is_made_again_empty(host: OneHost) -> No
     host.settle()
 
     assert content(host) == {"/data": "", "/own": ""}
+
+
+def test_after_a_replacement_the_volume_goes_only_by_its_own_name(host: OneHost) -> None:
+    """Docker takes a volume that is mounted by its name for a named one, which `docker rm -v` leaves."""
+    host.put(db())
+    host.settle()
+    written = write(host)
+    host.put(db(environment={"A": "1"}))
+    host.settle()
+    mounted = volumes(host)
+
+    host.docker("rm", "-f", "-v", DB)
+    host.settle()
+    assert content(host) == written
+
+    other = {"other": {"image": BARE, "command": SLEEP, "stop_signal": "KILL", "network_mode": "none"}}
+    host.put({**db(), **other})
+    host.put(other)
+    host.settle()
+    host.docker("volume", "rm", *mounted.values())
+    host.put(db())
+    host.settle()
+    assert content(host) == {"/data": "", "/own": ""}

@@ -186,7 +186,8 @@ class FakeNetworks:
         named = [each for each in named if not swarms or each.scope == "swarm"]
         for there in named:
             same = (network.driver, network.subnet or there.subnet) == (there.driver, there.subnet)
-            if same and set(network.options) <= set(there.options):
+            taken = swarms or network.name == GWBRIDGE or there.ours
+            if same and taken and set(network.options) <= set(there.options):
                 return
             raise Conflict(f"network with name {network.name} already exists")
         if network.driver == "overlay":

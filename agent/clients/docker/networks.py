@@ -155,14 +155,15 @@ class Networks(transport.Part):
         try:
             made = self._create(network)
         except Conflict:
-            # Another program created the network meanwhile; it is used if it is as declared.
+            # Another program created the network meanwhile; it is used if it is as declared. A bridge has to be ours.
             wanted = network.name, network.driver == "overlay"
+            theirs = network.driver == "overlay" or network.name == intent.GWBRIDGE
             named = [
                 each
                 for each in self.networks()
                 if (each.name, each.scope == "swarm") == wanted and not each.left_behind
             ]
-            if len(named) == 1 and not _faults(named[0], network):
+            if len(named) == 1 and (theirs or named[0].ours) and not _faults(named[0], network):
                 return
             raise
         if faults := _faults(made, network):

@@ -13,6 +13,7 @@ from agent.model.intent import Intent, NetworkIntent, VolumeIntent
 from agent.model.observed import Observed
 from agent.model.plan import BlockedKind, Plan, blocked_plan
 from agent.model.spec import ContainerSpec, Pairs
+from agent.planner.host.prerequisites import plan_local_network
 
 _OF_VOLUME = (
     "docker cannot change a volume, and its data stays; "
@@ -40,6 +41,9 @@ def plan_immutable(intent: Intent, observed: Observed) -> Plan:
             plan += blocked_plan(f"volume/{name}", kind, f"{describe(differing)}: {_OF_VOLUME}")
     for name in sorted(_networks(intent, observed, host)):
         network = intent.network(name)
+        if network and network.driver != "overlay":
+            # Also for replicas that run on it: they run on.
+            plan += plan_local_network(network, host)._replace(steps=())
         seen = found_for(network, host, record) if network else None
         if network and seen and (wrong := describe(network_label_differences(network, seen))):
             plan += blocked_plan(f"network/{name}", "unsupported", f"{wrong}: {_OF_NETWORK}")

@@ -156,10 +156,11 @@ _REMOVED_MANAGER = (
     "it is a manager without a raft leader, and the leader orders it to leave if the swarm no longer has its node. "
     f"Else, {_LEAVE_BY_FORCE}"
 )
-_NO_NODE = (
-    "docker reports a swarm but no node id: dockerd is starting, or a leave failed. "
+_RESTART = (
+    "dockerd is starting, or a leave failed. "
     "If this lasts more than a minute, run `systemctl restart docker` on this host"
 )
+_NO_NODE = f"docker reports a swarm but no node id: {_RESTART}"
 _OTHER_KEY = "the join tokens are sealed with another key: tokens.key_file in agent.yaml must be the same on every host"
 _GOSSIP_PORT_IN_USE = (
     f"a process listens on port {GOSSIP} of this host, so overlays would not work. "
@@ -303,7 +304,8 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
     was_named = cluster.assignment is not None
     if was_named and swarm.local != "inactive" and swarm.node_id is None:
         what = f"the intent does not name {observed.me}, and docker reports its swarm as {swarm.local} without a node"
-        return blocked_plan("swarm", "removal", f"{what}; {_NOT_OF_OURS}")
+        remedy = {"pending": _LEAVE_FOR_GOOD, "active": _RESTART, "locked": _LEAVE_BY_FORCE}
+        return blocked_plan("swarm", "removal", f"{what}; {remedy.get(swarm.local, _NOT_OF_OURS)}")
     if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
         # A misspelt name looks the same: without this report the operator would see no cause.
         reason = f"the intent does not name {observed.me}: nothing is changed on this host"

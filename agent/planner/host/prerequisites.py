@@ -180,7 +180,11 @@ class Needs:
         for network in (each.network for each in wanted.spec.networks):
             declared = self._intent.network(network)
             if declared and declared.driver == "bridge":
-                plan += plan_local_network(declared, self._host)
+                lacks = plan_local_network(declared, self._host)
+                plan += lacks
+                for why in lacks.blocked:
+                    reason = f"network {declared.name} cannot be used here: {why.reason}"
+                    plan += blocked_plan(wanted.resource, why.kind, reason)
             else:
                 plan += self._obstacle(network, wanted.resource)
         return plan
@@ -193,17 +197,17 @@ class Needs:
         """Return True if the step needs a network that is not ready; a disconnect counts, since a connect follows."""
         match step:
             case steps.ConnectNetwork():
-                network = step.attachment.network
-                declared = self._intent.network(network)
-                missing = declared is not None and self._host.network(declared.name) is None
-                return self._is_unready_overlay(network) or (missing and not self.is_overlay(network))
+                return self._is_unready(step.attachment.network)
             case steps.DisconnectNetwork():
-                return self._is_unready_overlay(step.network)
+                return self._is_unready(step.network)
             case _:
                 return isinstance(step, steps.StartContainer)
 
-    def _is_unready_overlay(self, network: str) -> bool:
-        return self.is_overlay(network) and self._obstacle(network, "") != Plan()
+    def _is_unready(self, network: str) -> bool:
+        declared = self._intent.network(network)
+        if declared is None or declared.driver == "overlay":
+            return declared is not None and self._obstacle(network, "") != Plan()
+        return plan_local_network(declared, self._host) != Plan()
 
     def _obstacle(self, network: str, resource: str) -> Plan:
         """Return a plan in which `resource` waits for the overlay or is blocked; empty: a container can join it."""
@@ -238,17 +242,23 @@ class Needs:
 
 
 def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
-    """Plan to create a local network if it is missing and not external; it is never changed."""
+    """Plan to create a local network if it is missing; report one that others made or that differs."""
     # Docker resolves a name to a network of the host before an overlay of the swarm.
     named = (each for each in host.networks if each.name == wanted.name)
-    found = min(named, key=lambda each: (each.scope == "swarm", each.id), default=None)
+    found = min(named, key=lambda each: (each.scope == "swarm", each.ours, each.id), default=None)
     resource = f"network/{wanted.name}"
     if found is None and wanted.external:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
-    wrong = describe(() if wanted.external else networks.local_differences(wanted, found))
-    if networks.is_another_clusters(found) and not wanted.external:
-        wrong = "nothing of it is used or changed"
-    reason = f"{networks.describe_network(found)} has this name: {wrong}; remove it, or declare another name"
+    if wanted.external:
+        return Plan()
+    has = f"{networks.describe_network(found)} has this name"
+    if not found.ours:
+        of = " of this cluster" if found.cluster else ""
+        reason = f"{has}, and no agent{of} made it: nothing of it is used or changed"
+        remedy = "remove it, or declare another name or `external: true`"
+        return blocked_plan(resource, "foreign", f"{reason}; {remedy}")
+    wrong = describe(networks.local_differences(wanted, found))
+    reason = f"{has}: {wrong}; remove it, or declare another name"
     return blocked_plan(resource, "foreign", reason) if wrong else Plan()

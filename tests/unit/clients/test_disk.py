@@ -2,7 +2,9 @@
 
 import errno
 import os
+import socket
 import stat
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -235,6 +237,48 @@ def test_a_file_of_something_else_is_damaged(state: StateDirectory, tmp_path: Pa
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(Invalid, match="is damaged"):
         state.load()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "zeros", "device", "socket"])
+@pytest.mark.timeout(10)
+def test_what_is_no_small_regular_file_neither_hangs_the_agent_nor_is_read_whole(
+    state: StateDirectory, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        make = {
+            "fifo": lambda: os.mkfifo(FILE),
+            "zeros": lambda: os.truncate(os.open(FILE, os.O_CREAT | os.O_WRONLY), 300_000_000),
+            "device": lambda: Path(FILE).symlink_to("/dev/zero"),
+            "socket": lambda: listener.bind(FILE),
+        }
+        make[kind]()
+    tracemalloc.start()
+    with pytest.raises(Invalid, match=FILE):
+        state.load()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most < 1_000_000
+    state.save(NEW)
+    assert state.load() == NEW
+
+
+def test_a_new_file_of_another_kind_does_not_hold_a_save_up(state: StateDirectory, tmp_path: Path) -> None:
+    fresh = (tmp_path / FILE).with_suffix(".new")
+    os.mkfifo(fresh)
+    state.save(OLD)
+    fresh.symlink_to("/dev/zero")
+    state.save(NEW)
+    assert state.load() == NEW
+    assert [each.name for each in tmp_path.iterdir()] == [FILE]
+
+
+def test_no_more_is_saved_than_can_be_read(state: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.save(OLD)
+    monkeypatch.setattr("agent.clients.disk.LARGEST_BYTES", 50)
+    with pytest.raises(Refused, match="File too large"):
+        state.save(NEW)
 
 
 tampering = settings(

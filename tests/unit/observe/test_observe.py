@@ -304,7 +304,10 @@ def test_a_full_disk_is_reported_and_tried_again_and_stops_nothing(bench: Bench)
     for _ in range(2):
         seen = bench.observe()
         assert seen.cluster is not None
-        assert seen.state_fault == "cannot keep state: No space left on device"
+        assert seen.state_fault == (
+            "cannot keep state: No space left on device; an agent that starts without etcd uses an older state: "
+            "free space on the file system of the state directory, or make it writable"
+        )
     bench.observer._disk = StateDirectory(bench.directory)
     assert bench.observe().state_fault == ""
     assert KEYS.assignment(ME) in kept(bench)

@@ -1,5 +1,6 @@
 """What a host remembers of its replicas when their containers are gone."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent.errors import Refused
 from agent.model.host_state import ContainerState, FinishedRun, Remembered
 from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Restart, spec_hash
+from agent.model.store import KeyValue
 from agent.observe.replica_memory import Assigned, Memory, ReplicaMemory, remember
 
 JOB = ContainerSpec(image="job:1", restart=Restart(name="no"))
@@ -134,13 +136,52 @@ def test_the_memory_is_on_the_disk_before_the_next_step(tmp_path: Path) -> None:
     assert isinstance(seen[0], Remembered)
 
 
-def test_a_damaged_memory_is_rebuilt_from_the_containers(tmp_path: Path) -> None:
-    (tmp_path / REPLICAS).write_text("{}")
+def damage(directory: Path, kind: str) -> bytes:
+    path = directory / REPLICAS
+    if kind == "fifo":
+        os.mkfifo(path)
+        return b""
+    content = {"damaged": b"{}", "newer": b'{"v":9}', "another": b""}[kind]
+    if kind == "another":
+        entry = KeyValue(key="replicas", value=b"{}", create_revision=0, mod_revision=0)
+        StateDirectory(directory, REPLICAS).save((entry,))
+        return path.read_bytes()
+    path.write_bytes(content)
+    return content
 
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["damaged", "newer", "another", "fifo"])
+def test_an_unreadable_memory_stays_beside_the_new_one_and_is_a_fault_until_it_is_taken_away(
+    tmp_path: Path, kind: str
+) -> None:
+    content = damage(tmp_path, kind)
     memory = ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+    aside = tmp_path / f"{REPLICAS}.unread"
 
     assert memory.look([], (), UNKNOWN) == ()
     assert len(memory.look([ended()], (), UNKNOWN)) == 1
+    for run in (memory, ReplicaMemory(StateDirectory(tmp_path, REPLICAS))):
+        seen = run.look([ended()], (), assigned(replica()))
+        assert len(seen) == 1
+        assert str(aside) in run.fault
+        assert "Volumes and finished jobs of containers that were gone then are not known" in run.fault
+    assert (aside.is_fifo() and not content) or aside.read_bytes() == content
+
+    aside.unlink()
+    memory.look([ended()], (), assigned(replica()))
+    assert memory.fault == ""
+
+
+def test_of_several_unreadable_memories_the_first_stays(tmp_path: Path) -> None:
+    for content in ("first", "second", "third"):
+        (tmp_path / REPLICAS).write_text(content)
+        memory = ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+        memory.look([ended()], (), assigned(replica()))
+
+    assert (tmp_path / f"{REPLICAS}.unread").read_text() == "first"
+    assert sorted(each.name for each in tmp_path.iterdir()) == [REPLICAS, f"{REPLICAS}.unread"]
+    assert len(ReplicaMemory(StateDirectory(tmp_path, REPLICAS)).look([], (), UNKNOWN)) == 1
 
 
 class FullDisk(StateDirectory):
@@ -156,7 +197,10 @@ def test_a_memory_that_cannot_be_saved_is_a_fault_until_it_can(tmp_path: Path) -
     memory = ReplicaMemory(disk)
 
     memory.look([ended()], (), assigned(replica()))
-    assert "no space left" in memory.fault
+    assert memory.fault == (
+        "no space left on device; after a restart, the agent knows no volumes and finished jobs of removed "
+        "containers: free space on the file system of the state directory, or make it writable"
+    )
     disk.is_full = False
     memory.look([ended()], (), assigned(replica()))
     assert memory.fault == ""

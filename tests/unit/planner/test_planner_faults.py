@@ -33,11 +33,12 @@ def test_without_etcd_and_without_anything_kept_nothing_is_done() -> None:
 
 
 def test_what_cannot_be_kept_on_disk_is_said_and_the_work_goes_on() -> None:
-    full = observed(
-        cluster(intent(service())), host(), state_fault="cannot keep state: No space left on device"
-    )
+    # Each file has its own effect and remedy.
+    full = observed(cluster(intent(service())), host(), state_fault="cannot keep: No space left; free it")
     plan = make_plan(full)
-    assert [each.kind for each in plan.blocked] == ["disk"]
+    assert [(each.kind, str(each)) for each in plan.blocked] == [
+        ("disk", "blocked state: cannot keep: No space left; free it")
+    ]
     assert any(each.resource == "container/prod-order-1" for each in plan.steps)
 
 

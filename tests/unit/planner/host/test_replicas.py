@@ -225,6 +225,9 @@ def test_the_leaders_word_on_an_overlay_is_no_good_outside_the_swarm() -> None:
     ]
 
 
+ON_LOCAL = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="local"),))
+
+
 def test_a_network_of_the_host_is_created_before_its_replicas() -> None:
     spec = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="local"),))
     wanted = intent(service(spec=spec, on={"h1": 2}), networks=(LOCAL,))
@@ -238,13 +241,39 @@ def test_a_network_of_the_host_that_a_running_replica_shall_join_is_created_firs
     )
     new = NetworkIntent(key="new", name="new", driver="bridge")
     wanted = intent(service(spec=both), networks=(LOCAL, new))
-    local = builders.bridge_network(id="local-id", name="local", subnet=LOCAL.subnet)
+    local = builders.bridge_network(id="local-id", name="local", subnet=LOCAL.subnet, options=(), ours=True)
     running = container(of=both, differences=(differs("networks.new", "reconnect", "new"),))
     seen = host(networks=(local,), containers=(running,))
 
     assert replicas(wanted, seen) == ["create network/new: declared, and missing on this host"]
     there = replace(seen, networks=(local, replace(local, id="new-id", name="new")))
     assert [each.split(":")[0] for each in replicas(wanted, there)] == ["connect container/prod-order-1"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (),
+        (container(of=ON_LOCAL, status="exited", differences=()),),
+        (container(of=ON_LOCAL, differences=(differs("networks.local", "reconnect", "local"),)),),
+        (container(of=ON_LOCAL),),
+    ],
+    ids=["missing", "ended", "runs with another alias", "runs"],
+)
+def test_no_replica_gets_on_a_network_of_the_host_that_others_made(found: tuple[ContainerState, ...]) -> None:
+    wanted = intent(service(spec=ON_LOCAL), networks=(LOCAL,))
+    theirs = builders.bridge_network(id="l", name="local", subnet=LOCAL.subnet)
+    plan = plan_replicas(wanted, observed(cluster(wanted), host(networks=(theirs,), containers=found)))
+
+    assert plan.steps == ()
+    assert "network/local" in {each.resource for each in plan.blocked}
+    runs_on = found[-1:] == (container(of=ON_LOCAL),)
+    assert ("container/prod-order-1" in {each.resource for each in plan.blocked}) is not runs_on
+    assert {each.kind for each in plan.blocked} == {"foreign"}
+    # Another host, or the same network declared external: nothing is in the way.
+    external = intent(service(spec=ON_LOCAL), networks=(replace(LOCAL, external=True),))
+    seen = observed(cluster(external), host(networks=(theirs,), containers=found))
+    assert plan_replicas(external, seen).blocked == ()
 
 
 def test_a_missing_volume_is_created_before_its_replicas() -> None:
@@ -312,7 +341,8 @@ def test_a_missing_external_network_is_waited_for() -> None:
     theirs = NetworkIntent(key="theirs", name="theirs", driver="bridge", external=True)
 
     assert replicas(intent(service(spec=spec), networks=(theirs,)), host()) == [
-        "blocked network/theirs: declared external, but it does not exist"
+        "blocked network/theirs: declared external, but it does not exist",
+        "blocked container/prod-order-1: network theirs cannot be used here: declared external, but it does not exist",
     ]
 
 

@@ -151,7 +151,13 @@ def test_networks_of_a_single_host_are_not_the_leaders_business() -> None:
 
 def local(subnet: str) -> NetworkState:
     return NetworkState(
-        id="l", name="local", driver="bridge", scope="local", subnet=IPv4Network(subnet), gateway=None
+        id="l",
+        name="local",
+        driver="bridge",
+        scope="local",
+        subnet=IPv4Network(subnet),
+        gateway=None,
+        ours=True,
     )
 
 
@@ -192,6 +198,31 @@ def test_a_network_of_the_host_that_is_otherwise_is_reported_by_field(
     assert (
         told(plan_local_network(replace(wanted, external=True), with_networks(replace(right, **found)))) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "whose"),
+    [
+        ({}, "the bridge network l (local) has this name, and no agent made it"),
+        ({"subnet": None}, "the bridge network l (local) has this name, and no agent made it"),
+        (
+            {"cluster": "test"},
+            "the bridge network l of cluster test (local) has this name, and no agent of this cluster made it",
+        ),
+    ],
+)
+def test_a_network_of_the_host_that_others_made_is_not_used_unless_it_is_external(
+    found: dict[str, Any], whose: str
+) -> None:
+    theirs = replace(local("10.20.0.0/24"), ours=False, **found)
+    remedy = "nothing of it is used or changed; remove it, or declare another name or `external: true`"
+    ours = replace(local("10.20.0.0/24"), id="a")
+
+    for networks in ((theirs,), (ours, theirs)):
+        assert told(plan_local_network(LOCAL, with_networks(*networks))) == [
+            f"blocked network/local: {whose}: {remedy}"
+        ]
+    assert told(plan_local_network(replace(LOCAL, external=True), with_networks(theirs))) == []
 
 
 def test_a_missing_external_network_of_the_host_is_waited_for() -> None:
