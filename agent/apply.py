@@ -167,7 +167,7 @@ def _make_bridge(engine: Engine, step: steps.CreateBridge | steps.SwapBridge) ->
         engine.create_bridge(step.bridge)
     except SwarmkeeperError as error:
         if step.before is not None:
-            marks = refusal(step.bridge, str(error)) if isinstance(error, Refused) else ()
+            marks = refusal(step.mark, str(error)) if isinstance(error, Refused) else ()
             engine.create_bridge(step.before, marks)
         raise
 

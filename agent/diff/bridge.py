@@ -89,18 +89,33 @@ _BEFORE = "io.swarmkeeper.before"
 """The label of the parking network with the form that docker_gwbridge had."""
 
 
-def refusal(wanted: BridgeIntent, error: str) -> Pairs:
-    """Return the labels of a docker_gwbridge that was made again because docker refused `wanted`."""
-    return ((REFUSED, _fingerprint(wanted)), (REFUSAL, cut(error, _MOST_REFUSAL)))
+TRY_AGAIN_S = 600.0
+"""Seconds until a form that docker refused for a cause outside of it is tried again: an attempt interrupts gateways."""
+_LASTING = ("failed to parse", "invalid", "out of range", "differed and was removed")
+"""Parts of docker's errors about the form itself, which one engine always gives."""
 
 
-def refused_form(wanted: BridgeIntent, host: HostState) -> tuple[BridgeIntent, str] | None:
-    """Return (the form that stays, docker's error) if docker has refused `wanted` on this host; None: it has not."""
+def mark_of(wanted: BridgeIntent, host: HostState) -> str:
+    """Return the mark of a form that docker refused; an engine of another version may take it."""
+    return sha256(f"{host.engine_version} {_as_text(wanted)}".encode()).hexdigest()[:16]
+
+
+def refusal(mark: str, error: str) -> Pairs:
+    """Return the labels of a docker_gwbridge that was made again because docker refused the form with that `mark`."""
+    return ((REFUSED, mark), (REFUSAL, cut(error, _MOST_REFUSAL)))
+
+
+def refused_form(wanted: BridgeIntent, host: HostState) -> tuple[BridgeIntent, str, bool] | None:
+    """Return (the form that stays, docker's error, True if that lasts) while `wanted` is not tried here."""
     kept = form_of(host)
     labels = dict(host.bridges[0].labels) if kept else {}
-    if kept is None or labels.get(REFUSED) != _fingerprint(wanted):
+    if kept is None or labels.get(REFUSED) != mark_of(wanted, host):
         return None
-    return replace(kept, method=wanted.method), labels.get(REFUSAL, "")
+    error = labels.get(REFUSAL, "")
+    lasts = any(each in error.lower() for each in _LASTING)
+    if not lasts and host.bridge_seen_s >= TRY_AGAIN_S:
+        return None
+    return replace(kept, method=wanted.method), error, lasts
 
 
 def form_of(host: HostState) -> BridgeIntent | None:
@@ -132,10 +147,6 @@ def form_before(host: HostState) -> BridgeIntent | None:
 def note_of(form: BridgeIntent | None) -> Pairs:
     """Return the label with which the parking network keeps a form of docker_gwbridge."""
     return ((_BEFORE, _as_text(form)),) if form else ()
-
-
-def _fingerprint(form: BridgeIntent) -> str:
-    return sha256(_as_text(form).encode()).hexdigest()[:16]
 
 
 def _as_text(form: BridgeIntent) -> str:

@@ -115,6 +115,10 @@ def is_about_a_network(error: str) -> bool:
     return bool(_NO_NETWORK.search(error))
 
 
+AGAIN = "-again"
+"""End of the name of a new container that failed for a network twice, which counts as a refusal."""
+
+
 IN_USE = "address already in use"
 """Docker's error for an address or port in use; only after it the listening ports are read."""
 

@@ -342,6 +342,8 @@ class HostState:
     """Replicas with a finished run, or with anonymous volumes on this host, by service and slot."""
     bridge_link: LinkState | None = None
     """The device docker_gwbridge; None when the kernel has none."""
+    bridge_seen_s: float = 0.0
+    """Seconds for which this run of the agent has seen the present docker_gwbridge."""
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
     listening: tuple[str, ...] | None = None

@@ -145,6 +145,7 @@ class _BridgeStep(BaseStep):
 class CreateBridge(_BridgeStep):
     bridge: BridgeIntent
     before: BridgeIntent | None = None  # as in SwapBridge
+    mark: str = ""
     verb = "create"
 
 
@@ -192,6 +193,8 @@ class SwapBridge(_BridgeStep):
     """(network id, endpoint) of the endpoints that belong to no running container."""
     before: BridgeIntent | None = None
     """The form that docker_gwbridge had. It is made again if docker refuses `bridge`; None: not known."""
+    mark: str = ""
+    """The mark of `bridge` that the old form gets as a label if docker refuses `bridge`."""
     verb, budget_s = "swap", 30.0
 
 

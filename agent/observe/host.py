@@ -116,6 +116,7 @@ class HostReader:
         """Stopped containers with a gateway."""
         self._ending: Timers[str] = Timers(clock)
         """Managed containers that are being removed or dead, by id."""
+        self._bridges: Timers[str] = Timers(clock)
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """Time of the last pull of an image in this run of the agent."""
@@ -183,6 +184,7 @@ class HostReader:
                 image_volumes=self._image_volumes(remembered, cluster, images),
                 remembered=remembered,
                 bridge_link=self._kernel.link(GWBRIDGE),
+                bridge_seen_s=self._bridge_seen_s(networks),
                 routes=self._kernel.routes(),
                 listening=self._listening(info.swarm, found.ours, cluster),
                 runtimes=info.runtimes,
@@ -213,6 +215,10 @@ class HostReader:
         specs = (cluster.specs.get(each.spec) for each in cluster.assignment.replicas if each.key in keys)
         here = {spec.image: images[spec.image] for spec in specs if spec and spec.image in images}
         return {image: self._engine.image_volumes(found) for image, found in here.items()}
+
+    def _bridge_seen_s(self, networks: tuple[NetworkState, ...]) -> float:
+        seen = self._bridges.look(each.id for each in networks if each.name == GWBRIDGE)
+        return min(seen.values(), default=0.0)
 
     def _is_due(self) -> bool:
         """Return True if it is time to inspect every container without an event."""

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SwarmkeeperError
-from agent.model.intent import GWBRIDGE, PARKING
+from agent.errors import Refused, SwarmkeeperError
+from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent
 from agent.model.leader_steps import GrantDisruption
 from agent.model.observed import Observed
 from agent.model.plan import Plan
+from agent.model.spec import Pairs
 from agent.planner.leader import leading
+from tests.support.document import SERVICES, document
 from tests.support.guests import PLACE
-from tests.support.live_cluster import GUESTS, MOVED, MOVED_TO, LiveCluster, crash
-from tests.support.simulated_cluster import NAMES, SimulatedHost
+from tests.support.live_cluster import AGREED, GUESTS, MOVED, MOVED_TO, LiveCluster, crash
+from tests.support.simulated_cluster import NAMES, Crash, SimulatedCluster, SimulatedHost, parsed
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -123,6 +125,93 @@ def test_a_missing_bridge_is_made_at_once(settled: LiveCluster) -> None:
 
     settled.check_done()
     assert (settled.disturbed, settled.swapped) == ([], ["node-233"])
+
+
+# ---- a form that docker refuses, and an agent that ends on the way
+
+AWAY = "node-233"
+
+
+class Refusing:
+    """The engine of a host, which refuses a subnet so many times."""
+
+    def __init__(self, host: SimulatedHost, times: int, error: str) -> None:
+        self._create, self._left, self._error = host.engine.create_bridge, times, error
+        host.engine.create_bridge = self.create_bridge  # type: ignore[method-assign]
+
+    def create_bridge(self, bridge: BridgeIntent, labels: Pairs = ()) -> None:
+        if f"{bridge.subnet} {bridge.gateway}" == MOVED_TO and self._left:
+            self._left -= 1
+            raise Refused(self._error)
+        self._create(bridge, labels)
+
+
+PASSING = "failed to allocate gateway (172.29.0.1): Address already in use"
+
+
+def test_a_refusal_that_passes_is_tried_again_and_not_before_ten_minutes(settled: LiveCluster) -> None:
+    Refusing(settled.hosts[AWAY], 2, PASSING)
+    settled.put_intent(MOVED)
+
+    settled.rounds(100, seconds=5.0)
+    assert settled.swapped.count(AWAY) == 1
+    (held,) = settled.agents[AWAY].plan.blocked
+    assert held.reason == (
+        f"docker refuses the declared form: {PASSING}; the old one was made again. Remove the cause: the declared one "
+        "is tried again after 10 minutes"
+    )
+    assert settled.out_of_reach() == []
+    settled.rounds(300, seconds=5.0)
+    settled.settle()
+
+    settled.check_done(MOVED_TO)
+    assert settled.swapped.count(AWAY) == 3
+
+
+def crash_before(host: SimulatedHost) -> None:
+    """The agent's process ends between the removal of the bridge and the creation of the next one."""
+    real = host.engine.create_bridge
+
+    def create_bridge(bridge: BridgeIntent, labels: Pairs = ()) -> None:
+        host.engine.create_bridge = real  # type: ignore[method-assign]
+        raise Crash
+
+    host.engine.create_bridge = create_bridge  # type: ignore[method-assign]
+
+
+QUIET = document(services=dict.fromkeys(SERVICES))
+QUIET_MOVED = document(QUIET, cluster={"gwbridge": {"subnet": "172.29.0.0/20", "gateway": "172.29.0.1"}})
+
+
+@pytest.mark.parametrize("in_swarm", [True, False])
+def test_an_agent_that_ends_after_the_removal_leaves_a_note_of_the_old_form_also_on_a_quiet_host(
+    tmp_path: Path, in_swarm: bool
+) -> None:
+    cluster = SimulatedCluster(tmp_path, QUIET)
+    host = cluster.hosts[AWAY]
+    if in_swarm:
+        cluster.put_intent(QUIET)
+        cluster.start()
+        cluster.settle()
+    else:
+        host.engine.create_bridge(parsed(QUIET).gwbridge)
+    Refusing(host, 1000, "failed to parse com.docker")
+    crash_before(host)
+    cluster.put_intent(QUIET_MOVED)
+    if not in_swarm:
+        cluster.start()
+    with pytest.raises(Crash):
+        cluster.rounds(60)
+    assert GWBRIDGE not in host.engine.nets.local
+    cluster.lose_agent(AWAY)
+    cluster.start(AWAY)
+
+    cluster.rounds(60)
+
+    found = host.engine.nets.local[GWBRIDGE]
+    assert f"{found.subnet} {found.gateway}" == AGREED
+    assert PARKING not in host.engine.nets.local
+    assert host.swarm_id
 
 
 # ---- what holds one host

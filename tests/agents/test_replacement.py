@@ -1,6 +1,7 @@
 """One container in the place of another, by whole agents on hosts in memory, whatever happens on the way."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -236,6 +237,40 @@ def test_a_refused_rollout_with_rollback_ends_with_the_old_containers_and_nothin
 
     assert containers(cluster) == dict.fromkeys(ORDERS, "1.0.0")
     assert {raw["Id"] for host in cluster.hosts.values() for raw in host.replicas().values()} == before
+
+
+@pytest.mark.parametrize(
+    ("added", "stops", "state"),
+    [
+        ({"my-network-overlay": {"aliases": ["x"]}}, 1, "moving"),
+        ({"my-network-overlay": {}, "more": {}}, 2, "paused"),
+    ],
+)
+def test_a_running_replica_is_stopped_at_most_twice_for_a_network_that_its_new_container_does_not_get(
+    tmp_path: Path, added: dict[str, Any], stops: int, state: str
+) -> None:
+    overlays = {"more": {"driver": "overlay", "attachable": True}}
+    base = document(networks=overlays)
+    wanted = document(base, tags={"order": "1.0.1"}, services={"order": {"networks": None}})
+    wanted = document(wanted, services={"order": {"networks": added}})
+    cluster = SimulatedCluster(tmp_path, base)
+    cluster.lan.registry |= images(wanted)
+    cluster.put_intent(base)
+    cluster.start()
+    cluster.settle()
+    for host in cluster.hosts.values():
+        host.engine.by_hand.refused |= {
+            each: "network 0123 not found" for each in images(wanted) if "order" in each
+        }
+    cluster.put_intent(wanted)
+    cluster.rounds(300, seconds=5.0)
+
+    outcomes = [each for agent in cluster.agents.values() for each in agent.outcomes]
+    assert len([each for each in outcomes if each.step.verb == "stop"]) == stops
+    found = cluster.read(KEYS.rollout("order"))
+    rollout = decode(Rollout, found.value) if found else None
+    assert rollout is not None
+    assert rollout.state == state
 
 
 # ---- a port that moves between two services in one edit

@@ -9,7 +9,7 @@ import pytest
 
 from agent.apply import apply
 from agent.clients.docker import Engine
-from agent.diff.bridge import form_of, refused_form
+from agent.diff.bridge import form_of, mark_of, refused_form
 from agent.diff.container import FillContext
 from agent.errors import Conflict, Refused, Unreachable
 from agent.model.host_state import Attached, NetworkState
@@ -332,7 +332,8 @@ def test_a_form_that_docker_refuses_leaves_the_bridge_as_it_was_with_the_refusal
     live.engine.release_endpoint(old.id, "gateway_ingress-sbox")
     assert old.subnet is not None
     before = BridgeIntent(subnet=old.subnet, gateway=IPv4Address(old.gateway), options=old.options)
-    step = SwapBridge(bridge=declared, old=(old.id,), release=(), before=before, reason="r")
+    mark = mark_of(declared, host())
+    step = SwapBridge(bridge=declared, old=(old.id,), release=(), before=before, mark=mark, reason="r")
 
     with pytest.raises(Refused, match="failed to parse"):
         apply(SimpleNamespace(engine=live.engine), step)  # type: ignore[arg-type]

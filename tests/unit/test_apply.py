@@ -376,8 +376,10 @@ def test_when_docker_refuses_the_new_bridge_the_old_form_is_made_again_and_marke
 
     monkeypatch.setattr(bench.engine, "create_bridge", create_bridge, raising=False)
     with pytest.raises(Refused, match="invalid MTU"):
-        bench.apply(steps.SwapBridge(bridge=BRIDGE, old=("old",), release=(), before=FORMER, reason="r"))
-    assert made == [(BRIDGE, ()), (FORMER, refusal(BRIDGE, "invalid MTU"))]
+        bench.apply(
+            steps.SwapBridge(bridge=BRIDGE, old=("old",), release=(), before=FORMER, mark="0123", reason="r")
+        )
+    assert made == [(BRIDGE, ()), (FORMER, refusal("0123", "invalid MTU"))]
 
 
 PULL = steps.PullImage(image="order:1.0.0", reason="r")

@@ -73,6 +73,7 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
     if (differences or moving) and (blocked := swap_obstacles(intent, host)) != Plan():
         return blocked
     todo = [*_park(intent, host, moving, swaps=bool(differences))]
+    begins = bool(todo)
     if differences:
         wrong = describe(differences)
         todo.append(
@@ -81,10 +82,11 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
                 old=tuple(each.id for each in host.bridges),
                 release=_unowned_endpoints(host),
                 before=bridge.form_before(host),
+                mark=bridge.mark_of(intent.gwbridge, host),
                 reason=f"{wrong}; {quorum}" if quorum else wrong,
             )
         )
-    if moving or bridge.is_begun(host):
+    if begins or bridge.is_begun(host):
         todo += _unpark([*parked, *(each for each in moving if each not in parked)])
     return Plan(tuple(todo))
 
@@ -121,23 +123,32 @@ def _unowned_endpoints(host: HostState) -> Pairs:
 
 def _park(intent: Intent, host: HostState, moving: Iterable[Attached], *, swaps: bool) -> Iterable[Step]:
     unparked = [each for each in moving if PARKING not in each.networks]
-    if unparked and not host.network(PARKING):
-        subnet = _parking_subnet(intent, host)
-        assert subnet is not None  # swap_obstacles has checked it
+    if unparked or _loses_form(intent, host):
         # With the declared options, so that docker refuses them before anything that works is removed.
-        declared = {name: value for name, value in intent.gwbridge.options if name != _NAME}
-        options = tuple(sorted({**dict(_OPTIONS), **declared}.items()))
-        network = NetworkIntent(
-            key=PARKING, name=PARKING, driver="bridge", attachable=False, subnet=subnet, gateway=subnet[1],
-            options=options, labels=(*bridge.OURS, *bridge.note_of(bridge.form_of(host))),
-        )  # fmt: skip
-        yield steps.CreateParking(
-            network=network, reason="for the gateways while docker_gwbridge is replaced"
-        )
+        yield from _prepare(intent, host, intent.gwbridge.options)
     for each in unparked:
         ports = f"{_ports(each)} unreachable {_INTERRUPTION}" if each.ports else "it publishes no port"
         why = "its gateway leaves docker_gwbridge" if swaps else "it has no gateway"
         yield steps.Park(container=each.id, name=each.name, network=PARKING, reason=f"{why}; {ports}")
+
+
+def _loses_form(intent: Intent, host: HostState) -> bool:
+    """Return True if the change removes a form of docker_gwbridge that only a note can bring back after a crash."""
+    form = bridge.form_of(host)
+    return form is not None and bool(bridge.docker_differences(intent.gwbridge, host.bridges[0]))
+
+
+def _prepare(intent: Intent, host: HostState, options: Pairs) -> Iterable[Step]:
+    subnet = _parking_subnet(intent, host)
+    if host.network(PARKING) or subnet is None:
+        return
+    declared = {name: value for name, value in options if name != _NAME}
+    network = NetworkIntent(
+        key=PARKING, name=PARKING, driver="bridge", attachable=False, subnet=subnet, gateway=subnet[1],
+        options=tuple(sorted({**dict(_OPTIONS), **declared}.items())),
+        labels=(*bridge.OURS, *bridge.note_of(bridge.form_of(host))),
+    )  # fmt: skip
+    yield steps.CreateParking(network=network, reason="for the gateways while docker_gwbridge is replaced")
 
 
 def _unpark(parked: Iterable[Attached]) -> Iterable[Step]:
@@ -165,8 +176,11 @@ def stays_refused(intent: Intent, host: HostState) -> tuple[Intent, Plan] | None
     refused = bridge.refused_form(intent.gwbridge, host)
     if refused is None:
         return None
-    reason = f"docker refuses the declared form: {refused[1]}; the old one was made again. Correct x-cluster.gwbridge"
-    return replace(intent, gwbridge=refused[0]), blocked_plan(BRIDGE, "unsupported", reason)
+    form, error, lasts = refused
+    tried = f"Remove the cause: the declared one is tried again after {bridge.TRY_AGAIN_S / 60:g} minutes"
+    remedy = "Correct x-cluster.gwbridge" if lasts else tried
+    reason = f"docker refuses the declared form: {error}; the old one was made again. {remedy}"
+    return replace(intent, gwbridge=form), blocked_plan(BRIDGE, "unsupported", reason)
 
 
 def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
@@ -175,11 +189,16 @@ def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
         return plan_bridge_outside(refused[0], host) + refused[1]
     wrong = describe(bridge.bridge_differences(intent.gwbridge, host))
     if not wrong:
-        return Plan()
+        return plan_retreat(host)
     if users := sorted({name for found in host.bridges for _, name in found.endpoints}):
         return blocked_plan(BRIDGE, "foreign", f"{wrong}, but it is in use by {', '.join(users)}")
     if clash := bridge.overlap(intent.gwbridge.subnet, host):
         return blocked_plan(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
-    removals: list[Step] = [steps.RemoveBridge(id=each.id, reason=wrong) for each in host.bridges]
-    create = steps.CreateBridge(bridge=intent.gwbridge, before=bridge.form_of(host), reason=wrong)
-    return Plan((*removals, create))
+    # Without the declared options: a host on which docker refuses them joins with the old form.
+    note = tuple(_prepare(intent, host, ())) if _loses_form(intent, host) else ()
+    removals = (steps.RemoveBridge(id=each.id, reason=wrong) for each in host.bridges)
+    mark = bridge.mark_of(intent.gwbridge, host)
+    create = steps.CreateBridge(
+        bridge=intent.gwbridge, before=bridge.form_before(host), mark=mark, reason=wrong
+    )
+    return Plan((*note, *removals, create)) + (Plan(tuple(_unpark(()))) if note else plan_retreat(host))

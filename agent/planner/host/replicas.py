@@ -144,13 +144,15 @@ class _ReplicaPlanner:
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return detach + (update.detach_for_recreate(before, old, self.recreated) or Plan())
         if update.goes_back(found, old, wanted, spec):
-            blocked = blocked_plan(wanted.resource, "refused", update.why_refused(wanted, found))
-            return Plan(update.give_name_back(wanted, found)) + self._run_again(before, old) + blocked
+            blocked = blocked_plan(wanted.resource, "refused", update.why_refused(wanted, found, old))
+            return Plan(update.give_name_back(wanted, found, old)) + self._run_again(before, old) + blocked
         plan = self.plan(wanted, found)
         if _starts(plan):
-            return update.around(plan, wanted, old)
+            return update.around(plan, wanted, old, failed=found.error)
         if plan.blocked and old.status == "exited" and not wanted.replica.held:
-            return plan._replace(steps=update.give_name_back(wanted, found)) + self._run_again(before, old)
+            return plan._replace(steps=update.give_name_back(wanted, found, old)) + self._run_again(
+                before, old
+            )
         return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
 
     def _run_again(self, before: Wanted, old: ContainerState) -> Plan:

@@ -8,7 +8,7 @@ keeps over restarts. So it does not matter between which steps an agent ends.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.replicas import STOPPABLE, finished, is_about_a_network, is_about_an_address
+from agent.diff.replicas import AGAIN, STOPPABLE, finished, is_about_a_network, is_about_an_address
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
@@ -117,7 +117,7 @@ def detach_for_recreate(
 
 
 AGAIN_S = 300.0
-"""Seconds for which the old container runs before a start that failed for a network is tried again. Another refusal is
+"""Seconds for which the old container runs before a start that failed for a network is tried again, once. A refusal is
 not repeated: each attempt stops the old container."""
 _KEPT = ("running", "paused", "restarting", "exited")
 """Docker's statuses of a container that has been started."""
@@ -147,7 +147,8 @@ def refused_among(wanted: Wanted, others: Iterable[ContainerState]) -> Container
 
 def is_refused(found: ContainerState) -> bool:
     """Return True if dockerd refused to start the container, for a cause that another start would meet again."""
-    return found.status == "created" and bool(found.error) and not _is_temporary(found.error)
+    lasts = found.name.endswith(AGAIN) or not _is_temporary(found.error)
+    return found.status == "created" and bool(found.error) and lasts
 
 
 def goes_back(
@@ -160,25 +161,29 @@ def goes_back(
     """
     if not found.error or found.status != "created" or finished(old_spec, old):
         return False
-    if not _is_temporary(found.error):
+    if is_refused(found) or old.name.endswith(AGAIN):
         return True
-    if old_spec is not None and old_spec.networks == wanted.spec.networks:
+    if old_spec is not None and _places(wanted.spec) <= _places(old_spec):
         return False
     if old.status in ("exited", "dead"):
         return not old.error  # once the old one cannot start either, the new one is tried
     return old.up_s < AGAIN_S
 
 
+def _places(spec: ContainerSpec) -> set[tuple[str, str | None]]:
+    return {(each.network, each.ipv4_address) for each in spec.networks}
+
+
 def _is_temporary(error: str) -> bool:
     return is_about_a_network(error) or is_about_an_address(error)
 
 
-def put_aside(wanted: Wanted, old: ContainerState, reason: str) -> tuple[Step, ...]:
-    """Plan to stop the old container, and to give it a name of its own."""
+def put_aside(wanted: Wanted, old: ContainerState, reason: str, mark: str = "") -> tuple[Step, ...]:
+    """Plan to stop the old container, and to give it a name of its own, which ends with `mark`."""
     stopped = stop(wanted.name, old, wanted.grace_s, reason)
     if old.name != wanted.name:
         return stopped
-    kept = f"{wanted.name}-{short_id(old.id)}"
+    kept = f"{wanted.name}-{short_id(old.id)}{mark}"
     rename = steps.RenameContainer(
         name=wanted.name, id=old.id, under=kept, reason="kept until the new one has started"
     )
@@ -212,30 +217,40 @@ def stopped_first(made: Plan, wanted: Wanted, old: ContainerState, reason: str) 
     return under_own_name(made, wanted) + Plan(put_aside(wanted, old, reason))
 
 
-def around(start: Plan, wanted: Wanted, old: ContainerState, reason: str = "") -> Plan:
-    """Extend `start`, which starts the new container: the old one is put aside before and removed after it."""
+def around(start: Plan, wanted: Wanted, old: ContainerState, reason: str = "", failed: str = "") -> Plan:
+    """Extend `start`, which starts the new container: the old one is put aside before and removed after it.
+
+    `failed`: docker's error of the start before, for which the old one was started again.
+    """
+    mark = AGAIN if failed and old.status in STOPPABLE else ""
     reason = reason or f"another container is {wanted.replica.service} replica {wanted.replica.slot} now"
     remove = steps.RemoveContainer(name=wanted.name, id=old.id, reason="the new one has started")
-    return start._replace(steps=(*put_aside(wanted, old, reason), *start.steps, remove))
+    return start._replace(steps=(*put_aside(wanted, old, reason, mark), *start.steps, remove))
 
 
-def give_name_back(wanted: Wanted, found: ContainerState) -> tuple[Step, ...]:
-    """Plan to give `found`, which dockerd did not start, a name other than the replica's."""
+def _returned_name(wanted: Wanted, found: ContainerState, old: ContainerState) -> str:
     if found.name != wanted.name:
+        return found.name
+    return aside(wanted) + (AGAIN if old.name.endswith(AGAIN) else "")
+
+
+def give_name_back(wanted: Wanted, found: ContainerState, old: ContainerState) -> tuple[Step, ...]:
+    """Plan to give `found`, which dockerd did not start, a name other than the replica's."""
+    if (name := _returned_name(wanted, found, old)) == found.name:
         return ()
     reason = (
         f"docker did not start it: {found.error}" if found.error else "the old one runs until it can start"
     )
-    return (steps.RenameContainer(name=wanted.name, id=found.id, under=aside(wanted), reason=reason),)
+    return (steps.RenameContainer(name=wanted.name, id=found.id, under=name, reason=reason),)
 
 
-def why_refused(wanted: Wanted, found: ContainerState) -> str:
+def why_refused(wanted: Wanted, found: ContainerState, old: ContainerState) -> str:
     """Return what the operator sees while the old container runs instead of `found`."""
-    if _is_temporary(found.error):
+    name = _returned_name(wanted, found, old)
+    if not is_refused(replace(found, name=name)):
         return (
             f"docker cannot start its new container: {found.error}; the old one runs until the next attempt"
         )
-    name = found.name if found.name != wanted.name else aside(wanted)
     return (
         f"docker refuses to start its new container: {found.error}; the old one is kept. Change the document, or "
         f"remove the cause and run `docker rm {name}` on this host to have it tried again"

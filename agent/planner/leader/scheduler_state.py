@@ -7,6 +7,7 @@ from typing import Literal
 
 from agent.diff.nodes import etcd_of, find_node_owners, why_absent
 from agent.diff.replicas import (
+    AGAIN,
     STOPPABLE,
     finished,
     has_duplicate_address,
@@ -76,8 +77,9 @@ def condition(replica: Replica, host: str, observed: Observed, service: ServiceI
 
 def _is_host_problem(report: ReplicaReport, replica: Replica, spec: ContainerSpec | None) -> bool:
     """Return True if the start failed for a cause that the host repairs: no network, or a duplicate address."""
-    return is_about_a_network(report.error) or (
-        spec is not None and has_duplicate_address(report, replica, spec)
+    return not report.name.endswith(AGAIN) and (
+        is_about_a_network(report.error)
+        or (spec is not None and has_duplicate_address(report, replica, spec))
     )
 
 

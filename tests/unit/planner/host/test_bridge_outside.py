@@ -28,9 +28,12 @@ def test_a_missing_bridge_is_created_before_the_host_is_in_a_swarm() -> None:
 def test_a_wrong_bridge_is_replaced_before_the_host_is_in_a_swarm() -> None:
     found = host(swarm=outside(), networks=(WRONG,))
 
-    assert told(plan_bridge_outside(intent(), found)) == [
+    plan = plan_bridge_outside(intent(), found)
+    assert told(plan) == [
+        "prepare network/swarmkeeper_parking: for the gateways while docker_gwbridge is replaced",
         f"remove network/docker_gwbridge: {WHY_WRONG}",
         f"create network/docker_gwbridge: {WHY_WRONG}",
+        "clear network/swarmkeeper_parking: all gateways are on docker_gwbridge",
     ]
 
 
@@ -110,7 +113,7 @@ def test_the_route_of_the_bridge_itself_is_no_overlap() -> None:
         routes=((IPv4Network("172.21.0.0/20"), "docker_gwbridge"),),
     )
 
-    assert len(plan_bridge_outside(intent(), found).steps) == 2
+    assert len(plan_bridge_outside(intent(), found).steps) == 4
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_an_option_that_differs_is_named_without_its_prefix() -> None:
         ("com.docker.network.bridge.name", "docker_gwbridge"),
     )
 
-    assert told(plan_bridge_outside(intent(), found))[0] == (
+    assert told(plan_bridge_outside(intent(), found))[1] == (
         "remove network/docker_gwbridge: enable_icc: false wanted, true found"
     )
 

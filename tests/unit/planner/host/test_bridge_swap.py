@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.diff.bridge import OURS, bridge_is_right, refusal
+from agent.diff.bridge import OURS, bridge_is_right, mark_of, refusal
 from agent.model.host_state import HostState, LinkState, LocalState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, SwarmIntent
 from agent.model.steps import CreateParking, SwapBridge
@@ -62,8 +62,11 @@ def test_a_wrong_bridge_is_changed_with_everybody_parked_meanwhile() -> None:
     ]
 
 
-def test_with_nobody_on_the_bridge_nothing_is_parked() -> None:
-    assert planned(hosting()) == [SWAP]
+def test_with_nobody_on_the_bridge_its_form_is_noted_all_the_same() -> None:
+    assert planned(hosting()) == [PREPARE, SWAP, CLEAR]
+    assert planned(hosting(bridge=RIGHT, bridge_link=None)) == [
+        "swap network/docker_gwbridge: the kernel has no device docker_gwbridge"
+    ]
 
 
 def test_a_missing_bridge_is_made_and_who_lost_his_gateway_gets_one() -> None:
@@ -303,7 +306,7 @@ def test_a_route_through_the_agreed_range_keeps_it() -> None:
 def test_the_routes_of_the_bridge_itself_do_not() -> None:
     routes = ((IPv4Network("172.18.0.0/16"), "docker_gwbridge"), (BRIDGE.subnet, "docker_gwbridge"))
 
-    assert planned(hosting(routes=routes)) == [SWAP]
+    assert planned(hosting(routes=routes)) == [PREPARE, SWAP, CLEAR]
 
 
 def test_a_network_of_others_under_the_temporary_name_keeps_it() -> None:
@@ -403,9 +406,13 @@ def form(found: NetworkState) -> BridgeIntent:
     return BridgeIntent(subnet=found.subnet, gateway=IPv4Address(found.gateway), options=found.options)
 
 
-def refused(**more: Any) -> HostState:
+PARSE = "failed to parse com.docker.network.driver.mtu value: bogus"
+
+
+def refused(error: str = PARSE, **more: Any) -> HostState:
     """A host on which docker has refused the declared form; the old one was made again."""
-    return hosting(JOB, bridge=replace(WRONG, labels=refusal(BRIDGE, "Pool overlaps")), **more)
+    mark = mark_of(BRIDGE, hosting(JOB))
+    return hosting(JOB, bridge=replace(WRONG, labels=refusal(mark, error)), **more)
 
 
 def test_the_form_that_the_bridge_has_goes_with_the_swap() -> None:
@@ -429,14 +436,29 @@ def test_a_note_that_cannot_be_read_is_none(noted: str) -> None:
     assert swap(hosting(guest("job", "net", PARKING), bridge=None, beside=[place])).before is None
 
 
-def test_a_refused_form_is_not_tried_again_until_another_one_is_declared() -> None:
-    kept = stays_refused(intent(), refused())
+def test_a_refused_form_is_not_tried_again_until_another_one_or_another_engine_is_there() -> None:
+    kept = stays_refused(intent(), refused(bridge_seen_s=1e6))
 
     assert kept is not None
     assert kept[0].gwbridge == form(WRONG)
-    assert "Pool overlaps" in kept[1].blocked[0].reason
+    assert kept[1].blocked[0].reason == (
+        f"docker refuses the declared form: {PARSE}; the old one was made again. Correct x-cluster.gwbridge"
+    )
     assert stays_refused(intent(gwbridge=replace(BRIDGE, options=())), refused()) is None
     assert stays_refused(intent(), hosting(JOB)) is None
+    assert stays_refused(intent(), replace(refused(), engine_version="99.0")) is None
+
+
+@pytest.mark.parametrize("error", ["failed to allocate gateway: Address already in use", "Pool overlaps"])
+def test_a_form_that_was_refused_for_another_cause_is_tried_again_after_a_while(error: str) -> None:
+    kept = stays_refused(intent(), refused(error, bridge_seen_s=599.0))
+
+    assert kept is not None
+    assert kept[1].blocked[0].reason == (
+        f"docker refuses the declared form: {error}; the old one was made again. Remove the cause: the declared one is "
+        "tried again after 10 minutes"
+    )
+    assert stays_refused(intent(), refused(error, bridge_seen_s=600.0)) is None
 
 
 # ---- whether something is lost

@@ -197,6 +197,39 @@ def test_a_network_that_only_the_new_one_joins_leaves_the_old_one_running_for_a_
     ]  # fmt: skip
 
 
+def test_the_second_failure_for_a_network_is_a_refusal_with_its_remedy() -> None:
+    before = replace(OLD, networks=())
+    stopped = old(of=before, status="exited", exit_code=143, name=f"{KEPT}-again")
+    held = HELD.replace(REFUSED, NO_NETWORK).replace(ASIDE, f"{ASIDE}-again")
+
+    assert replicas(stopped, new(name=NAME, error=NO_NETWORK), before=before) == [
+        f"rename container/prod-order-1: docker did not start it: {NO_NETWORK}",
+        f"rename container/prod-order-1: name: prod-order-1 wanted, {KEPT}-again found",
+        "start container/prod-order-1: exited with 143",
+        held,
+    ]
+    refused = new(name=f"{ASIDE}-again", error=NO_NETWORK)
+    assert replicas(old(of=before, up_s=3000.0), refused, before=before) == [held]
+
+
+@pytest.mark.parametrize(
+    ("before", "goes_back"),
+    [
+        ((Attachment(network="net", aliases=("another",)),), False),
+        ((Attachment(network="net"), Attachment(network="other")), False),
+        ((Attachment(network="other"),), True),
+        ((Attachment(network="net", ipv4_address="10.10.0.7"),), True),
+    ],
+)
+def test_only_a_network_or_an_address_that_is_new_can_be_missing_for_the_new_one_alone(
+    before: tuple[Attachment, ...], goes_back: bool
+) -> None:
+    spec = replace(OLD, networks=before)
+    pair = old(of=spec, status="exited", name=KEPT), new(name=NAME, error=NO_NETWORK)
+
+    assert ("blocked" in verbs(replicas(*pair, before=spec))) is goes_back
+
+
 def test_an_old_one_that_dockerd_works_on_is_waited_for() -> None:
     assert replicas(old(locked_by_engine=True), new()) == [
         "waiting container/prod-order-1: dockerd is working on it and does not show its state"
