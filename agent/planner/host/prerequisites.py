@@ -251,14 +251,10 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
-    if wanted.external:
-        return Plan()
-    has = f"{networks.describe_network(found)} has this name"
-    if not found.ours:
+    has, remedy = f"{networks.describe_network(found)} has this name", "remove it, or declare another name"
+    if not found.ours and not wanted.external:
         of = " of this cluster" if found.cluster else ""
         reason = f"{has}, and no agent{of} made it: nothing of it is used or changed"
-        remedy = "remove it, or declare another name or `external: true`"
-        return blocked_plan(resource, "foreign", f"{reason}; {remedy}")
-    wrong = describe(networks.local_differences(wanted, found))
-    reason = f"{has}: {wrong}; remove it, or declare another name"
-    return blocked_plan(resource, "foreign", reason) if wrong else Plan()
+        return blocked_plan(resource, "foreign", f"{reason}; {remedy} or `external: true`")
+    wrong = "" if wanted.external else describe(networks.local_differences(wanted, found))
+    return blocked_plan(resource, "foreign", f"{has}: {wrong}; {remedy}") if wrong else Plan()
