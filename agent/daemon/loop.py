@@ -148,13 +148,14 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return 0.0
     if host.settles_in_s:
         return host.settles_in_s
+    waits_for_port = host.swarm.local == "inactive" and host.gossip_port_in_use
     times = (
         *(each.restart_backoff_s for each in host.containers),
         *(each.steady_in_s for each in host.containers),
         host.stuck_in_s,
         DOUBT_S if host.settling else 0.0,
         LOOK_S if has_surge(host) else 0.0,
-        UNSETTLED_S if host.swarm.unsettled or host.gossip_port_in_use else 0.0,
+        UNSETTLED_S if host.swarm.unsettled or waits_for_port else 0.0,
         SILENT_S if host.gossip_not_listening else 0.0,
     )
     return min((each for each in times if each), default=0.0)

@@ -378,7 +378,12 @@ def _starts_on_a_port(ours: tuple[ContainerState, ...], cluster: ClusterState | 
     """Return True if a replica that publishes a port is still to be started with its spec."""
     if cluster is None or cluster.assignment is None:
         return False
-    up = {(each.replica.key, each.replica.spec) for each in ours if each.status in replicas.STOPPABLE}
+    specs_of = cluster.specs
+    up = {
+        (each.replica.key, each.replica.spec)
+        for each in ours
+        if each.status in replicas.STOPPABLE or replicas.finished(specs_of.get(each.replica.spec), each)
+    }
     waiting = (each for each in cluster.assignment.replicas if (each.key, each.spec) not in up)
-    specs = (cluster.specs.get(each.spec) for each in waiting)
+    specs = (specs_of.get(each.spec) for each in waiting)
     return any(port.published is not None for spec in specs if spec for port in spec.ports)

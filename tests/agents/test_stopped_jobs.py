@@ -194,3 +194,15 @@ def test_a_stop_by_hand_and_an_end_by_itself_are_ends_also_later(tmp_path: Path,
     rounds(cluster, 20)
 
     assert host.running().keys() == running[VICTIM].keys() - {first, second}
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure"])
+def test_a_host_whose_jobs_have_finished_is_at_rest(tmp_path: Path, restart: str) -> None:
+    cluster = at_rest(tmp_path, restart)
+    for host in cluster.hosts.values():
+        for container in tuple(host.engine.by_hand.raws):
+            host.engine.by_hand.end(container, exit_code=0)
+
+    cluster.settle()
+
+    assert {agent.loop.look_again_s for agent in cluster.agents.values()} == {0.0}

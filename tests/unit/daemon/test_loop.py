@@ -429,6 +429,20 @@ def test_a_dockerd_that_was_away_finds_its_replicas_again(settled: SimulatedClus
     assert settled.running() == EXPECTED
 
 
+@pytest.mark.parametrize("published", [True, False])
+def test_a_host_of_the_swarm_does_not_look_again_because_dockerd_has_its_own_port(
+    settled: SimulatedCluster, published: bool
+) -> None:
+    """A replica that publishes a port is missing: the ports in use are looked at, and dockerd's own is among them."""
+    agent, host = settled.agents["node-231"], settled.hosts["node-231"]
+    name = "prod-console-1" if published else "prod-order-1"
+    host.engine.by_hand.end(name)
+    host.engine.start = lambda *_: None  # type: ignore[method-assign,assignment]
+    settled.clock.advance(30.0)
+    agent.turn()
+    assert agent.loop.look_again_s == 0.0
+
+
 def test_replicas_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_there_is_one(
     settled: SimulatedCluster,
 ) -> None:
