@@ -437,7 +437,7 @@ def test_a_host_of_the_swarm_does_not_look_again_because_dockerd_has_its_own_por
     agent, host = settled.agents["node-231"], settled.hosts["node-231"]
     name = "prod-console-1" if published else "prod-order-1"
     host.engine.by_hand.end(name)
-    host.engine.start = lambda *_: None  # type: ignore[method-assign,assignment]
+    host.engine.start = lambda *_: None  # type: ignore[method-assign]
     settled.clock.advance(30.0)
     agent.turn()
     assert agent.loop.look_again_s == 0.0
