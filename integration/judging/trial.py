@@ -115,7 +115,7 @@ class Trial:
         asked = self._chance.choice(self._cluster.lab.hosts)
         self._put()
         session = self._session()
-        session.collect(lambda: self._statement(asked), self._chance.uniform(*HOLDS_S))
+        session.collect(lambda: self._statement(asked, readiness=False), self._chance.uniform(*HOLDS_S))
         self._done(f"edit {what}", session)
 
     def _fault(self) -> None:
@@ -138,7 +138,8 @@ class Trial:
         self.outcome.add(session, name)
         print(f"{self.outcome.done.total():3} {name}: {session.statements[-1].first_line}", flush=True)
 
-    def _statement(self, asked: Host) -> Statement:
+    def _statement(self, asked: Host, *, readiness: bool = True) -> Statement:
+        """Ask every witness. With `readiness` false not /readyz: a host that carries out an edit is ready meanwhile."""
         began = time.monotonic()
         calls_well = {}
         for host in self._cluster.lab.hosts:
@@ -146,7 +147,8 @@ class Trial:
                 if self._cluster.metrics(host, PAGE_S).get(shown.HELD) == 1.0:
                     calls_well[f"metric of {host.name}"] = ""
             with suppress(OSError, LabError):
-                if self._cluster.lab.lan.http_get(f"http://{host.address}:9477/readyz", PAGE_S).status == 200:
+                page = f"http://{host.address}:9477/readyz"
+                if readiness and self._cluster.lab.lan.http_get(page, PAGE_S).status == 200:
                     calls_well[f"readyz of {host.name}"] = host.name
         alerts = None
         if self._prometheus:
