@@ -53,6 +53,7 @@ class Kind:
 
 RM = "docker network rm ID"
 _OF_THEIRS = ("ID of cluster theirs", "remove it")
+_NOT_OURS = ("network ID", "no agent made it", "remove it")
 KINDS = (
     Kind(
         what="a bridge",
@@ -94,8 +95,14 @@ KINDS = (
         what="a bridge with another subnet",
         place="bridge",
         create=("network", "create", "NAME"),
-        told=("subnet: SUBNET wanted", "network ID", "remove it"),
+        told=_NOT_OURS,
         guest=True,
+    ),
+    Kind(
+        what="a bridge as declared",
+        place="bridge",
+        create=("network", "create", "--subnet=SUBNET", "NAME"),
+        told=_NOT_OURS,
     ),
     Kind(
         what="a bridge as declared, of another cluster",
@@ -123,7 +130,7 @@ KINDS = (
         what="a volume of another cluster",
         place="volume",
         create=("volume", "create", labelled(THEIRS), "NAME"),
-        told=("volume NAME", "of cluster theirs", "remove it"),
+        told=("is of cluster theirs", "remove it"),
     ),
     Kind(
         what="a container",

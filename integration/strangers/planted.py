@@ -136,8 +136,8 @@ class Stranger:
 
         def allocated() -> str:
             named = [each for each in api.networks(names=[self.name]) if each["Driver"] == driver]
-            found = next(each for each in named if each["Name"] == self.name and each["IPAM"]["Config"])
-            return str(found["Id"])
+            found = {each["Name"]: each["Id"] for each in named if each["IPAM"]["Config"]}
+            return str(found[self.name])
 
         return eventually(allocated, SETTLE_S, f"{self} has its addresses")
 

@@ -18,7 +18,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.images import SERVICES, build
 from integration.strangers.draft import HOSTS, SERVICE, Deck, Draft, Names, draw, slots
-from integration.strangers.kinds import LABEL
+from integration.strangers.kinds import LABEL, Kind
 from integration.strangers.planted import Stranger
 
 HELD_S = 90
@@ -32,7 +32,7 @@ Raw = Mapping[str, Any]
 
 
 class Trial:
-    """Rounds on a cluster that is converged by the example; it is again after `run`."""
+    """Rounds on a cluster that is converged by the example; it is again after a `run` without a failure."""
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self._cluster, self._chance = cluster, random.Random(seed)
@@ -44,13 +44,11 @@ class Trial:
 
     def run(self, rounds: int) -> None:
         """Carry out so many rounds; in the second half one of the hosts is a worker."""
-        try:
-            for number in range(1, rounds + 1):
-                self._round(number, worker=2 * number > rounds)
-        finally:
-            self._cluster.wait_converged(self._cluster.put(EXAMPLE), CONVERGE_S)
-            for names in self._left:
-                self._clear(names)
+        for number in range(1, rounds + 1):
+            self._round(number, worker=2 * number > rounds)
+        self._cluster.wait_converged(self._cluster.put(EXAMPLE), CONVERGE_S)
+        for names in self._left:
+            self._clear(names)
 
     def _round(self, number: int, *, worker: bool) -> None:
         image = build(SERVICE, f"r{number}")
@@ -82,8 +80,8 @@ class Round:
         self._cluster, self._draft, self._image, self._chance = cluster, draft, image, chance
         self._revision = 0
         self._volume = draft.names.volume
-        self._other_images: dict[str, str] = {}
-        """Id of the image of others that a host has under the tag, by host."""
+        self._other_images: dict[str, tuple[str, bool]] = {}
+        """Id of the image of others under the tag, and whether the tag came to it late, by host."""
         self.strangers: list[Stranger] = []
         """Those that are there."""
         self.planted: list[str] = []
@@ -109,6 +107,7 @@ class Round:
             ran = {key: value for key, value in ran.items() if key not in removed}
             assert _kept(ran, self._running()) == ran
 
+        self._check()
         self._mend()
         self._cluster.wait_converged(self._revision, CONVERGE_S)
         self._check()
@@ -138,14 +137,14 @@ class Round:
                 planted.append(self._plant(card.kind, self._cluster.lab[host], name))
         return planted
 
-    def _plant(self, kind: Any, host: Host, name: str) -> Stranger:
+    def _plant(self, kind: Kind, host: Host, name: str) -> Stranger:
         stranger = Stranger(kind=kind, host=host, name=name, subnet=self._draft.names.subnet)
         self.strangers.append(stranger)
         stranger.plant()
         self.planted.append(kind.what)
         self._passes[host.name] = self._cluster.passes(host)
-        if kind.place == "image" and not kind.digest and not kind.late:
-            self._other_images[host.name] = stranger.id
+        if kind.place == "image" and not kind.digest:
+            self._other_images[host.name] = (stranger.id, kind.late)
         return stranger
 
     def _mend(self) -> None:
@@ -200,10 +199,13 @@ class Round:
             return
         mounted = {each.get("Name") for each in raw["Mounts"]}
         assert mounted == ({self._volume} if self._draft.uses_volume(service) else set()), raw["Mounts"]
-        images = {self._other_images.get(host.name, self._image)}
-        if not self.strangers:
-            images.add(self._image)  # of a container that was created after the other image had lost the tag
+        images = self._images(host)
         assert raw["Image"] in images, (raw["Name"], raw["Image"], images)
+
+    def _images(self, host: Host) -> set[str]:
+        """Ids of the images of which a replica on the host may be: that of the tag there when it was created."""
+        other, late = self._other_images.get(host.name, (self._image, False))
+        return {other} if self.strangers and not late else {other, self._image}
 
     def _holding(self, host: Host, service: str, name: str) -> Iterator[Stranger]:
         """Yield the strangers for which a replica has to wait."""
