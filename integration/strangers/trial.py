@@ -227,7 +227,13 @@ class Round:
         if kind.place == "image" and kind.late:
             metrics = self._cluster.metrics(host)
             outdated = [name for name, value in metrics.items() if name.startswith(OUTDATED) and value]
-            assert any(f'"{self._draft.names.tag}-' in name for name in outdated), (str(stranger), outdated)
+            # A container of others may have the name of the last replica here by now.
+            left = [name for where, name in self._running() if where == host.name]
+            told = any(f'"{self._draft.names.tag}-' in name for name in outdated)
+            assert told == any(f"-{self._draft.names.tag}-" in name for name in left), (
+                str(stranger),
+                outdated,
+            )
         if not stranger.told or not self._is_needed(stranger, stored):
             return
         teller = stored["leader"]["host"] if kind.everywhere else host.name
