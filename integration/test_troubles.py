@@ -84,7 +84,7 @@ TROUBLES = {
     "bad option": Trouble(
         "nosuch",
         more="runtime: nosuch",
-        metrics=('container_start_failures_total{reason="other",service="trouble"}',),
+        metrics=('blocked{reason="unsupported"}',),
     ),
     "crash loop": Trouble(
         "it exits again and again",
