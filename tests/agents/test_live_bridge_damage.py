@@ -157,7 +157,8 @@ def test_a_refusal_that_passes_is_tried_again_and_not_before_ten_minutes(settled
     assert settled.swapped.count(AWAY) == 1
     (held,) = settled.agents[AWAY].plan.blocked
     assert held.reason == (
-        f"docker refuses the declared form: {PASSING}; the old one was made again. Remove the cause: the declared one "
+        f"docker refuses it as declared: {PASSING}; the earlier one was created again. "
+        "Remove the cause: the declared one "
         "is tried again after 10 minutes"
     )
     assert settled.out_of_reach() == []

@@ -179,7 +179,7 @@ def stays_refused(intent: Intent, host: HostState) -> tuple[Intent, Plan] | None
     form, error, lasts = refused
     tried = f"Remove the cause: the declared one is tried again after {bridge.TRY_AGAIN_S / 60:g} minutes"
     remedy = "Correct x-cluster.gwbridge" if lasts else tried
-    reason = f"docker refuses the declared form: {error}; the old one was made again. {remedy}"
+    reason = f"docker refuses it as declared: {error}; the earlier one was created again. {remedy}"
     return replace(intent, gwbridge=form), blocked_plan(BRIDGE, "unsupported", reason)
 
 

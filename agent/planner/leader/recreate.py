@@ -57,7 +57,9 @@ def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | 
         return blocked_plan(resource, "foreign", f"{why} {short_id(kept[0].id)}; {remedy}")
     if found is None and record and wanted.name in dict(record.overlay_ids):
         # swarm.py publishes the record first: workers would take the new overlay for an earlier one.
-        return waiting_plan(resource, "missing in the swarm; it is created once the record does not name it")
+        return waiting_plan(
+            resource, "missing in the swarm: it is created once the key swarm no longer has its id"
+        )
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not networks.is_ours(wanted, found) and (

@@ -442,7 +442,7 @@ def test_a_refused_form_is_not_tried_again_until_another_one_or_another_engine_i
     assert kept is not None
     assert kept[0].gwbridge == form(WRONG)
     assert kept[1].blocked[0].reason == (
-        f"docker refuses the declared form: {PARSE}; the old one was made again. Correct x-cluster.gwbridge"
+        f"docker refuses it as declared: {PARSE}; the earlier one was created again. Correct x-cluster.gwbridge"
     )
     assert stays_refused(intent(gwbridge=replace(BRIDGE, options=())), refused()) is None
     assert stays_refused(intent(), hosting(JOB)) is None
@@ -455,7 +455,8 @@ def test_a_form_that_was_refused_for_another_cause_is_tried_again_after_a_while(
 
     assert kept is not None
     assert kept[1].blocked[0].reason == (
-        f"docker refuses the declared form: {error}; the old one was made again. Remove the cause: the declared one is "
+        f"docker refuses it as declared: {error}; the earlier one was created again. "
+        "Remove the cause: the declared one is "
         "tried again after 10 minutes"
     )
     assert stays_refused(intent(), refused(error, bridge_seen_s=600.0)) is None

@@ -46,7 +46,7 @@ def test_a_declared_overlay_that_is_missing_is_created_once_by_the_leader() -> N
 def test_an_overlay_that_is_gone_is_created_once_the_record_no_longer_names_it() -> None:
     """A worker would take the new one for an earlier one."""
     assert overlays(with_networks(), record=builders.record()) == [
-        "waiting network/net: missing in the swarm; it is created once the record does not name it"
+        "waiting network/net: missing in the swarm: it is created once the key swarm no longer has its id"
     ]
     steps = told(make_plan(observed(cluster(intent()), with_networks(), leads=True)))
     assert any(each.startswith("publish swarm-record") for each in steps)
