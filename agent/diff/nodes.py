@@ -11,12 +11,28 @@ from agent.model.host_state import HostState, NodeState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
+from agent.model.records import SwarmRecord
 from agent.model.status import HostStatus, JoinedReport
 
 HOST_LABEL = "io.swarmkeeper.host"
 """Label of a node: the name of its host."""
 _NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what is read, not where to listen
 """Addresses that Swarm may list for a node that was raft leader when it went down (moby #32754)."""
+
+
+def other_cluster(host: HostState, record: SwarmRecord | None) -> str:
+    """Return the name of the other cluster to which the swarm of a host belongs; empty: it may be this one's.
+
+    The label of the swarm decides, and only managers see it. Where no agent made the swarm, or on a worker, the label
+    of an overlay decides, unless the swarm is recorded as this cluster's.
+    """
+    swarm = host.swarm
+    if swarm.local != "active" or swarm.made_here:
+        return ""
+    if swarm.cluster or (record and record.swarm_id and record.swarm_id == swarm.swarm_id):
+        return swarm.cluster
+    overlays = [each for each in host.networks if each.scope == "swarm" and each.cluster]
+    return "" if any(each.ours for each in overlays) else min((each.cluster for each in overlays), default="")
 
 
 def quorum(managers: int) -> int:

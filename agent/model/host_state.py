@@ -385,21 +385,6 @@ class HostState:
             return next((each for each in named if each.id == network_id), None)
         return named[0] if named else None
 
-    def other_cluster(self, record: SwarmRecord | None) -> str:
-        """Return the name of the other cluster to which the swarm of this host belongs; empty: it may be this one's.
-
-        The label of the swarm decides, and only managers see it. Where no agent made the swarm, or on a worker, the
-        label of an overlay decides, unless the swarm is recorded as this cluster's.
-        """
-        swarm = self.swarm
-        if swarm.local != "active" or swarm.made_here:
-            return ""
-        if swarm.cluster or (record and record.swarm_id and record.swarm_id == swarm.swarm_id):
-            return swarm.cluster
-        overlays = [each for each in self.networks if each.scope == "swarm" and each.cluster]
-        names = () if any(each.ours for each in overlays) else (each.cluster for each in overlays)
-        return min(names, default="")
-
     @property
     def bridges(self) -> tuple[NetworkState, ...]:
         """Return every network named docker_gwbridge. More than one is a fault of the engine."""

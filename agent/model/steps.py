@@ -109,19 +109,17 @@ class LeaveSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonNode(_MembershipStep):
-    """Leave by force, on a membership order: the swarm has removed this manager, which finds no raft leader."""
+    """Leave the swarm by force: it has removed this manager, which finds no raft leader. Both are checked again."""
 
     node_id: str
-    """The engine's client checks again that the host is that node, without a raft leader."""
     verb = "leave by force"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DissolveSwarm(_MembershipStep):
-    """Leave an empty swarm that an agent initialised here and never recorded."""
+    """Leave, by force, a swarm that an agent initialised here and never recorded. It is checked again to be empty."""
 
     swarm_id: str
-    """Its only node cannot leave it without force, so the engine's client checks again that it is empty."""
     verb = "dissolve"
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from agent.diff.nodes import other_cluster
 from agent.diff.replicas import must_not_act
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
@@ -42,7 +43,7 @@ def _plan_host(observed: Observed) -> Plan:
         return Plan()
     if cluster.store_rolled_back:
         observed = replace(observed, stale=True)
-    if other := host.other_cluster(cluster.record):
+    if other := other_cluster(host, cluster.record):
         return blocked_plan("swarm", "foreign", _OTHER_CLUSTER.format(other=other))
     if not cluster.accepted:
         return waiting_plan("host", "no intent accepted yet", "document/")

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from agent.diff import container, nodes, replicas
 from agent.diff.bridge import OURS, REFUSAL, REFUSED, has_mesh
 from agent.diff.networks import others_on, strangers
+from agent.diff.nodes import other_cluster
 from agent.diff.reported import alike, finished_reports
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, LOCAL_DRIVER, PARKING, Intent
@@ -153,7 +154,7 @@ def _seen(
         node_id=swarm.node_id,
         swarm_id=swarm.swarm_id,
         is_manager=swarm.is_manager,
-        other_cluster=host.other_cluster(observed.cluster.record if observed.cluster else None),
+        other_cluster=other_cluster(host, observed.cluster.record if observed.cluster else None),
         swarm_address=swarm.address,
         autolock=swarm.autolock,
         managers=swarm.managers,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from agent.diff.nodes import note_join
+from agent.diff.nodes import note_join, other_cluster
 from agent.diff.replicas import finished
 from agent.diff.reported import finished_reports
 from agent.model.host_state import ContainerState, HostState, NodeState
@@ -125,7 +125,7 @@ class World:
             node_id=host.swarm.node_id,
             swarm_id=host.swarm.swarm_id,
             is_manager=host.swarm.is_manager,
-            other_cluster=host.other_cluster(self.cluster.record),
+            other_cluster=other_cluster(host, self.cluster.record),
             swarm_address=host.swarm.address,
             joined=note_join(None, host),
             advertise=self.agents[name].advertise,

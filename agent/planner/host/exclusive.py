@@ -34,6 +34,11 @@ class _Need:
     """True if that replica gives it up."""
     kind: BlockedKind = "port"
 
+    @property
+    def on(self) -> str:
+        """Return the resource that a replica waits on for this."""
+        return f"replica/{self.key[0]}-{self.key[1]}" if self.key else ""
+
 
 class Exclusive:
     """The resources of one host that replicas take from each other."""
@@ -59,9 +64,9 @@ class Exclusive:
         if stays := next((each for each in needs if not each.leaves), None):
             reason = f"{stays.what} is used by the container {stays.holder}"
             return blocked_plan(wanted.resource, stays.kind, reason)
-        for each, key in ((each, each.key) for each in needs if each.key):
-            reason = f"waits until {each.holder} gives up {each.what}"
-            return waiting_plan(wanted.resource, reason, f"replica/{key[0]}-{key[1]}")
+        if leaves := next((each for each in needs if each.key), None):
+            reason = f"waits until {leaves.holder} gives up {leaves.what}"
+            return waiting_plan(wanted.resource, reason, leaves.on)
         return self._of_process(wanted) if to_stop else Plan()
 
     def stops_first(self, wanted: Wanted) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from agent.diff.claim import can_init
 from agent.diff.networks import found_for, refused_names
+from agent.diff.nodes import other_cluster
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.leader_steps import AbandonLock, Campaign, Resign
@@ -57,7 +58,7 @@ def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
         return (
             f"{cluster.newer_format[0]} is of a newer agent, and this one would overwrite what it cannot read"
         )
-    if observed.host and (other := observed.host.other_cluster(cluster.record)):
+    if observed.host and (other := other_cluster(observed.host, cluster.record)):
         return f"this host is in the swarm of cluster {other}"
     # Before the first document is accepted, only the newest document can name a manager that may accept it.
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
@@ -195,12 +196,13 @@ def _ineligible_for_a_name(observed: Observed, cluster: ClusterState, host: Host
         return ""
     overlays = (each for each in intent.networks if each.driver == "overlay")
     missing = {each.name for each in overlays if not found_for(each, host, cluster.record)}
-    refused = min(missing & refused_names(host), default="")
+    if not (refused := missing & refused_names(host)):
+        return ""
     for other, status in _others_that_could_lead(observed.me, cluster, intent):
         local = {each.name for each in status.networks if each.scope != "swarm" or each.left_behind}
-        if refused and missing.isdisjoint(local):
+        if missing.isdisjoint(local):
             return (
-                f"a network of its engine alone keeps it from creating the overlay {refused}, and {other} can"
+                f"dockerd has a network of its own named {min(refused)}, and {other} can create that overlay"
             )
     return ""
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.diff.claim import AWAY_S, next_claimant
 from agent.diff.networks import ready_overlays
-from agent.diff.nodes import HOST_LABEL, etcd_of
+from agent.diff.nodes import HOST_LABEL, etcd_of, other_cluster
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
@@ -64,7 +64,7 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
     cluster, host = etcd_of(observed), observed.host
     assert host is not None
     record = cluster.record
-    if host.other_cluster(record):
+    if other_cluster(host, record):
         return Plan()  # eligibility.py resigns, plan.py blocks
     if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
         if record and record.swarm_id not in (None, host.swarm.swarm_id):

@@ -472,7 +472,7 @@ def named(leader: str | None, report: NetworkReport | None = None, **more: Any) 
 
 
 CAMPAIGN = ["campaign for leader: the leader lock is free"]
-CANNOT = "resign as leader: a network of its engine alone keeps it from creating the overlay net, and h1 can"
+CANNOT = "resign as leader: dockerd has a network of its own named net, and h1 can create that overlay"
 
 
 def test_a_host_that_has_kept_an_earlier_overlay_does_not_count_as_one_that_can() -> None:
