@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from agent.diff.networks import Asks, asks_of, found_for, sees_overlays
 from agent.diff.nodes import why_absent
-from agent.diff.replicas import STOPPABLE
+from agent.diff.replicas import AGAIN, STOPPABLE, is_about_an_address
 from agent.model.host_state import Attached, HostState, NetworkState
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import ClusterState
@@ -29,9 +29,14 @@ from agent.planner.leader.address_conflicts import first_of_cycles, with_replica
 #
 # A report and Swarm's list are never from the same moment. A container that Swarm lists and no report names is
 # uncertain: it may be a managed one that has just started or ended. An uncertain user neither takes an address from a
-# replica nor frees one. Exception: if the start of a replica failed, the uncertain user of its address is the cause.
+# replica nor frees one. Exception: if starts of a replica failed, the uncertain user of its address is the cause.
+#
+# No list has the address that each host itself has on the overlay. If dockerd refuses a reserved address as in use, and
+# again at the next start, that is taken for the cause.
 
 
+_TRIES = 2
+"""Failed starts in a row after which an address counts as in use. One may fail for a moment that is over."""
 _SERVICE = "service "
 _LEFT = "the swarm frees the address when the record of that node is removed"
 _AWAY = "the swarm keeps the address until that host is back or its node is removed"
@@ -127,16 +132,31 @@ class AddressUsers:
     def _look(self, name: str, *, only_now: bool) -> None:
         """Read the report of one host. `only_now`: ignore it if unreachable, as Swarm's list is more recent."""
         reachable = not why_absent(name, self._cluster)
+        tries = {each.resource: each.attempts for each in self._cluster.statuses[name].blocked}
         for each in self._cluster.statuses[name].replicas:
             # A dockerd that was killed still shows the addresses of containers that ended with it.
             up = each.status in STOPPABLE
             address = dict(each.addresses).get(self._network, "") if up else ""
-            if reachable and each.error and not up:
+            step = f"container/{each.name.removesuffix(AGAIN)}"
+            if reachable and each.error and not up and tries.get(step, 0) >= _TRIES:
                 self._failed.add((name, each.key))
+                if refused := self._refused(each):
+                    text = (
+                        f"an endpoint of {name} itself: its dockerd refused it {tries[step]} times as in use"
+                    )
+                    self._by_address[refused].append(_User(text=text, host=name))
             if address and reachable:
                 self.live[name, each.key] = address
             if address and (reachable or not only_now):
                 self._by_address[address].append(_reported(each, name, self._cluster))
+
+    def _refused(self, found: ReplicaReport) -> str:
+        """Return the reserved address that dockerd refused to the container; empty: it refused none."""
+        changed = {
+            each.subject for each in found.differences
+        }  # the container asks for an earlier address there
+        asked = is_about_an_address(found.error) and self._network not in changed
+        return dict(found.reserved).get(self._network, "") if asked else ""
 
     def _given_out(self, what: str, named: _User | None, host: str, node: str) -> _User:
         if what.startswith(_SERVICE):

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from agent.diff.networks import asks_for_addresses
-from agent.model.host_state import Attached, GivenOut, HostState
+from agent.model.host_state import Attached, Difference, GivenOut, HostState
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.model.status import HostStatus, ReplicaReport
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.ipam import reserve_addresses
 from tests.support.builders import (
@@ -218,17 +218,48 @@ def test_an_address_that_somebody_else_has_is_given_up() -> None:
     assert addresses(pinned(asked, before, seeing((TOP, "guest", "node-h2")), **said)) == {"order-1": NEXT}
 
 
-def test_a_container_nobody_has_reported_yet_takes_no_address_away_unless_the_replica_could_not_be_started() -> (
-    None
-):
+@pytest.mark.parametrize(("starts", "address"), [(1, TOP), (2, NEXT)])
+def test_a_container_that_no_host_has_reported_takes_an_address_only_if_starts_of_the_replica_failed(
+    starts: int, address: str
+) -> None:
     asked = wanted(service(on={"h1": 1}, spec=IP))
     before, seen = pinned(asked), seeing((TOP, "just-started", "node-h1"))
     failed = runs("h1", 1, "", status="created", error="attaching to network failed")
 
     assert addresses(pinned(asked, before, seen, **there(status("h1")))) == {"order-1": TOP}
-    assert addresses(pinned(asked, before, seen, **there(status("h1", replicas=(failed,))))) == {
-        "order-1": NEXT
-    }
+    said = there(status("h1", replicas=(failed,), blocked=(refused(starts),)))
+    assert addresses(pinned(asked, before, seen, **said)) == {"order-1": address}
+
+
+def refused(starts: int) -> BlockedReport:
+    return BlockedReport(resource="container/prod-order-1", reason="refused", kind="error", attempts=starts)
+
+
+IN_USE = "Address already in use"
+
+
+@pytest.mark.parametrize(("starts", "name"), [(2, "prod-order-1"), (3, "prod-order-1-again")])
+def test_an_address_that_dockerd_refuses_as_in_use_again_and_again_is_replaced(
+    starts: int, name: str
+) -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before = pinned(asked)
+    failed = runs("h1", 1, "", status="created", error=IN_USE, reserved=(("net", TOP),))
+    failed = replace(failed, name=name)
+    other = replace(failed, error="no space left on device")
+
+    def now(report: ReplicaReport, starts: int, current: dict[str, Assignment]) -> dict[str, Assignment]:
+        said = there(status("h1", replicas=(report,), blocked=(refused(starts),)))
+        return pinned(asked, current, seeing(), **said)
+
+    assert addresses(now(failed, 1, before)) == {"order-1": TOP}
+    assert addresses(now(other, starts, before)) == {"order-1": TOP}
+    another = now(failed, starts, before)
+    assert addresses(another) == {"order-1": NEXT}
+    # The failed container still asks for the earlier address: its error says nothing of the present one.
+    differs = Difference(field="networks.net", wanted=NEXT, found=TOP, repair="reconnect", subject="net")
+    stale = replace(failed, reserved=(("net", NEXT),), differences=(differs,))
+    assert addresses(now(stale, starts, another)) == {"order-1": NEXT}
 
 
 def test_what_a_previous_node_of_a_host_keeps_is_waited_for_and_costs_no_replica_its_address() -> None:
@@ -348,7 +379,7 @@ def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
         "statuses": {"h1": status("h1", replicas=(runs("h1", 1, TOP),)), "h2": status("h2")},
     }
     failed = runs("h2", 1, "", status="created", error="attaching to network failed")
-    stuck = there(status("h1"), status("h2", replicas=(failed,)))
+    stuck = there(status("h1"), status("h2", replicas=(failed,), blocked=(refused(2),)))
 
     assert why(seeing((TOP, "id-h1-1", "node-h1")), **away).endswith(
         f"order-1 is at {NEXT} on net instead of {TOP} (it is used by prod-order-1 on h1: "
