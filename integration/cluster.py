@@ -21,6 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "deploy/examples/cluster.yaml"
 EXAMPLE = TIMINGS.rolled_out_by(DOCUMENT.read_text())
 """What scenarios put, and change."""
+REPLICAS = {
+    "prod-order-1": "node-231",
+    "prod-order-2": "node-231",
+    "prod-order-3": "node-232",
+    "prod-billing-1": "node-232",
+    "prod-console-1": "node-231",
+    "prod-terminal-1": "node-233",
+    "prod-api-1": "node-232",
+    "prod-api-2": "node-233",
+}
+"""The replicas of the example, and where they run after a first start."""
 NAME = "prod"
 PREFIX = f"/swarmkeeper/{NAME}/"
 UNIT = "swarmkeeper"
@@ -280,6 +291,13 @@ class Cluster:
             (each for host in self.lab.hosts for each in running_on(host, everything=everything)),
             key=lambda each: (each.name, each.host),
         )
+
+    def addresses(self, network: str) -> Mapping[str, str]:
+        """Name of each running replica on a network, with the address that docker shows for it there."""
+        ours = {"label": f"io.swarmkeeper.cluster={NAME}"}
+        listed = [each for host in self.lab.hosts for each in host.docker.api.containers(filters=ours)]
+        on_it = {each["Names"][0].lstrip("/"): each["NetworkSettings"]["Networks"] for each in listed}
+        return {name: on[network]["IPAddress"] for name, on in on_it.items() if network in on}
 
     def started(self) -> Mapping[str, str]:
         """Name of each running replica, with the host and moment it was started: what a restart changes."""

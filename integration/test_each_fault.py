@@ -8,13 +8,12 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import EXAMPLE, UNIT, Cluster, running_on
+from integration.cluster import EXAMPLE, REPLICAS, UNIT, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import FAULTS, Fault
 from integration.test_leadership import edited, leader
-from integration.test_main_job import REPLICAS
 from integration.timings import TIMINGS
 from tests.support.reliability import SECONDS, RecordProperty
 

@@ -5,10 +5,9 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import EXAMPLE, PREFIX, Cluster
+from integration.cluster import EXAMPLE, PREFIX, REPLICAS, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from integration.test_main_job import REPLICAS
 from tests.support.document import SERVICES, document
 from tests.support.reliability import RecordProperty, recovering
 

@@ -6,23 +6,13 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import DOCUMENT, REPLICAS, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 
 pytestmark = pytest.mark.every_base
 
-REPLICAS = {
-    "prod-order-1": "node-231",
-    "prod-order-2": "node-231",
-    "prod-order-3": "node-232",
-    "prod-billing-1": "node-232",
-    "prod-console-1": "node-231",
-    "prod-terminal-1": "node-233",
-    "prod-api-1": "node-232",
-    "prod-api-2": "node-233",
-}
 SERVICES = {"order": 8080, "billing": 8080, "console": 80, "terminal": 20880, "api": 8080}
 GOSSIP_S = 60
 """Docker's own: the first exchange of peers between two nodes that join an overlay at once may time out (30 s)."""

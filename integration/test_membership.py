@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from integration import by_hand
-from integration.cluster import EXAMPLE, UNIT, Cluster
+from integration.cluster import EXAMPLE, REPLICAS, UNIT, Cluster
 from integration.conftest import LONG_ONLY
 from integration.journals import renew
 from integration.lab.eventually import eventually
@@ -27,6 +27,7 @@ BACK_S, SAID_S = 120, 60
 STRANGER = "hand-database"
 DATA_TO_MANAGERS = ("--protocol", "tcp", "--dport", "2377", "--tcp-flags", "PSH", "PSH", "--jump", "DROP")
 """What a join says; the connection itself is made all the same."""
+WANTED = document(EXAMPLE, roles={SECOND: "worker", THIRD: "worker"}, policy={"reserve_addresses": True})
 
 
 class Members:
@@ -49,6 +50,12 @@ class Members:
         ours = {"label": "io.swarmkeeper.cluster=prod"}
         found = self.lab[name].docker.api.containers(all=True, filters=ours)
         return {each["Names"][0].lstrip("/"): each["Id"] for each in found}
+
+    def addresses(self) -> Mapping[str, str]:
+        """The reserved addresses of our replicas on the overlay; every one of them has one."""
+        found = self.cluster.addresses(by_hand.OVERLAY)
+        assert found.keys() == REPLICAS.keys(), found
+        return found
 
     def started_elsewhere(self, name: str) -> Mapping[str, str]:
         return {what: when for what, when in self.cluster.started().items() if not when.startswith(name)}
@@ -127,7 +134,7 @@ def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members:
 
     cluster.install()
     cluster.start()
-    members.revision = cluster.put(document(EXAMPLE, roles={SECOND: "worker", THIRD: "worker"}))
+    members.revision = cluster.put(WANTED)
     cluster.wait_converged(members.revision, BACK_S)
 
     now = by_hand.blocked_plan(lab)
@@ -141,6 +148,7 @@ def test_a_worker_removed_by_force_waits_for_a_container_of_ours_on_the_overlay_
 ) -> None:
     host, node, replicas = members.lab[THIRD], members.node(THIRD), members.replicas(THIRD)
     elsewhere, here = members.started_elsewhere(THIRD), members.cluster.started()
+    addresses = members.addresses()
     members.lab[MANAGER].exec("docker", "node", "rm", "--force", node)
     members.says(THIRD, "foreign", f"{STRANGER} would lose its overlay if the host left")
     assert members.cluster.started() == here
@@ -152,10 +160,25 @@ def test_a_worker_removed_by_force_waits_for_a_container_of_ours_on_the_overlay_
     print(f"\nremoved by force, back after {time.monotonic() - since:.1f} s")
     assert members.replicas(THIRD) == replicas  # the same containers
     assert members.started_elsewhere(THIRD) == elsewhere
+    assert members.addresses() == addresses
+
+
+def test_a_worker_that_leaves_by_hand_joins_again_and_its_replicas_have_their_addresses_again(
+    members: Members,
+) -> None:
+    node, elsewhere, addresses = members.node(SECOND), members.started_elsewhere(SECOND), members.addresses()
+    since = time.monotonic()
+    by_hand.leave_swarm(members.lab[SECOND])
+    members.changed(SECOND, node)
+    members.back()
+    print(f"\nleft by hand, back after {time.monotonic() - since:.1f} s")
+    assert members.addresses() == addresses
+    assert members.started_elsewhere(SECOND) == elsewhere
 
 
 def test_a_wiped_host_joins_as_a_new_node_and_its_old_record_goes(members: Members) -> None:
     host, node, elsewhere = members.lab[SECOND], members.node(SECOND), members.started_elsewhere(SECOND)
+    addresses = members.addresses()
     since = time.monotonic()
     host.systemctl("stop", "docker.socket", "docker")
     host.exec("sh", "-c", "find /var/lib/docker -mindepth 1 -delete")
@@ -163,6 +186,7 @@ def test_a_wiped_host_joins_as_a_new_node_and_its_old_record_goes(members: Membe
     members.changed(SECOND, node)
     members.back()
     print(f"\nwiped, back and its ghost gone after {time.monotonic() - since:.1f} s")
+    assert members.addresses() == addresses
     assert members.started_elsewhere(SECOND) == elsewhere
 
 

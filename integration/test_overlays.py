@@ -19,11 +19,11 @@ from agent.model.intent import NetworkIntent
 from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
-from integration.cluster import EXAMPLE, Cluster, running_on
+from integration.cluster import EXAMPLE, REPLICAS, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from integration.test_main_job import REPLICAS, whole_chain
+from integration.test_main_job import whole_chain
 from tests.support.attachments import DETACH
 from tests.support.document import document
 

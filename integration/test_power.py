@@ -10,12 +10,12 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import Cluster
+from integration.cluster import REPLICAS, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
-from integration.test_main_job import REPLICAS, asks
+from integration.test_main_job import asks
 from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import EXAMPLE, UNIT, Cluster, package
+from integration.cluster import EXAMPLE, REPLICAS, UNIT, Cluster, package
 from integration.conftest import session_name
 from integration.journals import check_journals
 from integration.lab.base import DEBIAN_13, MACHINE
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
-from integration.test_main_job import GOSSIP_S, REPLICAS, whole_chain
+from integration.test_main_job import GOSSIP_S, whole_chain
 
 CONVERGE_S = 120
 
