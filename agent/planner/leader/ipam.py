@@ -22,21 +22,20 @@ from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key, spec_hash
-from agent.model.status import ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.address_conflicts import first_of_cycles, with_replicas
 
 # ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
 #
 # A report and Swarm's list are never from the same moment. A container that Swarm lists and no report names is
 # uncertain: it may be a managed one that has just started or ended. An uncertain user neither takes an address from a
-# replica nor frees one. Exception: if starts of a replica failed, the uncertain user of its address is the cause.
+# replica nor frees one. Exception: if two starts of a replica failed, the uncertain user of its address is the cause.
+# One may fail for an address that is free a moment later.
 #
-# No list has the address that each host itself has on the overlay. If dockerd refuses a reserved address as in use, and
-# again at the next start, that is taken for the cause.
+# No list has the address that each host itself has on the overlay. If dockerd refuses a reserved address twice as in
+# use, that is taken for the cause.
 
 
-_TRIES = 2
-"""Failed starts in a row after which an address counts as in use. One may fail for a moment that is over."""
 _SERVICE = "service "
 _LEFT = "the swarm frees the address when the record of that node is removed"
 _AWAY = "the swarm keeps the address until that host is back or its node is removed"
@@ -132,18 +131,14 @@ class AddressUsers:
     def _look(self, name: str, *, only_now: bool) -> None:
         """Read the report of one host. `only_now`: ignore it if unreachable, as Swarm's list is more recent."""
         reachable = not why_absent(name, self._cluster)
-        tries = {each.resource: each.attempts for each in self._cluster.statuses[name].blocked}
         for each in self._cluster.statuses[name].replicas:
             # A dockerd that was killed still shows the addresses of containers that ended with it.
             up = each.status in STOPPABLE
             address = dict(each.addresses).get(self._network, "") if up else ""
-            step = f"container/{each.name.removesuffix(AGAIN)}"
-            if reachable and each.error and not up and tries.get(step, 0) >= _TRIES:
+            if reachable and each.error and not up and _failed_again(each, self._cluster.statuses[name]):
                 self._failed.add((name, each.key))
                 if refused := self._refused(each):
-                    text = (
-                        f"an endpoint of {name} itself: its dockerd refused it {tries[step]} times as in use"
-                    )
+                    text = f"an endpoint of {name} itself: its dockerd refused the address as in use, twice"
                     self._by_address[refused].append(_User(text=text, host=name))
             if address and reachable:
                 self.live[name, each.key] = address
@@ -173,6 +168,13 @@ class AddressUsers:
         on = f"{host}'s previous node {short_id(node)}" if host else f"the removed node {short_id(node)}"
         text = f"container {short_id(what)} on {on}: {_LEFT}"
         return _User(text=text, host=host, reachable=False, certain=False, left=True)
+
+
+def _failed_again(found: ReplicaReport, status: HostStatus) -> bool:
+    """Return True if not only the first start of a container failed that has an error now."""
+    own = f"container/{found.name}-"
+    tries = (each.attempts for each in status.blocked if own.startswith(f"{each.resource}-"))
+    return found.name.endswith(AGAIN) or max(tries, default=0) > 1
 
 
 def _reported(found: Attached | ReplicaReport, host: str, cluster: ClusterState) -> _User:

@@ -238,7 +238,10 @@ def refused(starts: int) -> BlockedReport:
 IN_USE = "Address already in use"
 
 
-@pytest.mark.parametrize(("starts", "name"), [(2, "prod-order-1"), (3, "prod-order-1-again")])
+@pytest.mark.parametrize(
+    ("starts", "name"),
+    [(2, "prod-order-1"), (3, "prod-order-1-0123456789ab"), (0, "prod-order-1-0123456789ab-again")],
+)
 def test_an_address_that_dockerd_refuses_as_in_use_again_and_again_is_replaced(
     starts: int, name: str
 ) -> None:
@@ -252,7 +255,7 @@ def test_an_address_that_dockerd_refuses_as_in_use_again_and_again_is_replaced(
         said = there(status("h1", replicas=(report,), blocked=(refused(starts),)))
         return pinned(asked, current, seeing(), **said)
 
-    assert addresses(now(failed, 1, before)) == {"order-1": TOP}
+    assert addresses(now(replace(failed, name=name.removesuffix("-again")), 1, before)) == {"order-1": TOP}
     assert addresses(now(other, starts, before)) == {"order-1": TOP}
     another = now(failed, starts, before)
     assert addresses(another) == {"order-1": NEXT}
