@@ -144,7 +144,7 @@ class CrashReader:
         )
         if old is not None and old.started_at != found.started_at:
             seen = replace(seen, since=now)
-        if _has_ended(found, old):
+        if _has_ended(found, old) and not found.interrupted:
             return self._ended(found, old, seen, specs)
         if found.status == "running" and now - seen.since >= EARLY_S:
             return replace(seen, crashes=0, output=())

@@ -59,7 +59,13 @@ def _restarts(old: ContainerState | None, new: ContainerState) -> int:
 
 def _ended_early(found: ContainerState) -> bool:
     began, ended = seconds_of(found.started_at), seconds_of(found.finished_at)
-    if found.status == "running" or began is None or ended is None or found.exit_code == 0:
+    if (
+        found.status == "running"
+        or found.interrupted
+        or not found.exit_code
+        or began is None
+        or ended is None
+    ):
         return False
     return 0 <= ended - began < EARLY_S
 

@@ -65,6 +65,14 @@ def test_one_end_is_no_loop() -> None:
     assert (found.crashes, found.restart_backoff_s, found.output) == (1, 0.0, ())
 
 
+def test_a_replica_that_the_agent_itself_stopped_has_not_crashed() -> None:
+    bench = Bench()
+    bench.run_and_end(1)
+    found = bench.run_and_end(3, interrupted=True)
+    assert (found.crashes, found.restart_backoff_s, found.output) == (1, 0.0, ())
+    assert bench.run_and_end(5).crashes == 2
+
+
 def test_from_the_second_on_it_is_left_alone_twice_as_long_each_time() -> None:
     bench = Bench()
     found = [bench.run_and_end(second) for second in range(1, 60, 5)]

@@ -68,3 +68,11 @@ def test_a_replica_that_ends_well_at_once_had_little_to_do() -> None:
     replicas.compare(())
 
     assert replicas.compare((container(1, status="exited", finished_at="2026-01-01T10:00:01Z"),)) == ()
+
+
+def test_a_replica_that_the_agent_stops_soon_after_its_start_did_not_fail() -> None:
+    replicas = Replicas()
+    replicas.compare(())
+    ended = container(1, status="exited", exit_code=143, finished_at="2026-01-01T10:00:01Z", interrupted=True)
+
+    assert replicas.compare((ended,)) == ()
