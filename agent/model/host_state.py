@@ -129,6 +129,8 @@ class NetworkState:
     peers: tuple[str, ...] = ()
     """Overlays with replicas of this host only: addresses of the hosts on the overlay that gossip has reported, this
     host included. Empty: not read."""
+    own_address: str = ""
+    """The same overlays only: address of this host's own endpoint. No manager lists it."""
     users: Pairs = ()
     """Managed overlays, leader only: (user, node id) of everything that keeps the swarm from removing the overlay. A
     user is the id of a container, or `service <name>` with an empty node id."""

@@ -139,6 +139,7 @@ class NetworkReport:
     left_behind: bool = False
     cluster: str = ""
     peers: tuple[str, ...] = ()
+    own_address: str = ""
     users: Pairs = ()
     """Managed overlays, from the leader only: (user, node id) of the users that no agent reports."""
     endpoints: Pairs = ()

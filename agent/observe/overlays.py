@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from agent.clients.docker import Engine
+from agent.clients.docker import Engine, OverlayPeers
 from agent.diff.networks import asks_for_addresses, is_ours, overlay_differences
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, NetworkState
@@ -23,7 +23,7 @@ class OverlayReader:
 
     def __init__(self, engine: Engine, me: str, clock: Callable[[], float]) -> None:
         self._engine, self._me = engine, me
-        self._peers: _Answers[tuple[str, ...]] = _Answers(engine.overlay_peers, clock)
+        self._peers: _Answers[OverlayPeers] = _Answers(engine.overlay_peers, clock)
         self._users: _Answers[Pairs] = _Answers(engine.overlay_users, clock)
         self._given_out: _Answers[GivenOut] = _Answers(engine.overlay_addresses, clock)
 
@@ -33,7 +33,10 @@ class OverlayReader:
         containers: tuple[ContainerState, ...],
         cluster: ClusterState | None,
     ) -> tuple[NetworkState, ...]:
-        """Return `networks`; overlays of `containers` have their peers, and on the leader declared ones their users."""
+        """Return `networks` with what an inspect tells: of overlays of `containers` the peers and the own address.
+
+        On the leader declared overlays have their users too.
+        """
         intent = cluster.accepted if cluster else None
         if cluster is None or intent is None:
             return networks
@@ -44,7 +47,7 @@ class OverlayReader:
         for answers in (self._peers, self._users, self._given_out):
             answers.forget_all_but({each.id for each in networks})
         read = [
-            replace(each, peers=self._peers.get(each.id, believed_s) or ())
+            replace(each, **(self._peers.get(each.id, believed_s) or OverlayPeers())._asdict())
             if each.name in used & wanted.keys()
             else each
             for each in networks

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from agent.clients.docker import Engine
+from agent.clients.docker import Engine, OverlayPeers
 from agent.diff.container import FillContext, create_request
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
 from agent.model.host_state import ContainerState, NetworkState
@@ -118,7 +118,7 @@ def start(engine: Engine, container: str) -> None:
 
 
 def sees_both(engine: Engine, overlay: str) -> bool:
-    return engine.overlay_peers(overlay) == (ADDRESS, OTHER)
+    return engine.overlay_peers(overlay).peers == (ADDRESS, OTHER)
 
 
 def test_what_an_agent_makes_is_ours_for_every_manager_of_its_cluster(pair: Pair) -> None:
@@ -202,19 +202,22 @@ def test_each_host_on_it_hears_of_the_other_and_of_its_leaving(pair: Pair) -> No
     first, second = pair
     first.create_network(NET)
     overlay = the_network(first).id
-    assert first.overlay_peers(overlay) == ()
+    assert first.overlay_peers(overlay) == OverlayPeers()
     run(first, 1)
     made = run(second, 2)
 
     for engine in pair:
         eventually(partial(sees_both, engine, overlay), 30.0)
+    own = {engine.overlay_peers(overlay).own_address for engine in pair}
+    assert len(own) == 2
+    assert own.isdisjoint({"", *(address for address, *_ in first.overlay_addresses(overlay))})
     second.stop(made, 0.0)
-    eventually(lambda: first.overlay_peers(overlay) == (ADDRESS,), GONE_S)
-    eventually(lambda: second.overlay_peers(overlay) == (), GONE_S)
+    eventually(lambda: first.overlay_peers(overlay).peers == (ADDRESS,), GONE_S)
+    eventually(lambda: second.overlay_peers(overlay) == OverlayPeers(), GONE_S)
 
 
 def test_a_network_that_is_not_there_has_no_peers_and_no_users(pair: Pair) -> None:
-    assert pair[0].overlay_peers("none") == ()
+    assert pair[0].overlay_peers("none") == OverlayPeers()
     assert pair[0].overlay_users("none") == ()
     assert pair[0].overlay_addresses("none") == ()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, Literal
 
-from agent.clients.docker import Containers, EngineInfo
+from agent.clients.docker import Containers, EngineInfo, OverlayPeers
 from agent.clients.docker.reading import attached, container_state, locked_state
 from agent.diff.container import (
     CLUSTER,
@@ -124,8 +124,8 @@ class FakeEngine(FakeWire):
         return self.nets.endpoints(network)
 
     @call()
-    def overlay_peers(self, network_id: str) -> tuple[str, ...]:
-        return self.nets.peers(network_id)
+    def overlay_peers(self, network_id: str) -> OverlayPeers:
+        return OverlayPeers(self.nets.peers(network_id))
 
     @call()
     def overlay_users(self, network_id: str) -> Pairs:

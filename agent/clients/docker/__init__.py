@@ -4,9 +4,17 @@ from collections.abc import Callable
 
 from agent.clients.docker import containers, networks, protocol, swarm, transport
 from agent.clients.docker.images import ask_digests
-from agent.clients.docker.protocol import Containers, Engine, EngineEvents, EngineInfo
+from agent.clients.docker.protocol import Containers, Engine, EngineEvents, EngineInfo, OverlayPeers
 
-__all__ = ["Containers", "DockerEngine", "Engine", "EngineEvents", "EngineInfo", "ask_digests"]
+__all__ = [
+    "Containers",
+    "DockerEngine",
+    "Engine",
+    "EngineEvents",
+    "EngineInfo",
+    "OverlayPeers",
+    "ask_digests",
+]
 
 
 class DockerEngine(swarm.Swarm, networks.Networks, containers.Containers):

@@ -10,6 +10,7 @@ from uuid import uuid4
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
+from agent.clients.docker.protocol import OverlayPeers
 from agent.clients.docker.reading import attached, endpoints, network_state, network_states, volume_state
 from agent.diff.container import CLUSTER, CREATION
 from agent.errors import Conflict, Missing, Refused
@@ -23,9 +24,11 @@ _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 """States in which a task uses no network or address any more."""
 
 
-def peers(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the addresses in `Peers` of GET /networks/{id}: hosts on the overlay whose gossip reached this host."""
-    return tuple(sorted({each["IP"] for each in raw.get("Peers") or () if each.get("IP")}))
+def overlay_peers(raw: Mapping[str, Any]) -> OverlayPeers:
+    """Return the peers and this host's own endpoint in the answer of GET /networks/{id}."""
+    own = (raw.get("Containers") or {}).get(f"lb-{raw.get('Name')}") or {}
+    peers = {each["IP"] for each in raw.get("Peers") or () if each.get("IP")}
+    return OverlayPeers(tuple(sorted(peers)), _bare(own.get("IPv4Address") or ""))
 
 
 def overlay_users(
@@ -120,8 +123,8 @@ class Networks(transport.Part):
     def bridge_endpoints(self, network: str) -> Pairs:
         return endpoints(self._found("network_inspect", _path(network)) or {})
 
-    def overlay_peers(self, network_id: str) -> tuple[str, ...]:
-        return peers(self._found("network_inspect", _path(network_id)) or {})
+    def overlay_peers(self, network_id: str) -> OverlayPeers:
+        return overlay_peers(self._found("network_inspect", _path(network_id)) or {})
 
     def overlay_users(self, network_id: str) -> Pairs:
         tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})

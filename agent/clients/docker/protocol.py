@@ -44,6 +44,15 @@ class Containers(NamedTuple):
     """All containers with their networks, by name."""
 
 
+class OverlayPeers(NamedTuple):
+    """An overlay as this host sees it; empty while none of its containers is there."""
+
+    peers: tuple[str, ...] = ()
+    """Addresses of the hosts on the overlay that gossip has reported, this host included, sorted."""
+    own_address: str = ""
+    """Address of this host's own endpoint on the overlay."""
+
+
 class EngineEvents(Protocol):
     """The events of the engine, each as a short text such as `container die prod-order-1`."""
 
@@ -73,8 +82,7 @@ class Engine(Protocol):
         The owner is the id of a container, or `ingress-sbox`.
         """
 
-    def overlay_peers(self, network_id: str) -> tuple[str, ...]:
-        """Return the sorted addresses of the overlay's peers; none when this host is not on the overlay."""
+    def overlay_peers(self, network_id: str) -> OverlayPeers: ...
 
     def overlay_users(self, network_id: str) -> Pairs:
         """Return (user, node id) of each container (by id) or service (by name) that blocks the removal of an overlay.

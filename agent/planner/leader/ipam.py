@@ -32,8 +32,8 @@ from agent.planner.leader.address_conflicts import first_of_cycles, with_replica
 # replica nor frees one. Exception: if two starts of a replica failed, the uncertain user of its address is the cause.
 # One may fail for an address that is free a moment later.
 #
-# No list has the address that each host itself has on the overlay. If dockerd refuses a reserved address twice as in
-# use, that is taken for the cause.
+# Each host itself has an address on the overlay, which only that host reports, and only while a container is there. If
+# dockerd refuses a reserved address twice as in use, that is taken for the cause too.
 
 
 _SERVICE = "service "
@@ -131,6 +131,10 @@ class AddressUsers:
     def _look(self, name: str, *, only_now: bool) -> None:
         """Read the report of one host. `only_now`: ignore it if unreachable, as Swarm's list is more recent."""
         reachable = not why_absent(name, self._cluster)
+        for network in self._cluster.statuses[name].networks:
+            if network.name == self._network and network.own_address and (reachable or not only_now):
+                own = _User(text=f"{name}'s own endpoint on {self._network}", host=name)
+                self._by_address[network.own_address].append(own)
         for each in self._cluster.statuses[name].replicas:
             # A dockerd that was killed still shows the addresses of containers that ended with it.
             up = each.status in STOPPABLE

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.clients.docker import DockerEngine
+from agent.clients.docker import DockerEngine, OverlayPeers
 from agent.clients.docker.errors import creation_failure, failure, network_failure, pull_failure
-from agent.clients.docker.networks import overlay_addresses, overlay_users, peers
+from agent.clients.docker.networks import overlay_addresses, overlay_peers, overlay_users
 from agent.clients.docker.reading import (
     container_state,
     network_state,
@@ -172,11 +172,11 @@ def test_a_task_that_is_over_holds_no_overlay_and_a_service_without_a_task_does(
 
 
 def test_an_overlay_that_nobody_here_is_on_has_no_peers() -> None:
-    assert peers({"Peers": None}) == ()
-    assert peers({"Peers": [{"Name": "b", "IP": "10.0.0.2"}, {"Name": "a", "IP": "10.0.0.1"}]}) == (
-        "10.0.0.1",
-        "10.0.0.2",
-    )
+    assert overlay_peers({"Name": "net", "Peers": None, "Containers": {}}) == OverlayPeers()
+    peers = [{"Name": "b", "IP": "10.0.0.2"}, {"Name": "a", "IP": "10.0.0.1"}]
+    ends = {"c1": {"IPv4Address": "10.10.0.2/16"}, "lb-net": {"IPv4Address": "10.10.0.3/16"}}
+    found = overlay_peers({"Name": "net", "Peers": peers, "Containers": ends})
+    assert found == OverlayPeers(("10.0.0.1", "10.0.0.2"), "10.10.0.3")
 
 
 def test_a_network_is_ours_by_its_label() -> None:

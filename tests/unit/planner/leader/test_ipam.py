@@ -11,7 +11,7 @@ from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport
+from agent.model.status import BlockedReport, HostStatus, NetworkReport, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.ipam import reserve_addresses
 from tests.support.builders import (
@@ -216,6 +216,16 @@ def test_an_address_that_somebody_else_has_is_given_up() -> None:
     said = there(status("h1"), status("h2", attached=(guest,)))
 
     assert addresses(pinned(asked, before, seeing((TOP, "guest", "node-h2")), **said)) == {"order-1": NEXT}
+
+
+def test_the_address_of_a_hosts_own_endpoint_is_given_up_and_not_chosen() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before = pinned(asked)
+    net = NetworkReport(id="net-id", name="net", driver="overlay", scope="swarm", own_address=TOP)
+
+    for said in (there(status("h1", networks=(net,))), there(status("h1"), status("h2", networks=(net,)))):
+        assert addresses(pinned(asked, before, seeing(), **said)) == {"order-1": NEXT}
+        assert addresses(pinned(asked, {}, seeing(), **said)) == {"order-1": NEXT}
 
 
 @pytest.mark.parametrize(("starts", "address"), [(1, TOP), (2, NEXT)])
