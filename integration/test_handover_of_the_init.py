@@ -64,4 +64,6 @@ def test_another_manager_creates_the_swarm_and_the_first_leader_joins_it_once_it
     cluster.wait_converged(revision, JOINED_S)
     assert swarm_ids(cluster.lab) == {swarm_id}
     check_managers(cluster, {FIRST, *OTHERS})
+    # A join that fails for the port would leave a record without a name.
+    assert len(first.docker.api.nodes()) == len(cluster.lab.hosts)
     cluster.time_swarm()

@@ -9,7 +9,7 @@ import structlog
 from agent.config import ReconcileSettings
 from agent.daemon.dispatcher import Dispatcher
 from agent.daemon.triggers import Triggers, WakeUps
-from agent.model.host_state import HostState
+from agent.model.host_state import GOSSIP, RAFT, HostState
 from agent.model.observed import Observed
 from agent.model.plan import Plan
 from agent.model.store import Fence
@@ -148,7 +148,7 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return 0.0
     if host.settles_in_s:
         return host.settles_in_s
-    waits_for_port = host.swarm.local == "inactive" and host.gossip_port_in_use
+    waits_for_port = host.swarm.local == "inactive" and any(map(host.has_listener, (GOSSIP, RAFT)))
     times = (
         *(each.restart_backoff_s for each in host.containers),
         *(each.steady_in_s for each in host.containers),

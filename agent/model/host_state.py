@@ -300,6 +300,8 @@ class Attached:
 
 GOSSIP = "7946/tcp"
 """Port of the gossip between the dockerds of a swarm about overlays (docs.docker.com: swarm mode, open ports)."""
+RAFT = "2377/tcp"
+"""Port on which a manager listens, and no worker does (same source)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,7 +371,11 @@ class HostState:
     @property
     def gossip_port_in_use(self) -> bool:
         """Return True if a process listens on the gossip port, which dockerd needs once it is in a swarm."""
-        return any(f":{each}".endswith(f":{GOSSIP}") for each in self.listening or ())
+        return self.has_listener(GOSSIP)
+
+    def has_listener(self, port: str) -> bool:
+        """Return True if a process is known to listen on `port`, like `2377/tcp`, on all addresses or on one."""
+        return any(f":{each}".endswith(f":{port}") for each in self.listening or ())
 
     @property
     def gossip_not_listening(self) -> bool:

@@ -7,7 +7,7 @@ from agent.diff.claim import next_claimant
 from agent.diff.networks import local_names
 from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
 from agent.model import leader_steps, records, steps
-from agent.model.host_state import GOSSIP, Attached, HostState, SwarmState, other_swarm
+from agent.model.host_state import GOSSIP, RAFT, Attached, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
@@ -162,6 +162,8 @@ _RESTART = (
 )
 _NO_NODE = f"docker reports a swarm but no node id: {_RESTART}"
 _OTHER_KEY = "the join tokens are sealed with another key: tokens.key_file in agent.yaml must be the same on every host"
+_RAFT_PORT_IN_USE = f"a process listens on port {RAFT} of this host, which a manager needs: end that process"
+"""Each join that fails for it leaves a record of a node in the swarm that never gets a name."""
 _GOSSIP_PORT_IN_USE = (
     f"a process listens on port {GOSSIP} of this host, so overlays would not work. "
     "If the process is dockerd and this lasts more than some seconds, run `systemctl restart docker`"
@@ -242,6 +244,8 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
         )
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
+    if role == "manager" and observed.host and observed.host.has_listener(RAFT):
+        return blocked_plan("swarm", "port", _RAFT_PORT_IN_USE)
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
     remotes = tuple(address for _, address in record.managers)
     for_now = ", but joins as a worker first: a manager of the swarm is unreachable" if later else ""

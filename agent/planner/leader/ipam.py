@@ -177,8 +177,8 @@ class AddressUsers:
 def _failed_again(found: ReplicaReport, status: HostStatus) -> bool:
     """Return True if not only the first start of a container failed that has an error now."""
     own = f"container/{found.name}-"
-    tries = (each.attempts for each in status.blocked if own.startswith(f"{each.resource}-"))
-    return found.name.endswith(AGAIN) or max(tries, default=0) > 1
+    attempts = (each.attempts for each in status.blocked if own.startswith(f"{each.resource}-"))
+    return found.name.endswith(AGAIN) or max(attempts, default=0) > 1
 
 
 def _reported(found: Attached | ReplicaReport, host: str, cluster: ClusterState) -> _User:

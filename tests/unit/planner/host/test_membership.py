@@ -165,6 +165,22 @@ def test_nobody_joins_while_the_port_for_the_talk_about_overlays_is_taken(taken:
     ]
 
 
+@pytest.mark.parametrize("taken", ["2377/tcp", "10.0.0.2:2377/tcp"])
+def test_no_manager_joins_while_another_process_has_its_port(taken: str) -> None:
+    state = cluster(WANTED, "h2", tokens=tokens())
+    seen = host(swarm=outside(), listening=("22/tcp", taken))
+    (blocked,) = plan_membership(WANTED, observed(state, seen, me="h2"), bridge_ready=True).blocked
+
+    assert (blocked.kind, blocked.reason) == (
+        "port",
+        "a process listens on port 2377/tcp of this host, which a manager needs: end that process",
+    )
+    state = cluster(WANTED, "h3", tokens=tokens())
+    assert told(plan_membership(WANTED, observed(state, seen, me="h3"), bridge_ready=True)) == [
+        "join swarm: declared a worker of swarm swarm-1"
+    ]
+
+
 def test_without_a_token_for_managers_a_declared_one_joins_as_a_worker() -> None:
     (step,) = plan("h2", outside(), tokens=replace(tokens(), manager="")).steps
 
