@@ -1,4 +1,7 @@
-"""docker_gwbridge changed by leaving the swarm and coming back, where the intent asks for that way."""
+"""docker_gwbridge changed by leaving the swarm and coming back, where the intent asks for that way.
+
+Every replica has the address again that is reserved for it, unless its host itself has that address now.
+"""
 
 import json
 
@@ -9,7 +12,8 @@ from integration.quorum import QuorumWatch
 from tests.support.document import document
 
 BRIDGE = "docker_gwbridge"
-GOOD = EXAMPLE
+OVERLAY = "my-network-overlay"
+GOOD = document(EXAMPLE, policy={"reserve_addresses": True})
 CHANGED_S = 300
 ELECTED_S = 40.0
 """A raft leader that leaves is handed over first; one that the others have to miss is replaced within some 15 s."""
@@ -26,6 +30,12 @@ def bridge_of(host: Host) -> str:
     return f"{config['Subnet']} {config['Gateway']}"
 
 
+def own_address(host: Host) -> str:
+    """The address that the host itself has on the overlay."""
+    ends = json.loads(host.exec("docker", "network", "inspect", OVERLAY).stdout)[0]["Containers"]
+    return str(ends[f"lb-{OVERLAY}"]["IPv4Address"]).partition("/")[0]
+
+
 def nodes(cluster: Cluster) -> dict[str, str]:
     """Node id -> what `docker node ls` says of it."""
     listed = cluster.lab.hosts[0].exec(
@@ -34,10 +44,13 @@ def nodes(cluster: Cluster) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in listed.stdout.splitlines())
 
 
-def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never_lost(
+def test_with_method_rejoin_every_host_leaves_comes_back_with_its_addresses_and_the_quorum_is_never_lost(
     cluster: Cluster,
 ) -> None:
+    cluster.wait_converged(cluster.put(GOOD))
     before, replicas = nodes(cluster), {each.name for each in cluster.containers()}
+    addresses = cluster.addresses(OVERLAY)
+    assert addresses.keys() == replicas
     with QuorumWatch(*cluster.lab.hosts) as watch:
         cluster.wait_converged(cluster.put(rejoining()), CHANGED_S)
 
@@ -54,6 +67,11 @@ def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never
         said.startswith("Ready") and said.split()[-1] in ("Leader", "Reachable") for said in after.values()
     )
     assert {each.name for each in cluster.containers() if each.status == "running"} == replicas
+    now, own = cluster.addresses(OVERLAY), {own_address(host) for host in cluster.lab.hosts}
+    # The swarm gives a host that joins again the lowest free address, which may be the one that a replica had.
+    assert {name for name, address in now.items() if address != addresses[name]} == {
+        name for name, address in addresses.items() if address in own
+    }
     print(f"\n{watch}")
     assert watch.answers
     assert watch.lost == []

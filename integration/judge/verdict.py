@@ -69,12 +69,16 @@ def _of_engine(wanted: Wanted, name: str, role: str, engine: Engine) -> Iterator
             yield f"swarm: {name} lists a manager that is not reachable"
 
 
-# ---- Replicas: a slot may be on any host, as long as each host has as many of the service as declared
+# ---- Replicas: a slot may be on any host, as long as each host has as many of the service as declared. A container
+# without our labels is a stranger's, whatever it is called
 
 
 def _of_replicas(wanted: Wanted, engines: Mapping[str, Engine | None]) -> Iterator[str]:
     there = [
-        (host, each) for host, engine in engines.items() if engine for each in engine.containers.values()
+        (host, each)
+        for host, engine in engines.items()
+        for each in (engine.containers.values() if engine else ())
+        if any(label.startswith(LABEL) for label in each.labels)
     ]
     declared: set[str] = set()
     for service, keys in wanted.services.items():
@@ -85,8 +89,7 @@ def _of_replicas(wanted: Wanted, engines: Mapping[str, Engine | None]) -> Iterat
         for _, container in own:
             yield from _of_container(keys, container)
     for host, container in there:
-        is_managed = any(label.startswith(LABEL) for label in container.labels)
-        if is_managed and container.name not in declared:
+        if container.name not in declared:
             yield f"{host}: {container.name} is managed and not declared"
 
 

@@ -41,13 +41,20 @@ class Draft:
     extra: str = "none"
     bridge: str = BRIDGES[0]
     checked: bool = False
+    corrected: int = 0
+    """Number of times that all rollouts begin anew: a replica that was killed while it was watched pauses its own."""
     edits: list[str] = field(default_factory=list)
 
     def text(self) -> str:
         """What is put."""
-        services: dict[str, Any] = {"billing": {"environment": {"EDITION": str(self.edition)}}}
+        corrected = {"CORRECTED": str(self.corrected)}
+        services: dict[str, Any] = {
+            "order": {"environment": corrected},
+            "billing": {"environment": {"EDITION": str(self.edition), **corrected}},
+            "console": {"environment": corrected},
+        }
         if self.checked:
-            services["console"] = {"healthcheck": {"test": ["CMD", "true"], **CHECKED}}
+            services["console"]["healthcheck"] = {"test": ["CMD", "true"], **CHECKED}
         if self.extra != "none":
             base = {
                 "image": f"{IMAGE}/order:1.0.0",
@@ -87,6 +94,7 @@ class Draft:
         return what
 
     def mend(self) -> None:
-        """Take back what cannot converge."""
+        """Take back what cannot converge, and begin the rollouts anew."""
+        self.corrected += 1
         self.tag = "1.0.0" if self.tag not in ("1.0.0", "1.0.1") else self.tag
         self.extra = "none"
