@@ -327,15 +327,10 @@ def _update_node(
     # dockerd cannot compare the lock, and reading the node takes time: check the lock once more after the read.
     still = partial(context.safe_fence, step.budget_s)
     update = partial(context.engine.update_node, step.node_id, version=step.version, still=still)
-    match step:
-        case leader_steps.PromoteNode():
-            update(role="manager")
-        case leader_steps.DemoteNode():
-            update(role="worker")
-        case leader_steps.UpdateNode():
-            update(availability=step.availability, labels=step.labels, without=step.without)
-        case _:
-            assert_never(step)
+    if isinstance(step, leader_steps.UpdateNode):
+        update(availability=step.availability, labels=step.labels, without=step.without)
+    else:
+        update(role="manager" if isinstance(step, leader_steps.PromoteNode) else "worker")
 
 
 def _autolock(context: ApplyContext, fence: Fence, step: leader_steps.AutolockStep, *, on: bool) -> None:

@@ -55,7 +55,6 @@ class Column:
         return max(cell_len(self.head), *(each.cell_len for each in self.cells))
 
     def narrowed(self, width: int) -> "Column":
-        """Return the column with cells of at most `width`."""
         cells = (Text(shortened(each.plain, width), each.style, end="") for each in self.cells)
         return replace(self, cells=tuple(cells), head=shortened(self.head, width))
 

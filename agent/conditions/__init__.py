@@ -13,17 +13,6 @@ from agent.conditions.goal import Goal, Progress, goal_of, progress_to
 from agent.conditions.own_host import OwnHost, own_host
 
 __all__ = [
-    "ClusterConditions",
-    "Condition",
-    "Goal",
-    "HostCondition",
-    "OwnHost",
-    "Problem",
-    "Progress",
-    "ReplicaCondition",
-    "ServiceCondition",
-    "conditions_of",
-    "goal_of",
-    "own_host",
-    "progress_to",
-]
+    "ClusterConditions", "Condition", "Goal", "HostCondition", "OwnHost", "Problem", "Progress",
+    "ReplicaCondition", "ServiceCondition", "conditions_of", "goal_of", "own_host", "progress_to",
+]  # fmt: skip

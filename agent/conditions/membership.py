@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Reason
 from agent.conditions.reports import Reports, because, blocked_of
+from agent.diff.nodes import NO_ADDRESSES
 from agent.model.intent import HostIntent
 from agent.model.status import HostStatus
 
 SWARM = "swarm"
 """Resource of the membership of a host in its own report."""
-_NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what Swarm may list for a node that went down
 
 
 def membership_findings(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
@@ -107,7 +107,7 @@ def address_findings(declared: HostIntent, status: HostStatus, reports: Reports)
         return
     wanted, node = status.advertise or str(declared.address), reports.node_of(declared.name)
     known = (node.address if node else "", status.swarm_address or "")
-    if found := next((each for each in known if each not in (wanted, *_NO_ADDRESSES)), ""):
+    if found := next((each for each in known if each not in (wanted, *NO_ADDRESSES)), ""):
         order = reports.cluster.membership_orders.get(declared.name)
         text = f"the swarm has the address {found} for it, {wanted} is declared"
         if order and order.what == "leave":

@@ -10,8 +10,9 @@ from agent.conditions.condition import Condition
 from agent.conditions.finding import READY, Blocked, Finding
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
-from agent.conditions.reports import Reports, instant
+from agent.conditions.reports import Reports
 from agent.model.observed import ClusterState, Observed
+from agent.model.records import seconds_of
 from agent.model.status import HostStatus
 
 
@@ -33,7 +34,7 @@ class OwnHost:
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     """Return the conditions of the host of this agent. `status` is its report of this moment."""
     cluster = observed.cluster or ClusterState(revision=0)
-    reports = Reports(_with_own(cluster, observed.me, status), instant(status.at) or 0.0)
+    reports = Reports(_with_own(cluster, observed.me, status), seconds_of(status.at) or 0.0)
     host = _host(observed.me, reports)
     known = Known(hosts={observed.me: host})
     mine = (each for each in places(reports) if each.host == observed.me)

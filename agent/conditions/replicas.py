@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from agent.conditions.condition import Condition, ReplicaCondition
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Ready, Unknown, severest
 from agent.conditions.reports import Reports, blocked_of
-from agent.diff.replicas import finished
+from agent.diff.replicas import CRASH_LOOP, finished
 from agent.model.intent import ServiceIntent
 from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key, registry_of
 from agent.model.status import HostStatus, ReplicaReport
 
-CRASH_LOOP = 2
-"""Consecutive ends that count as a crash loop; an operator may have caused a single one."""
 _OUTSIDE_SWARM = ("SwarmError", "NotInSwarm", "Locked")
 """Reasons of a host on which docker attaches nothing to an overlay."""
 
@@ -115,8 +113,6 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
 
 
 class _Judge:
-    """Judges one replica."""
-
     def __init__(self, place: Place, reports: Reports, known: Known) -> None:
         self.place, self.reports, self.known = place, reports, known
         self.target, _ = reports.target(place.service.name)

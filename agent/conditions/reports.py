@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 
 from agent.conditions.finding import Blocked, Finding, Reason, State, Unknown
@@ -11,7 +10,7 @@ from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
 from agent.model.keys import ROOT
 from agent.model.observed import ClusterState
-from agent.model.records import Rollout
+from agent.model.records import Rollout, seconds_of
 from agent.model.spec import ContainerSpec, spec_hash, with_digest
 from agent.model.status import BlockedReport, HostStatus, Waiting
 
@@ -28,17 +27,9 @@ LEADERS = frozenset({
 """Kinds of resources that are the leader's work and belong to no host, service or network."""
 
 
-def instant(at: str) -> float | None:
-    """Return the time `at`, RFC 3339, in seconds since the epoch; None if it is no time."""
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except ValueError:
-        return None
-
-
 def seconds_since(at: str, now_s: float) -> float | None:
     """Return the seconds from `at`, RFC 3339, to `now_s`, at least 0; None if `at` is no time."""
-    begin = instant(at)
+    begin = seconds_of(at)
     return None if begin is None else max(0.0, now_s - begin)
 
 
@@ -100,10 +91,13 @@ class Reports:
         if instance is None:
             return self._absent(host, status)
         if status is None or status.instance != instance:
-            return Unknown("NotReported", self._why_starting(status), cause=self._damaged(host))
+            text = "its agent starts and has not reported yet"
+            if status:
+                text = f"its agent starts; the last report is {self.ago(status.at)} old, of an earlier run"
+            return Unknown("NotReported", text, cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
-        at_s = instant(status.at)
+        at_s = seconds_of(status.at)
         if at_s is not None and at_s - self.now_s > MOST_AGE_S:
             text = "its last report is of a later time than this clock shows, so its age is not known: set the clocks"
             return Unknown("ReportOld", text)
@@ -135,11 +129,6 @@ class Reports:
         if node.state == "ready":
             return "its node is ready in the swarm, so its agent has ended or does not reach etcd"
         return f"its node is {node.state} in the swarm, too, so it is off or cut off from the network"
-
-    def _why_starting(self, status: HostStatus | None) -> str:
-        if status is None:
-            return "its agent starts and has not reported yet"
-        return f"its agent starts; the last report is {self.ago(status.at)} old, of an earlier run"
 
     def _damaged(self, host: str) -> str:
         key = next((key for key, _ in self.cluster.unreadable if key.endswith(f"/hosts/{host}/status")), "")

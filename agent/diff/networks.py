@@ -157,15 +157,11 @@ def ready_overlays(
         for wanted in intent.networks
         if wanted.driver == "overlay"
         and (found := found_for(wanted, host, record))
-        and is_usable(found)
+        # One that was created but never allocated has no driver.
+        and (found.driver, found.attachable) == ("overlay", True)
         and (wanted.name in known or is_ours(wanted, found) or not overlay_differences(wanted, found))
     )
     return tuple(sorted(ready, key=lambda each: each.name))
-
-
-def is_usable(found: NetworkState) -> bool:
-    """Return True if a container can start on the overlay. One that was created but never allocated has no driver."""
-    return found.driver == "overlay" and found.attachable
 
 
 def overlay_differences(wanted: NetworkIntent, found: NetworkState) -> tuple[Difference, ...]:

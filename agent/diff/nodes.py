@@ -16,7 +16,7 @@ from agent.model.status import HostStatus, JoinedReport
 
 HOST_LABEL = "io.swarmkeeper.host"
 """Label of a node: the name of its host."""
-_NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what is read, not where to listen
+NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what is read, not where to listen
 """Addresses that Swarm may list for a node that was raft leader when it went down (moby #32754)."""
 
 
@@ -207,7 +207,7 @@ def _previous_owner(node: NodeState, addresses: Mapping[str, str], names: Mappin
     label = dict(node.labels).get(HOST_LABEL)
     if label is not None:
         return label
-    if node.address in _NO_ADDRESSES:
+    if node.address in NO_ADDRESSES:
         return names.get(node.hostname, "")
     return addresses.get(node.address, "")
 

@@ -14,7 +14,7 @@ from agent.diff.container import FillContext
 from agent.model.host_state import ContainerState, FinishedRun, HostState, SwarmState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import Presence, Replica
+from agent.model.records import Presence, Replica, seconds_of
 from agent.model.spec import ContainerSpec
 from agent.model.status import HostStatus, ReplicaReport
 
@@ -73,6 +73,18 @@ def fill_context(intent: Intent | None, host: str, swarm: SwarmState, replica: R
 def container_name(project: str, replica: Replica) -> str:
     """`<project>-<service>-<slot>`, as Compose names its containers."""
     return f"{project}-{replica.service}-{replica.slot}"
+
+
+CRASH_LOOP = 2
+"""Runs in a row that end soon after their start and make a crash loop: a person may have caused a single end."""
+EARLY_S = 10.0
+"""Seconds. A run that ends this soon after its start is a crash. Docker resets its restart delay after as many."""
+
+
+def ended_early(started_at: str, finished_at: str) -> bool:
+    """Return True if both times are known, and the run between them was a crash."""
+    began, ended = seconds_of(started_at), seconds_of(finished_at)
+    return began is not None and ended is not None and 0 <= ended - began < EARLY_S
 
 
 STOPPABLE = ("running", "paused", "restarting")

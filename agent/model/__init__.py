@@ -1,1 +1,22 @@
-"""The data model: frozen dataclasses, free of I/O."""
+"""The data model, free of I/O: frozen dataclasses."""
+
+from dataclasses import Field, dataclass, field
+from typing import Any, ClassVar, dataclass_transform
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+class _Dataclass(type):
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], body: dict[str, Any], *, order: bool = False, **more: Any
+    ) -> Any:
+        made: Any = super().__new__(cls, name, bases, body, **more)
+        if "__slots__" in body:
+            return made  # to give it slots, `dataclass` makes each class a second time
+        return dataclass(frozen=True, slots=True, kw_only=True, order=order)(made)
+
+
+class Frozen(metaclass=_Dataclass):
+    """The base of the model: each class below it is a frozen dataclass with slots and keyword arguments."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]

@@ -1,10 +1,10 @@
 """Faults of a document. One error names all of them, each with its place and its remedy."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.errors import Invalid
+from agent.model import Frozen
 from agent.model.phrases import first_of
 
 MOST_SHOWN = 100
@@ -14,8 +14,7 @@ FaultKind = Literal["size", "yaml", "schema", "semantic"]
 contradict each other. Faults of an earlier kind cause others of a later one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Frozen):
     """One fault and its place in the document. Lines and columns count from 1."""
 
     path: str = ""

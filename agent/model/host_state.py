@@ -1,10 +1,11 @@
 """The state of one host as its dockerd and its kernel report it: swarm, networks and containers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Interface, IPv4Network
 from typing import ClassVar, Literal
 
+from agent.model import Frozen
 from agent.model.intent import GWBRIDGE
 from agent.model.phrases import differs
 from agent.model.records import Replica, SwarmRecord, Tokens
@@ -13,8 +14,7 @@ from agent.model.spec import Key, Pairs
 LocalState = Literal["inactive", "pending", "active", "error", "locked"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeState:
+class NodeState(Frozen):
     """A node as a swarm manager lists it."""
 
     id: str
@@ -39,8 +39,7 @@ class NodeState:
         return self.reachable is None and (self.role == "worker" or self.state == "down")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwarmState:
+class SwarmState(Frozen):
     """The swarm membership of the host. `local` and `error` are Docker's words."""
 
     local: LocalState
@@ -105,16 +104,14 @@ GivenOut = tuple[tuple[str, str, str], ...]
 """(address, user, node id) of each address that the swarm has allocated on an overlay."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkState:
-    """A network of the engine. An overlay that was created and never allocated has an empty driver."""
+class NetworkFacts(Frozen):
+    """What the observation of a network and a report of it have in common."""
 
     id: str
     name: str
     driver: str
+    """Empty: an overlay that was created and never allocated."""
     scope: str
-    subnet: IPv4Network | None
-    gateway: str | None
     options: Pairs = ()
     attachable: bool = False
     internal: bool = False
@@ -136,15 +133,17 @@ class NetworkState:
     user is the id of a container, or `service <name>` with an empty node id."""
     left_behind: bool = False
     """True: an overlay that this engine has, while the swarm no longer has it. Only managers see the difference."""
+
+
+class NetworkState(NetworkFacts):
+    subnet: IPv4Network | None
+    gateway: str | None
     address_users: GivenOut | None = None
     """Overlays with reserved addresses, leader only: every address that the swarm has allocated. None: not read, or not
     known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeState:
-    """A volume of the engine."""
-
+class VolumeState(Frozen):
     name: str
     driver: str = "local"
     options: Pairs = field(default=(), repr=False)
@@ -154,8 +153,7 @@ class VolumeState:
     """Name of another cluster that is in its label."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkState:
+class LinkState(Frozen):
     """A network device as the kernel reports it."""
 
     address: IPv4Interface | None
@@ -165,8 +163,7 @@ class LinkState:
 Repair = Literal["replace", "update", "reconnect", "none"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Frozen):
     """A field of a container, a network, docker_gwbridge or a node that differs from its declaration."""
 
     field: str
@@ -195,59 +192,62 @@ def describe(differences: Iterable[Difference]) -> str:
     return "; ".join(map(str, differences))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerState:
-    """A container with the labels of this cluster."""
+class ContainerFacts(Frozen):
+    """What the observation of a managed container and a report of it have in common."""
 
     id: str
     name: str
-    replica: Replica
-    """The replica that the labels of the container name."""
     status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
     health: str = ""
     """starting, healthy, unhealthy; empty: the image has no check."""
-    health_output: str = field(default="", repr=False)
-    """Output of the last failed health check, at most 1,000 characters. Known secrets are removed."""
     exit_code: int = 0
     error: str = ""
     """Docker's error of the last failed start."""
     interrupted: bool = False
     """True if this host's agent stopped its last run. Such a run has not finished, whatever its exit code."""
     started_at: str = ""
-    finished_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()
     """(network, IPv4 address) of every network of the container; the address is empty while it does not run."""
     network_ids: Pairs = ()
     """(network, id) of its endpoints: a host may have several networks of one name. Empty before its first start."""
-    up_s: float = 0.0
-    """Seconds for which this agent has seen the container run since its last start."""
     steady: bool = False
     """True if the container has run since its last start for the `monitor` of its service."""
-    steady_in_s: float = 0.0
-    """Seconds until the running container becomes steady; 0: it is, or it does not run."""
     image: str = ""
     """Id of the image of the container; empty: not known."""
-    shape: str = ""
-    """Value of the label with the hash of what cannot change in place; empty: not known."""
     volumes: Pairs = ()
     """(path in the container, name) of its anonymous volumes, also of those that the image declares; sorted."""
-    grace_s: float | None = None
-    """Stop timeout of the container in seconds; None: not set, or not known."""
     crashes: int = 0
     """Number of starts in a row after which the container soon ended, as seen by this run of the agent."""
-    restart_backoff_s: float = 0.0
-    """Seconds until the agent starts the ended container again."""
     output: tuple[str, ...] = field(default=(), repr=False)
     """The last lines of output before the last end, while the container keeps ending. Known secrets are removed."""
-    locked_by_engine: bool = False
-    """True while dockerd works on the container and answers no inspect of it. Most other fields are not known then."""
     differences: tuple[Difference, ...] = ()
     """Differences from the spec that the label names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedRun:
+class ContainerState(ContainerFacts):
+    """A container with the labels of this cluster."""
+
+    replica: Replica
+    """The replica that the labels of the container name."""
+    health_output: str = field(default="", repr=False)
+    """Output of the last failed health check, at most 1,000 characters. Known secrets are removed."""
+    finished_at: str = ""
+    up_s: float = 0.0
+    """Seconds for which this agent has seen the container run since its last start."""
+    steady_in_s: float = 0.0
+    """Seconds until the running container becomes steady; 0: it is, or it does not run."""
+    shape: str = ""
+    """Value of the label with the hash of what cannot change in place; empty: not known."""
+    grace_s: float | None = None
+    """Stop timeout of the container in seconds; None: not set, or not known."""
+    restart_backoff_s: float = 0.0
+    """Seconds until the agent starts the ended container again."""
+    locked_by_engine: bool = False
+    """True while dockerd works on the container and answers no inspect of it. Most other fields are not known then."""
+
+
+class FinishedRun(Frozen):
     """A run that ended and is not to be repeated. Its container may be removed since."""
 
     spec: str
@@ -264,8 +264,7 @@ class FinishedRun:
     interrupted: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class Remembered(Frozen):
     """Facts about a replica that outlive its container: its anonymous volumes and its finished run."""
 
     service: str
@@ -280,8 +279,7 @@ class Remembered:
         return self.service, self.slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class Attached(Frozen):
     """A container, managed or not, and its networks, of which it joins those of a stopped container at its start."""
 
     id: str
@@ -304,8 +302,7 @@ RAFT = "2377/tcp"
 """Port on which a manager listens, and no worker does (same source)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostState:
+class HostState(Frozen):
     """One host: its engine and its kernel."""
 
     engine_version: str

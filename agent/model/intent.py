@@ -1,9 +1,10 @@
 """The intent: the operator's document after validation, with every default filled in."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from agent.model import Frozen
 from agent.model.spec import ContainerSpec, Pairs
 
 GWBRIDGE = "docker_gwbridge"
@@ -28,8 +29,7 @@ FailureAction = Literal["pause", "continue", "rollback"]
 LABEL = "labels."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostIntent:
+class HostIntent(Frozen):
     """A host of the cluster. `name` is the host name of its agent; other hosts reach it at `address`."""
 
     name: str
@@ -45,8 +45,7 @@ class HostIntent:
         return self.name if of == "hostname" else self.role
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constraint:
+class Constraint(Frozen):
     """`node.<of> == value`, or `!=`. Values are compared without regard to case, as in Swarm."""
 
     of: str
@@ -63,8 +62,7 @@ class Constraint:
         return f"node.{self.of} {'==' if self.equal else '!='} {self.value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(Frozen):
     """The content of `deploy.placement`: which hosts may run the replicas that the scheduler places."""
 
     constraints: tuple[Constraint, ...] = ()
@@ -81,8 +79,7 @@ class Where:
 ANYWHERE = Where()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeIntent:
+class BridgeIntent(Frozen):
     """docker_gwbridge, equal on every host. `options` always name the bridge."""
 
     subnet: IPv4Network
@@ -92,8 +89,7 @@ class BridgeIntent:
     """Method of a change on a host in the swarm: under running containers (parking), or by rejoin."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwarmIntent:
+class SwarmIntent(Frozen):
     """Settings of the swarm. Only init can set the address pool."""
 
     default_addr_pool: tuple[IPv4Network, ...]
@@ -107,8 +103,7 @@ class SwarmIntent:
     """None: left as it is, or turned off if a document declared it before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyIntent:
+class PolicyIntent(Frozen):
     """The limits within which the document is carried out."""
 
     mode: Mode = "enforce"
@@ -128,8 +123,7 @@ class PolicyIntent:
     """Seconds for which a host must be lost before its replicas are rescheduled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkIntent:
+class NetworkIntent(Frozen):
     """A network. `key` is its name in the document, `name` in Docker."""
 
     key: str
@@ -145,8 +139,7 @@ class NetworkIntent:
     labels: Pairs = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeIntent:
+class VolumeIntent(Frozen):
     """A named volume. `key` is its name in the document, `name` in Docker."""
 
     key: str
@@ -158,8 +151,7 @@ class VolumeIntent:
     labels: Pairs = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class Update(Frozen):
     """Settings of a rollout; the defaults are Swarm's."""
 
     parallelism: int = 1
@@ -171,8 +163,7 @@ class Update:
     max_failure_ratio: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceIntent:
+class ServiceIntent(Frozen):
     """A service: the spec of its replicas, and their number for each host or in total."""
 
     name: str
@@ -198,8 +189,7 @@ class ServiceIntent:
         return sum(count for _, count in self.placement) if self.replicas is None else self.replicas
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class Intent(Frozen):
     """The desired state of one cluster. `revision` is the mod_revision of the document in etcd."""
 
     project: str

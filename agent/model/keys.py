@@ -1,7 +1,8 @@
 """The names of the keys in etcd: everything of one cluster lies under `/swarmkeeper/<cluster>/`."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from agent.model import Frozen
 
 ROOT = "/swarmkeeper/"
 
@@ -60,8 +61,7 @@ class Keys:
 Right = Literal["read", "write", "readwrite"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permission:
+class Permission(Frozen):
     """A right on the keys from `key` up to and excluding `end`; empty `end`: on the one key."""
 
     right: Right
@@ -69,8 +69,7 @@ class Permission:
     end: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EtcdRole:
+class EtcdRole(Frozen):
     """A role in etcd's authentication."""
 
     name: str

@@ -1,7 +1,6 @@
 """Steps of the leader: its lock, the intent, the swarm and its nodes, overlays, and its orders to hosts."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import field
 
 from agent.model.intent import Availability
 from agent.model.records import Assignment, MembershipOrder, Rollout, SwarmRecord, UnlockKeys, Verdict
@@ -10,278 +9,191 @@ from agent.model.steps import LEADER_BUDGET_S, BaseStep, CreateNetwork
 from agent.model.store import Fence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _LeaderStep(BaseStep):
-    lane, budget_s = "leader", LEADER_BUDGET_S
+class _LeaderStep(BaseStep, lane="leader", budget_s=LEADER_BUDGET_S):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _StepForHost(_LeaderStep):
     host: str
-    about: ClassVar[str]
-    """First part of the resource's name; the host is the second."""
-
-    @property
-    def resource(self) -> str:
-        return f"{self.about}/{self.host}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Campaign(_LeaderStep):
-    verb, kind, resource = "campaign for", "leadership", "leader"
+class Campaign(_LeaderStep, verb="campaign for", kind="leadership", about="leader"):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resign(_LeaderStep):
-    verb, kind, resource = "resign as", "leadership", "leader"
+class Resign(_LeaderStep, verb="resign as", kind="leadership", about="leader"):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AbandonLock(_LeaderStep):
+class AbandonLock(_LeaderStep, verb="abandon the lock as", kind="leadership", about="leader"):
     """Release the leader lock while etcd renews its lease and lets the leader read nothing else.
 
     If etcd refuses that too, the session lets the lease expire and takes another one.
     """
 
     lock: Fence
-    verb, kind, resource = "abandon the lock as", "leadership", "leader"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishVerdict(_LeaderStep):
+class PublishVerdict(_LeaderStep, verb="publish", kind="intent", about="verdict"):
     """Write the verdict on the newest document, and in the same transaction an accepted document as `accepted`."""
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
     epoch: int = 0
-    verb, kind, resource = "publish", "intent", "verdict"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishAssignment(_StepForHost):
+class PublishAssignment(_StepForHost, verb="publish", kind="intent", about="assignment/{self.host}"):
     """Write the assignment of a host, preceded by the specs that it names and etcd lacks."""
 
     assignment: Assignment
     specs: tuple[ContainerSpec, ...] = field(repr=False)
-    verb, kind, about = "publish", "intent", "assignment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectSpecs(_LeaderStep):
+class CollectSpecs(_LeaderStep, verb="collect", kind="intent", about="specs"):
     """Delete specs that no assignment names any more."""
 
     digests: tuple[str, ...]
-    verb, kind, resource = "collect", "intent", "specs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RolloutStep(_LeaderStep):
+class _RolloutStep(_LeaderStep, kind="intent", about="rollout/{self.service}"):
     service: str
-    kind = "intent"
-
-    @property
-    def resource(self) -> str:
-        return f"rollout/{self.service}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishRollout(_RolloutStep):
+class PublishRollout(_RolloutStep, verb="publish"):
     """Write the state of a rollout. This precedes every update of a replica by the rollout."""
 
     rollout: Rollout
-    verb = "publish"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawRollout(_RolloutStep):
+class WithdrawRollout(_RolloutStep, verb="withdraw"):
     """Delete the record of a rollout that has ended."""
 
-    verb = "withdraw"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantDisruption(_StepForHost):
+class GrantDisruption(_StepForHost, verb="grant", kind="gwbridge", about="disruption/{self.host}"):
     """Grant the disruption slot to a host. `over` is the mod_revision of the slot that ended; 0: there was none."""
 
     quorum: bool
     over: int
-    verb, kind, about = "grant", "gwbridge", "disruption"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeDisruption(_StepForHost):
+class RevokeDisruption(_StepForHost, verb="revoke", kind="gwbridge", about="disruption/{self.host}"):
     """Delete the disruption slot. `over` is its mod_revision."""
 
     over: int
-    verb, kind, about = "revoke", "gwbridge", "disruption"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssueMembershipOrder(_StepForHost):
+class IssueMembershipOrder(_StepForHost, verb="issue", kind="swarm", about="membership-order/{self.host}"):
     """Write the membership order for a host."""
 
     membership_order: MembershipOrder
     unlisted: str | None = None
     """Node id that the swarm must not list. The step checks that once more: the host stops replicas on this order."""
-    verb, kind, about = "issue", "swarm", "membership-order"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeMembershipOrder(_StepForHost):
+class RevokeMembershipOrder(_StepForHost, verb="revoke", kind="swarm", about="membership-order/{self.host}"):
     """Delete a membership order whose cause has ended, or is not known any more."""
 
-    verb, kind, about = "revoke", "swarm", "membership-order"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetHost(_StepForHost):
+class ForgetHost(_StepForHost, verb="forget", kind="swarm", about="host/{self.host}"):
     """Delete the keys of a removed host that is empty and outside the swarm."""
 
-    verb, kind, about = "forget", "swarm", "host"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimInit(_LeaderStep):
+class ClaimInit(_LeaderStep, verb="claim", kind="swarm", about="swarm-record"):
     """Claim the only `swarm init` of the cluster, or take over the claim of an unreachable host."""
 
     over: int = 0
     """mod_revision of the claim that is taken over; 0: none exists."""
     unable: Pairs = ()
     """As in the record of that claim."""
-    verb, kind, resource = "claim", "swarm", "swarm-record"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassClaim(_LeaderStep):
+class PassClaim(_LeaderStep, verb="pass on", kind="swarm", about="swarm-record"):
     """Write the claim of a host that can create the swarm over the claim of this host, which cannot."""
 
     record: SwarmRecord
     over: int
     """mod_revision of this host's claim."""
-    verb, kind, resource = "pass on", "swarm", "swarm-record"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishSwarm(_LeaderStep):
+class PublishSwarm(_LeaderStep, verb="publish", kind="swarm", about="swarm-record"):
     record: SwarmRecord
-    verb, kind, resource = "publish", "swarm", "swarm-record"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishTokens(_LeaderStep):
+class PublishTokens(_LeaderStep, verb="publish", kind="swarm", about="tokens"):
     swarm_id: str
     managers: bool = True
     """True if hosts may join as managers now."""
-    verb, kind, resource = "publish", "swarm", "tokens"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RotateTokens(_LeaderStep):
-    verb, kind, resource = "rotate", "swarm", "tokens"
+class RotateTokens(_LeaderStep, verb="rotate", kind="swarm", about="tokens"):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawTokens(_LeaderStep):
-    verb, kind, resource = "withdraw", "swarm", "tokens"
+class WithdrawTokens(_LeaderStep, verb="withdraw", kind="swarm", about="tokens"):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOverlay(CreateNetwork):
+class CreateOverlay(CreateNetwork, kind="overlay", lane="leader", budget_s=LEADER_BUDGET_S):
     """Create an overlay for all hosts of the swarm."""
 
-    lane, kind, budget_s = "leader", "overlay", LEADER_BUDGET_S
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveOverlay(_LeaderStep):
+class RemoveOverlay(_LeaderStep, verb="remove", kind="overlay", about="network/{self.network}"):
     """Remove a managed overlay without users. The id excludes another network of that name."""
 
     network: str
     id: str
-    verb, kind = "remove", "overlay"
-
-    @property
-    def resource(self) -> str:
-        return f"network/{self.network}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _NodeStep(_LeaderStep):
+class _NodeStep(_LeaderStep, kind="swarm", about="node/{self.node_id}"):
     node_id: str
     host: str
     """Host to which the node belongs or belonged."""
-    kind = "swarm"
-
-    @property
-    def resource(self) -> str:
-        return f"node/{self.node_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _NodeChange(_NodeStep):
     version: int = field(compare=False)
     """Version index of the node at planning time; at any other index the step is stale. It does not distinguish
     steps."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromoteNode(_NodeChange):
+class PromoteNode(_NodeChange, verb="promote"):
     """Set the node's role to manager. The swarm carries that out a moment later."""
 
-    verb = "promote"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoteNode(_NodeChange):
+class DemoteNode(_NodeChange, verb="demote"):
     """Set the node's role to worker. A raft leader transfers its leadership first."""
 
-    verb = "demote"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateNode(_NodeChange):
+class UpdateNode(_NodeChange, verb="update"):
     """Set the availability (None: unchanged) and labels, and remove the labels in `without`."""
 
     availability: Availability | None = None
     labels: Pairs = ()
     without: tuple[str, ...] = ()
-    verb = "update"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveNode(_NodeStep):
+class RemoveNode(_NodeStep, verb="remove"):
     """Remove a down node from the swarm, never by force."""
-
-    verb = "remove"
 
 
 # ---- Autolock: the leader switches it and publishes the key; a locked host unlocks itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AutolockStep(_LeaderStep):
+class _AutolockStep(_LeaderStep, kind="swarm", about="autolock"):
     known: UnlockKeys
     """The published keys of this swarm; off and without a key if none are published."""
-    kind, resource = "swarm", "autolock"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnAutolockOn(_AutolockStep):
+class TurnAutolockOn(_AutolockStep, verb="turn on"):
     """Enable autolock and publish the unlock key immediately: no manager can be unlocked without it."""
 
-    verb = "turn on"
+
+class PublishUnlockKey(_AutolockStep, verb="publish"):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishUnlockKey(_AutolockStep):
-    verb = "publish"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnAutolockOff(_AutolockStep):
+class TurnAutolockOff(_AutolockStep, verb="turn off"):
     """Disable autolock. The keys stay published for managers that are down, which stay locked with them."""
-
-    verb = "turn off"
 
 
 NodeStep = PromoteNode | DemoteNode | UpdateNode | RemoveNode

@@ -1,10 +1,10 @@
 """The input of the planner: the content of etcd, the state of the host, and what the agent remembers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
-from agent.model import records
+from agent.model import Frozen, records
 from agent.model.faults import Fault
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
@@ -16,8 +16,7 @@ ReplicaKey = tuple[str, str, int]
 """(host, service, slot)"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaTimers:
+class ReplicaTimers(Frozen):
     """Condition timers of one replica since this agent became the leader."""
 
     steady_s: float = 0.0
@@ -26,8 +25,7 @@ class ReplicaTimers:
     """True if the replica ran with its desired spec and has ended since, whatever its state is now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Frozen):
     """The operator's document in etcd, parsed, or with its faults."""
 
     revision: int
@@ -37,8 +35,7 @@ class Document:
     text: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterState:
+class ClusterState(Frozen):
     """The content of etcd at `revision` that this agent reads."""
 
     revision: int
@@ -112,8 +109,7 @@ class ClusterState:
         return status if status and self.present.get(host) == status.instance else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(Frozen):
     """The complete input of the planner."""
 
     me: str

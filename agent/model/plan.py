@@ -1,14 +1,15 @@
 """The plan: steps in order, and blocked resources. And the outcome of a step."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
+from agent.model import Frozen
 from agent.model.leader_steps import LeaderStep
 from agent.model.records import MembershipOrder
 from agent.model.status import Waiting
 from agent.model.steps import HostStep
 
 Step = HostStep | LeaderStep
+S = TypeVar("S")
 
 BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
@@ -19,8 +20,7 @@ BlockedKind = Literal[
 """Kinds of blocked resources, a label of the metric."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
+class Blocked(Frozen):
     """A resource whose difference the agent sees and deliberately leaves."""
 
     resource: str
@@ -55,6 +55,10 @@ class Plan(NamedTuple):
         """The resources that differ and have no step."""
         return (*self.blocked, *self.waiting)
 
+    def of(self, kind: type[S]) -> tuple[S, ...]:
+        """Return the steps of that class."""
+        return tuple(each for each in self.steps if isinstance(each, kind))
+
     def without(self, resources: frozenset[str]) -> "Plan":
         """Return the plan without the steps of `resources`: those that are in flight."""
         return self._replace(steps=tuple(each for each in self.steps if each.resource not in resources))
@@ -70,8 +74,7 @@ def waiting_plan(resource: str, reason: str, on: str = "") -> Plan:
     return Plan(waiting=(Waiting(resource=resource, reason=reason, on=on),))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Frozen):
     """The last error of a resource, the number of failed attempts in a row, and the time of the next one."""
 
     error: str
@@ -82,10 +85,7 @@ class Failure:
     """The failed task. Another task for the resource is not delayed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The result of one step."""
-
+class Outcome(Frozen):
     step: Step
     seconds: float
     error: str = ""

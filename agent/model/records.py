@@ -1,7 +1,7 @@
 """The records in etcd, except the intent and the statuses: JSON with a version and a checksum."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 from zlib import crc32
@@ -9,6 +9,7 @@ from zlib import crc32
 import msgspec
 
 from agent.errors import Invalid, NewerFormat
+from agent.model import Frozen
 from agent.model.spec import Key, Pairs, without_defaults
 
 MOST_KEYS = 3
@@ -80,8 +81,7 @@ class StartObstacle(NamedTuple):
     """True if the cause does not end by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Replica:
+class Replica(Frozen, order=True):
     """One replica of a service. Its slot is unique within the service; `spec` is the hash of its spec."""
 
     service: str
@@ -112,8 +112,7 @@ class Replica:
         return Replica(service=self.service, slot=self.slot, spec=self.spec)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(Frozen):
     """The replicas that one host must run, by the intent of `revision`."""
 
     revision: int
@@ -125,8 +124,7 @@ class Assignment:
     """Services with a replica on this host that is not yet updated to `revision`, or was rolled back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
+class Presence(Frozen):
     """A running agent. The key disappears with the lease of the agent."""
 
     instance: str
@@ -137,14 +135,12 @@ class Presence:
     """Content of /etc/machine-id. A cloned machine has the same id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderRecord:
+class LeaderRecord(Frozen):
     host: str
     since: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwarmRecord:
+class SwarmRecord(Frozen):
     """The one swarm of the cluster or, before it exists, the claim of one host to initialise it."""
 
     claimed_by: str
@@ -164,8 +160,7 @@ class SwarmRecord:
     """(host, cause) of the hosts that had the claim and could not initialise the swarm, the last one at the end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MembershipOrder:
+class MembershipOrder(Frozen):
     """The leader's order to one host about its membership. No host leaves a swarm without one.
 
     A worker cannot detect that its swarm removed it or was re-created: only the managers' list of nodes shows that.
@@ -180,8 +175,7 @@ class MembershipOrder:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(Frozen):
     """Join tokens of the recorded swarm. Without a manager token every host joins as a worker and is promoted later."""
 
     swarm_id: str
@@ -191,8 +185,7 @@ class Tokens:
     """Both tokens, sealed; `worker` and `manager` are then empty. Empty: the tokens are not sealed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnlockKeys:
+class UnlockKeys(Frozen):
     """The unlock keys of a swarm, always sealed in etcd.
 
     With autolock, a manager needs one of them after a restart of dockerd to decrypt its raft log.
@@ -207,8 +200,7 @@ class UnlockKeys:
     """All keys, sealed; empty while they are not sealed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disruption:
+class Disruption(Frozen):
     """The only host that has the disruption slot.
 
     The leader grants the slot; the host acquires and releases it. Each write compares the mod_revision read last, so
@@ -222,8 +214,7 @@ class Disruption:
     """True if the swarm had a raft leader when the slot was granted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Frozen):
     """The text of the accepted document, and the revision at which the operator applied it."""
 
     revision: int
@@ -232,8 +223,7 @@ class Accepted:
     """Number of rollbacks of the store that operators have confirmed. Compare revisions within one epoch only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Frozen):
     """The leader's answer to the newest document."""
 
     revision: int
@@ -247,8 +237,7 @@ class Verdict:
     """Confirmation token that the document lacks in `x-cluster.policy.confirm`; empty: it needs none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digests:
+class Digests(Frozen):
     """The digests of the tags in one document. The leader asks the registries once for each document."""
 
     revision: int
@@ -263,8 +252,7 @@ class Digests:
 RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "rolled-back"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
+class Rollout(Frozen):
     """The rollout of a service. The record outlives its leader. The monitor windows do not: they are in memory."""
 
     before: str

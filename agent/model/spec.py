@@ -8,12 +8,13 @@ the field to image and engine. The JSON omits defaults, so that a new field chan
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 import msgspec
 
 from agent.errors import Invalid
+from agent.model import Frozen
 
 HUB = "docker.io"
 
@@ -35,8 +36,7 @@ Relabel = Literal["z", "Z"]
 BlkioLimit = Literal["weight", "read_bps", "read_iops", "write_bps", "write_iops"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+class Port(Frozen):
     """A port of the container, published on the host if `published` is set."""
 
     target: int
@@ -46,8 +46,7 @@ class Port:
     """Address of the host on which the port is published; empty: every address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Frozen):
     """A mount at `target`. `source` is a host path (bind) or the name of a Docker volume."""
 
     type: MountType
@@ -67,8 +66,7 @@ class Mount:
     tmpfs_mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(Frozen):
     """Membership in the Docker network of that name. The service's name is always an alias too."""
 
     network: str
@@ -83,8 +81,7 @@ class Attachment:
         return self.ipv4_address or self.reserved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
+class Restart(Frozen):
     """The engine's restart policy."""
 
     name: RestartName
@@ -92,8 +89,7 @@ class Restart:
     """on-failure only; 0: no limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(Frozen):
     """The healthcheck. A field that is None is left to the image, then to the engine."""
 
     test: tuple[str, ...] | None = None
@@ -105,8 +101,7 @@ class Healthcheck:
     disable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ulimit:
+class Ulimit(Frozen):
     """One resource limit; -1: unlimited."""
 
     name: str
@@ -114,16 +109,14 @@ class Ulimit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logging:
+class Logging(Frozen):
     """The logging driver; empty: the engine's default."""
 
     driver: str = ""
     options: Pairs = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Frozen):
     """A device of the host in the container."""
 
     source: str
@@ -131,8 +124,7 @@ class Device:
     permissions: str = "rwm"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRequest:
+class DeviceRequest(Frozen):
     """Devices from a driver of the engine, as GPUs. `count` is their number; -1: all; 0: those in `device_ids`."""
 
     driver: str = ""
@@ -142,8 +134,7 @@ class DeviceRequest:
     options: Pairs = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlkioDevice:
+class BlkioDevice(Frozen):
     """A limit on one block device: bytes or operations per second, or a weight from 10 to 1000."""
 
     limit: BlkioLimit
@@ -151,8 +142,7 @@ class BlkioDevice:
     value: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSpec:
+class ContainerSpec(Frozen):
     """The spec of one replica. `repr` omits the fields that may contain passwords."""
 
     image: str

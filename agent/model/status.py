@@ -1,15 +1,14 @@
 """The status record that each host writes."""
 
-from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.model.host_state import Attached, Difference, NodeState
+from agent.model import Frozen
+from agent.model.host_state import Attached, ContainerFacts, NetworkFacts, NodeState
 from agent.model.records import MembershipOrder
 from agent.model.spec import Key, Pairs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockedReport:
+class BlockedReport(Frozen):
     resource: str
     reason: str
     kind: str
@@ -19,8 +18,7 @@ class BlockedReport:
     """Failed attempts of its step in a row; 0: no step failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Frozen):
     """A resource whose difference ends by itself: an operation of Swarmkeeper is under way, or its cause is elsewhere.
 
     It is no fault. If its cause is a fault, `on` names the resource that has it.
@@ -35,8 +33,7 @@ class Waiting:
         return f"waiting {self.resource}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
+class StepReport(Frozen):
     """A step that is planned or in flight."""
 
     resource: str
@@ -47,48 +44,30 @@ class StepReport:
     """True for a step that the host does as the leader, for the cluster."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaReport:
-    """A replica as last seen on its host. Fields of the same name are those of ContainerState."""
+class ReplicaReport(ContainerFacts):
+    """A replica as last seen on its host.
+
+    `network_ids` has only those of networks of others that have the name of a declared overlay. `volumes` stay on the
+    host when the replica moves. `steady` is by the clock of its host.
+    """
 
     service: str
     slot: int
     spec: str
-    id: str
-    name: str
-    status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
-    health: str = ""
-    exit_code: int = 0
-    error: str = ""
-    interrupted: bool = False
-    started_at: str = ""
-    restarts: int = 0
-    addresses: Pairs = ()
-    network_ids: Pairs = ()
-    """(network, id) of its endpoints on networks of others that have the name of a declared overlay."""
     reserved: Pairs = ()
     """Reserved addresses in the accepted assignment on the host. The leader recovers them from here if etcd loses
     them."""
-    differences: tuple[Difference, ...] = ()
-    image: str = ""
     image_now: str = ""
     """Id of the image that the tag names on this host now; empty: the same."""
-    crashes: int = 0
-    output: tuple[str, ...] = field(default=(), repr=False)
-    volumes: Pairs = ()
-    """They stay on the host when the replica moves."""
     removed: bool = False
     """True if the replica has finished and its container was removed since: the report is of its last state."""
-    steady: bool = False
-    """By the clock of its host."""
 
     @property
     def key(self) -> Key:
         return self.service, self.slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftVolumes:
+class LeftVolumes(Frozen):
     """Anonymous volumes of a replica that is not on the host any more. No agent removes them."""
 
     service: str
@@ -100,8 +79,7 @@ class LeftVolumes:
 Phase = Literal["", "right", "waiting", "moving", "held"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeReport:
+class BridgeReport(Frozen):
     """docker_gwbridge as docker and the kernel report it; empty strings if it does not exist."""
 
     subnet: str = ""
@@ -120,34 +98,18 @@ class BridgeReport:
     """Accepted revision to which `phase` refers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkReport:
-    """A network of the host. Fields of the same name are those of NetworkState."""
+class NetworkReport(NetworkFacts):
+    """A network of the host.
 
-    id: str
-    name: str
-    driver: str
-    scope: str
+    `labels` has all labels if an agent of this cluster created the network, else only those of Swarmkeeper. `users` has
+    those that no agent reports. `endpoints` is empty while docker_gwbridge is as declared.
+    """
+
     subnet: str = ""
     gateway: str = ""
-    options: Pairs = ()
-    labels: Pairs = ()
-    """All labels of a network that an agent of this cluster created; of others, only those of Swarmkeeper."""
-    attachable: bool = False
-    internal: bool = False
-    ours: bool = False
-    left_behind: bool = False
-    cluster: str = ""
-    peers: tuple[str, ...] = ()
-    own_address: str = ""
-    users: Pairs = ()
-    """Managed overlays, from the leader only: (user, node id) of the users that no agent reports."""
-    endpoints: Pairs = ()
-    """Endpoints on docker_gwbridge and the parking network, only while the bridge is not as declared."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinedReport:
+class JoinedReport(Frozen):
     """The join of the host as its present node, which decides through which manager it can be promoted."""
 
     node_id: str
@@ -159,8 +121,7 @@ class JoinedReport:
     """Id of the swarm of that node; None: not known, as on a worker whose agent cannot read the certificate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostStatus:
+class HostStatus(Frozen):
     """The last report of a host, sufficient for `status` and for planning its steps on another host.
 
     `agent/diff/reported.py` turns the report back into an observation. The record omits what no decision needs, so that

@@ -4,11 +4,11 @@ A step is data, and its `str` is text for the operator. HostStep and LeaderStep 
 agent/apply.py or agent/planner/dry_run does not handle one of them.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Network
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict, Unpack
 
+from agent.model import Frozen
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.records import Digests, Disruption, Replica
 from agent.model.spec import Attachment, ContainerSpec, Pairs, registry_of
@@ -22,25 +22,44 @@ LEADER_BUDGET_S = 5.0
 BRIDGE, _PARKING = f"network/{GWBRIDGE}", f"network/{PARKING}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseStep(ABC):
+class _Form(TypedDict, total=False):
+    """The arguments of a step's class, which are class variables of BaseStep."""
+
+    verb: str
+    kind: str
+    about: str
+    part: str
+    lane: Lane
+    barrier: bool
+    budget_s: float
+
+
+class BaseStep(Frozen):
     """The base of every step. Steps of one resource run in order; those of different resources run side by side."""
 
     reason: str
-    lane: ClassVar[Lane] = "host"
     verb: ClassVar[str]
     kind: ClassVar[str]
     """A label of the metrics. Steps of kind `leadership` are planned in the modes observe and paused too. A step of
     kind `swarm` makes the agent read the host again. Replicas that need the same step of kind `network` share it."""
+    about: ClassVar[str]
+    """Form of `resource`: `container/{self.name}` has the name of the step."""
+    part: ClassVar[str] = ""
+    """Form of `subject`; empty: that of `resource`."""
+    lane: ClassVar[Lane] = "host"
     barrier: ClassVar[bool] = False
     """True: the step runs alone in its lane; no other step of the lane starts before its end."""
     budget_s: ClassVar[float] = 10.0
     """Most seconds that the step may take. A leader's step starts only if the lease outlasts the budget."""
 
+    def __init_subclass__(cls, **form: Unpack[_Form]) -> None:
+        for name, value in form.items():
+            setattr(cls, name, value)
+
     @property
-    @abstractmethod
     def resource(self) -> str:
         """Return the resource that the step changes, as `container/prod-api-1`."""
+        return self.about.format(self=self)
 
     @property
     def circuit(self) -> str:
@@ -50,138 +69,103 @@ class BaseStep(ABC):
     @property
     def subject(self) -> str:
         """Return the resource that texts name: the part of `resource` that the step changes."""
-        return self.resource
+        return (self.part or self.about).format(self=self)
 
     def __str__(self) -> str:
         return f"{self.verb} {self.subject}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutPresence(BaseStep):
+class PutPresence(BaseStep, verb="put", kind="leadership", about="presence"):
     """Write the presence of this agent again."""
 
     insists: bool = False
     """True: overwrite the presence of another agent under the same host name."""
-    verb, kind, resource = "put", "leadership", "presence"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _MembershipStep(BaseStep):
-    kind, resource, barrier, budget_s = "swarm", "swarm", True, 30.0
+class _MembershipStep(BaseStep, kind="swarm", about="swarm", barrier=True, budget_s=30.0):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitSwarm(_MembershipStep):
+class InitSwarm(_MembershipStep, verb="init", budget_s=LEADER_BUDGET_S):
+    # The call takes 0.6 s. The lease must last for the whole budget, so that no other host can init meanwhile.
     advertise: str
     pool: tuple[IPv4Network, ...]
     mask_length: int
     data_path_port: int | None
-    # The call takes 0.6 s. The lease must last for the whole budget, so that no other host can init meanwhile.
-    verb, budget_s = "init", LEADER_BUDGET_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUpInit(_MembershipStep):
+class GiveUpInit(_MembershipStep, verb="give up the init of", budget_s=10.0):
     """Delete the claim of this host on the only `swarm init`, so that another host can initialise the swarm."""
 
     over: int
     """mod_revision of the claim."""
-    verb, budget_s = "give up the init of", 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinSwarm(_MembershipStep):
+class JoinSwarm(_MembershipStep, verb="join"):
     """Join through the first of `remotes` that answers. The token is read at execution time."""
 
     role: Literal["manager", "worker"]
     advertise: str
     remotes: tuple[str, ...]
     token: str = field(repr=False)
-    verb = "join"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveSwarm(_MembershipStep):
+class LeaveSwarm(_MembershipStep, verb="leave"):
     """Obey a membership order to leave, without force. The host is then a worker with no container on an overlay."""
 
-    verb = "leave"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AbandonNode(_MembershipStep):
+class AbandonNode(_MembershipStep, verb="leave by force"):
     """Leave the swarm by force: it has removed this manager, which finds no raft leader. Both are checked again."""
 
     node_id: str
-    verb = "leave by force"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DissolveSwarm(_MembershipStep):
+class DissolveSwarm(_MembershipStep, verb="dissolve"):
     """Leave, by force, a swarm that an agent initialised here and never recorded. It is checked again to be empty."""
 
     swarm_id: str
-    verb = "dissolve"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnlockHost(_MembershipStep):
+class UnlockHost(_MembershipStep, verb="unlock"):
     """Unlock the manager of this host with the first of the keys that fits."""
 
     keys: tuple[str, ...] = field(repr=False)
-    verb = "unlock"
 
 
 # ---- Changes of docker_gwbridge, even while containers run, and the disruption slot (docs/gwbridge.md)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _BridgeStep(BaseStep):
-    kind, resource, barrier = "gwbridge", BRIDGE, True
+class _BridgeStep(BaseStep, kind="gwbridge", about=BRIDGE, barrier=True):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateBridge(_BridgeStep):
+class CreateBridge(_BridgeStep, verb="create"):
     bridge: BridgeIntent
     before: BridgeIntent | None = None  # as in SwapBridge
     mark: str = ""
-    verb = "create"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveBridge(_BridgeStep):
+class RemoveBridge(_BridgeStep, verb="remove"):
     """Remove a docker_gwbridge that is not as declared. Only a host outside a swarm does so."""
 
     id: str
-    verb = "remove"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateParking(_BridgeStep):
+class CreateParking(_BridgeStep, verb="prepare", part=_PARKING):
     network: NetworkIntent
-    verb, subject = "prepare", _PARKING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ParkingStep(_BridgeStep):
+class _ParkingStep(_BridgeStep, part="container/{self.name}", budget_s=30.0):
     container: str
     name: str
     network: str
-    budget_s = 30.0
-
-    @property
-    def subject(self) -> str:
-        return f"container/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Park(_ParkingStep):
+class Park(_ParkingStep, verb="park"):
     """Connect a container to the parking network, which moves its gateway away from docker_gwbridge."""
 
-    verb = "park"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwapBridge(_BridgeStep):
+class SwapBridge(_BridgeStep, verb="swap", budget_s=30.0):
     """Disconnect the ingress sandbox from the old bridge, remove that bridge and create the declared one."""
 
     bridge: BridgeIntent
@@ -193,120 +177,79 @@ class SwapBridge(_BridgeStep):
     """The form that docker_gwbridge had. It is made again if docker refuses `bridge`; None: not known."""
     mark: str = ""
     """The mark of `bridge` that the old form gets as a label if docker refuses `bridge`."""
-    verb, budget_s = "swap", 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpark(_ParkingStep):
+class Unpark(_ParkingStep, verb="unpark"):
     """Disconnect a container from the parking network, which moves its gateway back to docker_gwbridge."""
 
-    verb = "unpark"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveParking(_BridgeStep):
+class RemoveParking(_BridgeStep, verb="clear", part=_PARKING):
     network: str
-    verb, subject = "clear", _PARKING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _DisruptionStep(BaseStep):
+class _DisruptionStep(BaseStep, kind="gwbridge", about="disruption"):
     disruption: Disruption
     revision: int
-    kind, resource = "gwbridge", "disruption"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcquireDisruption(_DisruptionStep):
+class AcquireDisruption(_DisruptionStep, verb="acquire"):
     """Acquire the disruption slot that the leader granted at `revision`."""
 
-    verb = "acquire"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseDisruption(_DisruptionStep):
+class ReleaseDisruption(_DisruptionStep, verb="release"):
     """Release the disruption slot: the host is as declared and healthy again."""
 
-    verb = "release"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateNetwork(BaseStep):
+class CreateNetwork(BaseStep, verb="create", kind="network", about="network/{self.network.name}"):
     """Create a network that exists on this host alone."""
 
     network: NetworkIntent
-    verb, kind = "create", "network"
-
-    @property
-    def resource(self) -> str:
-        return f"network/{self.network.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveLeftover(BaseStep):
+class RemoveLeftover(BaseStep, verb="remove", kind="network", about="network/{self.network}", budget_s=60.0):
     """Remove an overlay that the swarm no longer has from this host's engine."""
 
     network: str
     id: str
     creation: str
-    verb, kind, budget_s = "remove", "network", 60.0
-
-    @property
-    def resource(self) -> str:
-        return f"network/{self.network}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateVolume(BaseStep):
+class CreateVolume(BaseStep, verb="create", kind="volume", about="volume/{self.volume.name}"):
     volume: VolumeIntent
-    verb, kind = "create", "volume"
-
-    @property
-    def resource(self) -> str:
-        return f"volume/{self.volume.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolveDigests(BaseStep):
-    """Resolve tags to digests at the registries, through the leader's engine, and record them for this document."""
+class ResolveDigests(
+    BaseStep, verb="resolve", kind="image", about="digests", lane="pull", budget_s=LEADER_BUDGET_S
+):
+    """Resolve tags to digests at the registries, through the leader's engine, and record them for this document.
+
+    Its lane is not the leader's: a slow registry must not delay the other duties of the leader.
+    """
 
     images: tuple[str, ...]
     known: Digests
     """Digests that were recorded before and are still valid; the new ones are added."""
     over: int
     """mod_revision of the recorded digests; 0: none exist."""
-    # A slow registry must not delay the other duties of the leader.
-    lane, verb, kind, resource, budget_s = "pull", "resolve", "image", "digests", LEADER_BUDGET_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullImage(BaseStep):
+class PullImage(
+    BaseStep, verb="pull", kind="image", about="image/{self.image}", lane="pull", budget_s=3600.0
+):
     """Pull an image. A pull takes long and changes no network, so its lane has its own limit and no barrier."""
 
     image: str
-    lane, verb, kind, budget_s = "pull", "pull", "image", 3600.0
-
-    @property
-    def resource(self) -> str:
-        return f"image/{self.image}"
 
     @property
     def circuit(self) -> str:
         return f"registry/{registry_of(self.image)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ContainerStep(BaseStep):
+class _ContainerStep(BaseStep, kind="container", about="container/{self.name}"):
     name: str
     """Name of the container, `<project>-<service>-<slot>` or the name that it has now."""
-    kind = "container"
-
-    @property
-    def resource(self) -> str:
-        return f"container/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _NamingStep(_ContainerStep):
     under: str = ""
     """Name for the time in which another container of the replica has `name`; empty: the container gets `name`."""
@@ -316,8 +259,7 @@ class _NamingStep(_ContainerStep):
         return self.under or self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateContainer(_NamingStep):
+class CreateContainer(_NamingStep, verb="create", budget_s=30.0):
     """Create a container of `replica`, with labels that identify it. `spec` has its placeholders filled in."""
 
     replica: Replica
@@ -325,68 +267,52 @@ class CreateContainer(_NamingStep):
     spec: ContainerSpec
     carried: Pairs = ()
     """(path in the container, name) of the anonymous volumes that the replica had and that this container mounts."""
-    verb, budget_s = "create", 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartContainer(_ContainerStep):
-    verb, budget_s = "start", 60.0
+class StartContainer(_ContainerStep, verb="start", budget_s=60.0):
+    pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnpauseContainer(_ContainerStep):
+class UnpauseContainer(_ContainerStep, verb="unpause"):
     id: str
-    verb = "unpause"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopContainer(_ContainerStep):
+class StopContainer(_ContainerStep, verb="stop", budget_s=120.0):
     id: str
     grace_s: float
     """Seconds after which the engine kills the container."""
-    verb, budget_s = "stop", 120.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveContainer(_ContainerStep):
+class RemoveContainer(_ContainerStep, verb="remove", budget_s=60.0):
     """Remove a stopped managed container. All its volumes stay."""
 
     id: str
-    verb, budget_s = "remove", 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameContainer(_NamingStep):
+class RenameContainer(_NamingStep, verb="rename"):
     """Rename the container `id` to `name`. While the id is not known yet, `id` is the name that it has now."""
 
     id: str
-    verb = "rename"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateContainer(_ContainerStep):
+class UpdateContainer(_ContainerStep, verb="update"):
     """Repair limits and restart policy in place (`docker update`)."""
 
     id: str
     spec: ContainerSpec
-    verb = "update"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectNetwork(_ContainerStep):
+class ConnectNetwork(_ContainerStep, verb="connect", budget_s=60.0):
     id: str
     attachment: Attachment
     aliases: tuple[str, ...]
-    verb, budget_s = "connect", 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisconnectNetwork(_ContainerStep):
+class DisconnectNetwork(_ContainerStep, verb="disconnect", budget_s=60.0):
     id: str
     network: str
     network_id: str = ""
     """Id of the network to leave if it has the name of another one; empty: the name identifies it."""
-    verb, budget_s = "disconnect", 60.0
 
 
 MembershipStep = InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm | AbandonNode | DissolveSwarm | UnlockHost

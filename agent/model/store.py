@@ -1,12 +1,13 @@
 """Reads and writes of etcd, and the settings of its client and session with their validation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import urlsplit
 
+from agent.model import Frozen
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyValue:
+
+class KeyValue(Frozen):
     key: str
     value: bytes = field(repr=False)
     create_revision: int
@@ -14,8 +15,7 @@ class KeyValue:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Frozen):
     """The content of the requested ranges of etcd at one revision."""
 
     revision: int
@@ -29,27 +29,23 @@ class Snapshot:
         return tuple(self.values[key] for key in sorted(self.values) if key.startswith(prefix))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRange:
+class KeyRange(Frozen):
     key: str
     prefix: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
+class Put(Frozen):
     key: str
     value: bytes = field(repr=False)
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delete:
+class Delete(Frozen):
     key: str
     prefix: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compare:
+class Compare(Frozen):
     """True in etcd if the key has exactly this revision; 0 means that the key does not exist."""
 
     key: str
@@ -61,14 +57,12 @@ class Compare:
             raise ValueError(f"compare {self.key}: give create_revision or mod_revision, not both or neither")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TxnResult:
+class TxnResult(Frozen):
     succeeded: bool
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
+class Fence(Frozen):
     """The leader lock of this agent. A write that compares it fails once another agent has the lock."""
 
     key: str
@@ -78,14 +72,12 @@ class Fence:
     alive."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Frozen):
     id: int
     ttl_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
+class StoreSettings(Frozen):
     """Endpoints of etcd, with TLS, authentication and timeouts.
 
     An endpoint is `https://host:port`, `http://host:port`, or `host:port`, which is TLS when `ca_file` is set.
@@ -103,8 +95,7 @@ class StoreSettings:
     budget_s: float = 6.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
+class SessionSettings(Frozen):
     """Timings of the lease. `timeout_s` limits one renewal; after a missed one, two more must fit into the lease."""
 
     ttl_s: float = 15.0
@@ -142,8 +133,7 @@ def timing_faults(settings: SessionSettings) -> tuple[str, ...]:
 DEFAULT_PORT = 2379
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Frozen):
     host: str
     """In gRPC's format: an IPv6 address has brackets."""
     port: int

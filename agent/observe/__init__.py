@@ -5,12 +5,4 @@ from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.observer import Identity, Observer
 
-__all__ = [
-    "DOUBT_S",
-    "ClusterReader",
-    "CrashSettings",
-    "HostReader",
-    "Identity",
-    "Observer",
-    "Opener",
-]
+__all__ = ["DOUBT_S", "ClusterReader", "CrashSettings", "HostReader", "Identity", "Observer", "Opener"]

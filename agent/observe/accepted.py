@@ -195,7 +195,8 @@ class AcceptedStore:
     def _assignment(self, values: Values) -> records.Assignment | None:
         """Return the host's assignment: the one in etcd, or the last one if etcd lost or rolled back the key."""
         value, found = values.snapshot.get(self._assigned), values.one(self._assigned, records.Assignment)
-        last = self._last_assignment()
+        known = self._known.get(self._assigned)
+        last = records.decode(records.Assignment, known.value) if known else None
         if last and ((value and found is None) or self._is_outdated(last, found)):
             return last
         if last and value and self._is_rolled_back(last, found, value):
@@ -227,10 +228,6 @@ class AcceptedStore:
                 f"this host's assignment is from revision {value.mod_revision} and was from {known}"
             )
         return value.mod_revision < known or bool(self._rollback_detected)
-
-    def _last_assignment(self) -> records.Assignment | None:
-        known = self._known.get(self._assigned)
-        return records.decode(records.Assignment, known.value) if known else None
 
     def _record(self, values: Values) -> records.SwarmRecord | None:
         """Return the swarm record: the last readable one if etcd was rolled back or has an unreadable one."""

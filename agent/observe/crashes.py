@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from agent.clients.docker import Engine
+from agent.diff.replicas import CRASH_LOOP, EARLY_S, ended_early
 from agent.errors import SwarmkeeperError
 from agent.model.host_state import ContainerState
-from agent.model.records import seconds_of
 from agent.model.spec import ContainerSpec, Pairs
 
 # ---- The last output of a container that ended, with secrets masked for the readers of a status
@@ -81,12 +81,6 @@ def _pieces(value: str) -> Iterator[str]:
 def _clean(line: str) -> str:
     line = _ESCAPE.sub("", line).replace("\t", " ").rstrip()
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
-
-
-EARLY_S = 10.0
-"""Seconds. Docker, too, resets its restart delay when a container ran that long."""
-CRASH_LOOP = 2
-"""Crashes in a row that make a crash loop: a person may have caused a single end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +182,8 @@ def _has_ended(found: ContainerState, old: _Seen | None) -> bool:
 
 def _was_short(found: ContainerState, old: _Seen | None) -> bool:
     """Return True if the ended run was short. Once the container runs again, only `old` has that run's start."""
-    began = seconds_of(old.started_at if found.status == "running" and old else found.started_at)
-    ended = seconds_of(found.finished_at)
-    return began is not None and ended is not None and 0 <= ended - began < EARLY_S
+    began = old.started_at if found.status == "running" and old else found.started_at
+    return ended_early(began, found.finished_at)
 
 
 def _masked(found: ContainerState, spec: ContainerSpec | None) -> ContainerState:

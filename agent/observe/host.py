@@ -16,14 +16,7 @@ from agent.clients.kernel import Kernel
 from agent.diff import bridge, replicas
 from agent.diff.container import FillContext, by_slot
 from agent.errors import Refused, Unreachable
-from agent.model.host_state import (
-    Attached,
-    ContainerState,
-    HostState,
-    NetworkState,
-    Remembered,
-    SwarmState,
-)
+from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, Remembered, SwarmState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState
 from agent.model.records import Replica, seconds_of
@@ -143,7 +136,8 @@ class HostReader:
             addresses = reserved.get(replica.key, ())
             return replicas.fill_context(intent, self._me, info.swarm, replace(replica, addresses=addresses))
 
-        wanted = _images(cluster)
+        named = _assigned_specs(cluster)
+        wanted = frozenset(each.image for each in named)
         images = self._engine.images(wanted)
         found = self._engine.containers(
             specs,
@@ -156,6 +150,7 @@ class HostReader:
         found = found._replace(ours=self.memory.with_stops(found.ours, self._clock()))
         self.running_specs = frozenset(each.replica.spec for each in found.ours)
         networks = self._with_endpoints(self._engine.networks())
+        bridges = self._bridges.look(each.id for each in networks if each.name == GWBRIDGE)
         uses_volumes = bool(intent and intent.volumes) or self.memory.has_volumes
         every_volume = self._engine.volumes() if uses_volumes else ()
         volumes = frozenset(each.name for each in every_volume)
@@ -184,11 +179,13 @@ class HostReader:
                 image_volumes=self._image_volumes(remembered, cluster, images),
                 remembered=remembered,
                 bridge_link=self._kernel.link(GWBRIDGE),
-                bridge_seen_s=self._bridge_seen_s(networks),
+                bridge_seen_s=min(bridges.values(), default=0.0),
                 routes=self._kernel.routes(),
                 listening=self._listening(info.swarm, found.ours, cluster),
                 runtimes=info.runtimes,
-                no_sysctls=frozenset(each for each in _sysctls(cluster) if self._kernel.lacks_sysctl(each)),
+                no_sysctls=frozenset(
+                    name for each in named for name, _ in each.sysctls if self._kernel.lacks_sysctl(name)
+                ),
                 addresses=self._kernel.addresses(),
             )
         )
@@ -215,10 +212,6 @@ class HostReader:
         specs = (cluster.specs.get(each.spec) for each in cluster.assignment.replicas if each.key in keys)
         here = {spec.image: images[spec.image] for spec in specs if spec and spec.image in images}
         return {image: self._engine.image_volumes(found) for image, found in here.items()}
-
-    def _bridge_seen_s(self, networks: tuple[NetworkState, ...]) -> float:
-        seen = self._bridges.look(each.id for each in networks if each.name == GWBRIDGE)
-        return min(seen.values(), default=0.0)
 
     def _is_due(self) -> bool:
         """Return True if it is time to inspect every container without an event."""
@@ -364,14 +357,6 @@ def _assigned_specs(cluster: ClusterState | None) -> tuple[ContainerSpec, ...]:
         return ()
     named = {replica.spec for replica in cluster.assignment.replicas}
     return tuple(spec for digest, spec in cluster.specs.items() if digest in named)
-
-
-def _sysctls(cluster: ClusterState | None) -> frozenset[str]:
-    return frozenset(name for spec in _assigned_specs(cluster) for name, _ in spec.sysctls)
-
-
-def _images(cluster: ClusterState | None) -> frozenset[str]:
-    return frozenset(spec.image for spec in _assigned_specs(cluster))
 
 
 def _starts_on_a_port(ours: tuple[ContainerState, ...], cluster: ClusterState | None) -> bool:

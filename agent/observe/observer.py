@@ -113,8 +113,6 @@ def tokens_age_s(timers: Timers[str], tokens: records.Tokens | None) -> float:
     return max(timers.look([tokens.worker] if tokens else []).values(), default=0.0)
 
 
-_LEADER, _LOCK_FREE, _ETCD_DOWN, _ENGINE_DOWN = "leader", "lock free", "etcd down", "dockerd down"
-_NODES_UNSEEN, _PENDING = "nodes unseen", "pending"
 _NOT_SAVED = f"an agent that starts without etcd uses an older state: {REMEDY}"
 
 
@@ -227,15 +225,25 @@ class Observer:
         self._blind = host is None or host.swarm.leaderless
         self._hindered = self._blind or _lacks_name(host, cluster)
         self._pending = host.swarm.local == "pending" if host else self._pending
-        held_s = self._look_at_conditions(began, cluster, fence, store_error, engine_error)
-        self._unled_s = self._unled_s if fence else held_s.get(_LOCK_FREE, 0.0)
+        conditions = {
+            "leader": fence is not None,
+            "lock free": cluster is not None and not store_error and cluster.leader is None,
+            "etcd down": bool(store_error),
+            "dockerd down": bool(engine_error),
+            "nodes unseen": self._blind,
+            # A dockerd that restarts in between does not answer for a moment.
+            "pending": self._pending,
+        }
+        held = self._conditions.look((each for each, holds in conditions.items() if holds), began)
+        held_s = {**dict.fromkeys(conditions, 0.0), **held}
+        self._unled_s = self._unled_s if fence else held_s["lock free"]
         seen = Observed(
             me=self._identity.host,
             host=host,
             engine_error=engine_error,
-            engine_away_s=held_s.get(_ENGINE_DOWN, 0.0),
-            nodes_unseen_s=held_s.get(_NODES_UNSEEN, 0.0) if host else 0.0,
-            pending_s=held_s.get(_PENDING, 0.0) if host else 0.0,
+            engine_away_s=held_s["dockerd down"],
+            nodes_unseen_s=held_s["nodes unseen"] if host else 0.0,
+            pending_s=held_s["pending"] if host else 0.0,
             cluster=cluster,
             stale=bool(store_error),
             store_error=store_error,
@@ -247,8 +255,8 @@ class Observer:
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_error else None,
             # Up to the last renewal: an unreachable etcd renews no lease.
-            unread_s=max(0.0, held_s.get(_ETCD_DOWN, 0.0) - self._renewed_s()),
-            led_s=held_s.get(_LEADER, 0.0),
+            unread_s=max(0.0, held_s["etcd down"] - self._renewed_s()),
+            led_s=held_s["leader"],
             unled_s=self._unled_s,
             lease=lease_id is not None,
             in_flight=in_flight,
@@ -261,26 +269,6 @@ class Observer:
             tokens_age_s=tokens_age_s(self._tokens, cluster.tokens if fence and cluster else None),
         )
         return replace(seen, lost_s=self._lost_hosts.look(sorted(nodes.lost_hosts(seen))))
-
-    def _look_at_conditions(
-        self,
-        began: float,
-        cluster: ClusterState | None,
-        fence: Fence | None,
-        store_error: str,
-        engine_error: str,
-    ) -> Mapping[str, float]:
-        """Return for how many seconds each true condition has held."""
-        conditions = {
-            _LEADER: fence is not None,
-            _LOCK_FREE: cluster is not None and not store_error and cluster.leader is None,
-            _ETCD_DOWN: bool(store_error),
-            _ENGINE_DOWN: bool(engine_error),
-            _NODES_UNSEEN: self._blind,
-            # A dockerd that restarts in between does not answer for a moment.
-            _PENDING: self._pending,
-        }
-        return self._conditions.look((each for each, holds in conditions.items() if holds), began)
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:

@@ -55,7 +55,12 @@ class OverlayReader:
         if cluster.leader == self._me:
             asked = asks_for_addresses(intent)
             read = [self._with_users(each, wanted.get(each.name)) for each in read]
-            read = [self._with_used_addresses(each) if each.name in asked else each for each in read]
+            read = [
+                replace(each, address_users=self._given_out.get(each.id, LOOK_S))
+                if each.name in asked and each.driver == "overlay"
+                else each
+                for each in read
+            ]
         return tuple(read)
 
     def _with_users(self, network: NetworkState, wanted: NetworkIntent | None) -> NetworkState:
@@ -63,11 +68,6 @@ class OverlayReader:
             return network
         believed_s = 0.0 if overlay_differences(wanted, network) else LOOK_S
         return replace(network, users=self._users.get(network.id, believed_s) or ())
-
-    def _with_used_addresses(self, network: NetworkState) -> NetworkState:
-        if network.driver != "overlay":
-            return network
-        return replace(network, address_users=self._given_out.get(network.id, LOOK_S))
 
 
 class _Answers(Generic[T]):

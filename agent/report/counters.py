@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, get_args
 
-from agent.diff.replicas import container_name, is_about_an_address
+from agent.diff.replicas import container_name, ended_early, is_about_an_address
 from agent.model import plan, steps
 from agent.model.faults import Fault, FaultKind
 from agent.model.host_state import ContainerState
@@ -15,9 +15,6 @@ from agent.report import definitions, drift, registry
 from agent.report.gauges import View, gauges
 
 # ---- Restarts and early ends of replicas between two observations
-
-EARLY_S = 10.0
-"""Seconds. A replica that ends this soon after its start failed to start."""
 
 
 class ReplicaChange(NamedTuple):
@@ -58,16 +55,8 @@ def _restarts(old: ContainerState | None, new: ContainerState) -> int:
 
 
 def _ended_early(found: ContainerState) -> bool:
-    began, ended = seconds_of(found.started_at), seconds_of(found.finished_at)
-    if (
-        found.status == "running"
-        or found.interrupted
-        or not found.exit_code
-        or began is None
-        or ended is None
-    ):
-        return False
-    return 0 <= ended - began < EARLY_S
+    failed = found.status != "running" and found.exit_code != 0 and not found.interrupted
+    return failed and ended_early(found.started_at, found.finished_at)
 
 
 # ---- The reason why a replica did not start, as a label, from Docker's error message

@@ -2,13 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import structlog
 
-from agent.conditions import ClusterConditions, Condition, OwnHost, conditions_of, own_host
+from agent.conditions import ClusterConditions, OwnHost, conditions_of, own_host
 from agent.diff import bridge, networks, replicas
 from agent.diff.nodes import quorum
 from agent.model.host_state import ContainerState, HostState
@@ -266,7 +266,11 @@ def cluster_gauges(conditions: ClusterConditions, observed: Observed) -> dict[st
     declared = Counter[str](each.condition.state for each in conditions.hosts if each.declared)
     return {
         "cluster_converged": {(): float(conditions.converged)},
-        "cluster_replicas": _of_services(conditions),
+        "cluster_replicas": {
+            (each.condition.name, state): float(getattr(each, state))
+            for each in conditions.services
+            for state in definitions.REPLICAS
+        },
         "cluster_hosts": {(state,): float(declared[state]) for state in definitions.STATES},
         "cluster_host_state": {
             (each.condition.name, each.condition.state, each.condition.reason): 1.0
@@ -278,29 +282,12 @@ def cluster_gauges(conditions: ClusterConditions, observed: Observed) -> dict[st
     }
 
 
-def _of_services(conditions: ClusterConditions) -> Series:
-    return {
-        (each.condition.name, state): float(getattr(each, state))
-        for each in conditions.services
-        for state in definitions.REPLICAS
-    }
-
-
 def _count(conditions: ClusterConditions) -> Series:
     """Count the resources by state and reason. A state without resources has one series, without a reason."""
-    found = Counter[tuple[str, str]]((each.state, each.reason) for each in _conditions(conditions))
+    found = Counter[tuple[str, str]]((each.state, each.reason) for each in conditions.every())
     series: Series = {labels: float(number) for labels, number in sorted(found.items())}
     used = {state for state, _ in found}
     return series | {(state, ""): 0.0 for state in definitions.STATES if state not in used}
-
-
-def _conditions(conditions: ClusterConditions) -> Iterator[Condition]:
-    """Return the condition of every resource below the cluster."""
-    yield from (conditions.store, conditions.document, conditions.leader, conditions.quorum, *conditions.keys)
-    yield from (each.condition for each in conditions.hosts)
-    yield from (*conditions.networks, *conditions.images, *conditions.rollouts)
-    yield from (each.condition for each in conditions.services)
-    yield from (each.condition for each in conditions.replicas)
 
 
 def _quorum(conditions: ClusterConditions, observed: Observed) -> Series:

@@ -85,16 +85,10 @@ class Journal:
         if not outcome.error:
             log.info(f"{step.verb} {step.resource}", **about, succeeds=_failed(step))
             return
-        retry = (
-            {"attempts": failure.attempts, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
-        )
-        log.warning(
-            _failed(step),
-            **about,
-            error=outcome.error,
-            **retry,
-            exc_info=outcome.unexpected,
-        )
+        retry: dict[str, float] = {}
+        if failure:
+            retry = {"attempts": failure.attempts, "again_in_s": round(failure.retry_at - now, 1)}
+        log.warning(_failed(step), **about, error=outcome.error, **retry, exc_info=outcome.unexpected)
 
     def _log_leader(self, observed: Observed) -> None:
         leading = observed.fence is not None

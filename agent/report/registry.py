@@ -27,9 +27,6 @@ _SELF = Path("/proc/self")
 class Process(Collector):
     """CPU, memory, descriptors and start time of this process, read at each scrape."""
 
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
     def collect(self) -> Iterator[Metric]:
         # proc(5), stat: the name in parentheses may contain spaces; fields 20 to 24 follow it as 17 to 21.
         fields = (_SELF / "stat").read_text().rpartition(")")[2].split()
@@ -158,9 +155,6 @@ class _Labelled(Collector):
     def __init__(self, inner: CollectorRegistry, constant: Mapping[str, str]) -> None:
         self._inner, self._constant = inner, constant
 
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
     def collect(self) -> Iterator[Metric]:
         for family in self._inner.collect():
             if family.name.startswith(PREFIX):
@@ -175,9 +169,6 @@ class _Snapshot(Collector):
 
     def __init__(self, gauges: Callable[[], Gauges]) -> None:
         self._gauges = gauges
-
-    def describe(self) -> Iterable[prometheus.Metric]:
-        return ()
 
     def collect(self) -> Iterator[prometheus.Metric]:
         values = self._gauges()

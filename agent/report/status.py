@@ -11,7 +11,8 @@ from agent.diff.nodes import other_cluster
 from agent.diff.reported import alike, finished_reports
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, LOCAL_DRIVER, PARKING, Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import Observed
+from agent.model.phrases import counted
 from agent.model.plan import Blocked, Failure, Plan, Step
 from agent.model.spec import Pairs
 
@@ -72,7 +73,9 @@ def _unreachable(observed: Observed, known: status.HostStatus, now: str) -> Pair
         return ()
     if observed.stale:
         return known.unreachable
-    before = known if known.leading and known.instance == observed.instance else _last_leader(cluster, known)
+    led = (each for each in (*cluster.statuses.values(), known) if each.leading or each.unreachable)
+    mine = known.leading and known.instance == observed.instance
+    before = known if mine else max(led, key=lambda each: each.at, default=known)
     since = dict(before.unreachable)
     for name, last in cluster.statuses.items():
         if last.stopped:
@@ -80,11 +83,6 @@ def _unreachable(observed: Observed, known: status.HostStatus, now: str) -> Pair
     return tuple(
         (each.name, since.get(each.name, now)) for each in intent.hosts if each.name not in cluster.present
     )
-
-
-def _last_leader(cluster: ClusterState, known: status.HostStatus) -> status.HostStatus:
-    led = (each for each in (*cluster.statuses.values(), known) if each.leading or each.unreachable)
-    return max(led, key=lambda each: each.at, default=known)
 
 
 def _with_progress(step: Step, progress: Mapping[str, str]) -> status.StepReport:
@@ -166,7 +164,9 @@ def _seen(
         networks=tuple(_network(each, observed, wrong=wrong) for each in networks),
         images=images,
         volumes=tuple(sorted(host.volumes)),
-        volume_drivers=_volume_drivers(host),
+        volume_drivers=tuple(
+            (each.name, each.driver) for each in host.declared_volumes if each.driver != LOCAL_DRIVER
+        ),
         left_volumes=_left_volumes(observed, host),
         foreign_names=names[:MOST_NAMES],
         routes=tuple((str(network), device) for network, device in host.routes) if wrong else (),
@@ -192,14 +192,6 @@ def _networks(observed: Observed, host: host_state.HostState) -> tuple[host_stat
     ]
     left = {each.id for each in others[MOST_NAMES:]}
     return tuple(each for each in listed if each.id not in left)
-
-
-def _is_of_interest(label: tuple[str, str]) -> bool:
-    return label in OURS or label[0] in (REFUSED, REFUSAL)
-
-
-def _volume_drivers(host: host_state.HostState) -> Pairs:
-    return tuple((each.name, each.driver) for each in host.declared_volumes if each.driver != LOCAL_DRIVER)
 
 
 def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase) -> status.BridgeReport:
@@ -249,12 +241,13 @@ def _that_matter(observed: Observed, host: host_state.HostState) -> tuple[host_s
 
 
 def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> status.NetworkReport:
+    known = tuple(each for each in found.labels if each in OURS or each[0] in (REFUSED, REFUSAL))
     return alike(
         status.NetworkReport,
         found,
         subnet=str(found.subnet) if found.subnet else "",
         gateway=found.gateway or "",
-        labels=found.labels if found.ours else tuple(each for each in found.labels if _is_of_interest(each)),
+        labels=found.labels if found.ours else known,
         users=others_on(found, observed.cluster) if observed.cluster else (),
         endpoints=found.endpoints if wrong else (),
     )
@@ -298,17 +291,13 @@ def _left_volumes(observed: Observed, host: host_state.HostState) -> tuple[statu
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
     planned = [alike(status.BlockedReport, each, attempts=0) for each in blocked]
     # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
-    failed = [
+    failed = (
         status.BlockedReport(
             resource=resource,
-            reason=f"{each.error} ({_attempts(each)})",
+            reason=f"{each.error} ({counted(each.attempts, 'attempt')}, will retry)",
             kind="error",
             attempts=each.attempts,
         )
         for resource, each in sorted(failures.items())
-    ]
+    )
     return tuple(dict.fromkeys((*planned, *failed)))
-
-
-def _attempts(failure: Failure) -> str:
-    return f"{failure.attempts} {'attempt' if failure.attempts == 1 else 'attempts'}, will retry"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -114,7 +115,8 @@ class StatusKey:
         # Read before the write: a loss during the write then causes another one.
         losses = self._losses
         fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
-        if self._written is not None and fresh and not anyway and _same(status, self._written):
+        known = self._written
+        if known and fresh and not anyway and replace(status, at=known.at) == known:
             return
         try:
             self._store.txn([], [Put(key=self._key, value=encode_status(status))])
@@ -128,10 +130,6 @@ class StatusKey:
             if self.fault:
                 log.info("status written again", recovers=NOT_WRITTEN)
             self.fault = ""
-
-
-def _same(one: HostStatus, other: HostStatus) -> bool:
-    return replace(one, at=other.at) == other
 
 
 # ---- A status within what etcd takes in one request, so that a status is always written
@@ -164,10 +162,6 @@ def encode_status(status: HostStatus, most: int = MOST_BYTES) -> bytes:
     return encoded if len(encoded) <= most else encode(_minimal(status), terse=True)
 
 
-def _without_output(status: HostStatus) -> HostStatus:
-    return _with_replicas(status, lambda each: replace(each, output=()))
-
-
 def _with_short_texts(status: HostStatus) -> HostStatus:
     return replace(
         status,
@@ -192,10 +186,6 @@ def _shortened(reports: Sequence[T], *names: str) -> tuple[T, ...]:
     return tuple(
         replace(each, **{name: cut(getattr(each, name), _SHORT) for name in names}) for each in given
     )
-
-
-def _with_few_differences(status: HostStatus) -> HostStatus:
-    return _with_replicas(status, lambda each: replace(each, differences=each.differences[:1]))
 
 
 def _with_few_names(status: HostStatus) -> HostStatus:
@@ -268,9 +258,12 @@ def _minimal(status: HostStatus) -> HostStatus:
 
 
 _STAGES: tuple[tuple[Callable[[HostStatus], HostStatus], str], ...] = (
-    (_without_output, "output of replicas"),
+    (partial(_with_replicas, change=lambda each: replace(each, output=())), "output of replicas"),
     (_with_short_texts, f"texts after {_SHORT} characters"),
-    (_with_few_differences, "all but the first difference of each replica"),
+    (
+        partial(_with_replicas, change=lambda each: replace(each, differences=each.differences[:1])),
+        "all but the first difference of each replica",
+    ),
     (_with_few_names, f"volumes and foreign names after {_FEW}, foreign networks"),
     (_with_few_steps, f"steps after {_FEW}, reasons"),
     (_with_bare_replicas, f"starts, errors and images of replicas, blocked resources after {_FEW}"),

@@ -8,9 +8,8 @@ import agent
 
 ROOT = Path(agent.__file__).parents[1]
 ONE_MORE = """
-@dataclass(frozen=True, slots=True, kw_only=True)
-class {name}({base}):
-    verb = "check"
+class {name}({base}, verb="check"):
+    pass
 
 
 """

@@ -179,7 +179,8 @@ class Containers(images.Images):
         except Conflict as conflict:
             container = self._taken_over(request, conflict)
         for each in request.more:
-            self._connect_once(container, each)
+            with suppress(Conflict):
+                self.connect(container, each, each.aliases)
         return container
 
     def _taken_over(self, request: labelled.CreateRequest, conflict: Conflict) -> str:
@@ -193,10 +194,6 @@ class Containers(images.Images):
             return str(owner["Id"])
         who = f"replica {replica.slot} of {replica.service}" if replica else "an unmanaged container"
         raise Conflict(f"the name {request.name} is used by {who} ({short_id(owner['Id'])})") from conflict
-
-    def _connect_once(self, container: str, attachment: Attachment) -> None:
-        with suppress(Conflict):
-            self.connect(container, attachment, attachment.aliases)
 
     def start(self, container: str) -> None:
         self._act(container, "start", timeout_s=_SLOW_S, as_error=errors.network_failure)

@@ -17,79 +17,37 @@ from agent.logs import masked
 from agent.model.phrases import cut
 
 _TEMPORARY = (
-    "the swarm does not have a leader",
-    "rpc error",
-    "context deadline exceeded",
-    "context canceled",
-    "timeout was reached before node joined",
-    "connection refused",
-    "i/o timeout",
-    "no route to host",
-    "network is unreachable",
-    "tls handshake timeout",
-    "could not attach to network",
-    "attaching to network failed",
-    "invalid cluster node while attaching",
-)
+    "the swarm does not have a leader", "rpc error", "context deadline exceeded", "context canceled",
+    "timeout was reached before node joined", "connection refused", "i/o timeout", "no route to host",
+    "network is unreachable", "tls handshake timeout", "could not attach to network",
+    "attaching to network failed", "invalid cluster node while attaching",
+)  # fmt: skip
 """Temporary failures, with status 4xx or 5xx."""
 
 _CONFLICTS = (
-    "already part of a swarm",
-    "name conflicts with an existing object",
-    "update out of sequence",
-    "networks have same bridge name",
-    "has active endpoints",
-    "already exists in network",
-    "is already attached to network",
-    "key not found in store",
-    "is ambiguous",
-)
+    "already part of a swarm", "name conflicts with an existing object", "update out of sequence",
+    "networks have same bridge name", "has active endpoints", "already exists in network",
+    "is already attached to network", "key not found in store", "is ambiguous",
+)  # fmt: skip
 """The object exists already or was changed meanwhile: observe again."""
 
 _REFUSALS = (
-    "port is already allocated",
-    "address already in use",
-    "driver failed programming external connectivity",
-    "pool overlaps with other one",
-    "failed to allocate gateway",
-    "failed to parse com.docker",
-    "invalid mtu number",
-    "requested address is out of range",
-    "invalid join token",
-    "remote ca does not match fingerprint",
-    "invalid base pool",
-    "subnet size is too small",
-    "datapath port number",
-    "live-restore",
-    "is incompatible with swarm mode",
-    "not a swarm manager",
-    "swarm is encrypted",
-    "participating as a manager",
-    "oci runtime create failed",
-    "failed to create shim task",
-    "failed to create task",
-    "error while creating mount source path",
-    "could not select device driver",
-    "unknown log opt",
-)
+    "port is already allocated", "address already in use", "driver failed programming external connectivity",
+    "pool overlaps with other one", "failed to allocate gateway", "failed to parse com.docker",
+    "invalid mtu number", "requested address is out of range", "invalid join token",
+    "remote ca does not match fingerprint", "invalid base pool", "subnet size is too small",
+    "datapath port number", "live-restore", "is incompatible with swarm mode", "not a swarm manager",
+    "swarm is encrypted", "participating as a manager", "oci runtime create failed",
+    "failed to create shim task", "failed to create task", "error while creating mount source path",
+    "could not select device driver", "unknown log opt",
+)  # fmt: skip
 """Refusals with status 5xx."""
 
 _REGISTRY_DOWN = (
-    "toomanyrequests",
-    "too many requests",
-    "request timeout",
-    "server error",
-    "bad gateway",
-    "service unavailable",
-    "gateway timeout",
-    "unexpected eof",
-    ": eof",
-    "connection reset",
-    "no such host",
-    "server misbehaving",
-    "timeout exceeded",
-    "request canceled",
-)
+    "toomanyrequests", "too many requests", "request timeout", "server error", "bad gateway",
+    "service unavailable", "gateway timeout", "unexpected eof", ": eof", "connection reset", "no such host",
+    "server misbehaving", "timeout exceeded", "request canceled",
+)  # fmt: skip
 
 _KINDS: Mapping[int, type[SwarmkeeperError]] = {
     HTTPStatus.NOT_FOUND: Missing,

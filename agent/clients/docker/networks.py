@@ -38,7 +38,7 @@ def overlay_users(
 
     `tasks` of GET /tasks include those of attached containers; `services` of GET /services have no node.
     """
-    found = [_user(each) for each in tasks if _is_on(each, network_id) and not _is_ending(each)]
+    found = [_user(each) for each in tasks if _stays_on(each, network_id)]
     found += [(f"service {_name(each)}", "") for each in services if network_id in _targets(each)]
     return tuple(sorted(set(found)))
 
@@ -77,13 +77,9 @@ def _is_over(task: Mapping[str, Any]) -> bool:
     return (task.get("Status") or {}).get("State") in _OVER
 
 
-def _is_ending(task: Mapping[str, Any]) -> bool:
-    return _is_over(task) or task.get("DesiredState") in _OVER
-
-
-def _is_on(task: Mapping[str, Any], network_id: str) -> bool:
-    attached = task.get("NetworksAttachments") or ()
-    return network_id in {(each.get("Network") or {}).get("ID") for each in attached}
+def _stays_on(task: Mapping[str, Any], network_id: str) -> bool:
+    attached = {(each.get("Network") or {}).get("ID") for each in task.get("NetworksAttachments") or ()}
+    return network_id in attached and not _is_over(task) and task.get("DesiredState") not in _OVER
 
 
 def _user(task: Mapping[str, Any]) -> tuple[str, str]:
@@ -127,14 +123,14 @@ class Networks(transport.Part):
         return overlay_peers(self._found("network_inspect", _path(network_id)) or {})
 
     def overlay_users(self, network_id: str) -> Pairs:
-        tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
-        services = self._ask("services", "GET", "/services")
-        return overlay_users(network_id, tasks, services)
+        return overlay_users(network_id, *self._tasks_and_services())
 
     def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
+        return overlay_addresses(network_id, *self._tasks_and_services())
+
+    def _tasks_and_services(self) -> tuple[Any, Any]:
         tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
-        services = self._ask("services", "GET", "/services")
-        return overlay_addresses(network_id, tasks, services)
+        return tasks, self._ask("services", "GET", "/services")
 
     def volumes(self) -> tuple[host_state.VolumeState, ...]:
         found = self._ask("volumes", "GET", "/volumes")["Volumes"] or ()

@@ -330,7 +330,10 @@ class DockerEvents:
                 raise
             hint = None
         finally:
-            self._leave()
+            with self._lock:
+                self._waiting = False
+                if self._closed:
+                    self._response.close()
         if hint is None:
             raise StopIteration
         return hint
@@ -340,12 +343,6 @@ class DockerEvents:
             self._closed = True
             _unblock(self._response)
             if not self._waiting:
-                self._response.close()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._waiting = False
-            if self._closed:
                 self._response.close()
 
     def _next_hint(self) -> str | None:

@@ -67,9 +67,6 @@ def _raw_devices(devices: tuple[Device, ...]) -> list[dict[str, str]]:
     ]
 
 
-_devices = unordered(_device)
-
-
 def _raw_requests(requests: tuple[DeviceRequest, ...]) -> list[dict[str, Any]]:
     return [
         {
@@ -93,9 +90,6 @@ def _request(raw: dict[str, Any]) -> str:
     return " ".join(filter(None, (what, which, raw.get("Driver"), options)))
 
 
-_requests = unordered(_request)
-
-
 def device_rule(text: str) -> str:
     """Normal form of a rule such as `c 1:3 mr`: the letters of its last part have no order."""
     head, _, letters = text.rpartition(" ")
@@ -113,8 +107,7 @@ ROWS = (
     plain("group_add", "HostConfig.GroupAdd", default=frozenset(), normal=frozenset, write=list),
     plain("sysctls", "HostConfig.Sysctls", default={}, normal=dict, write=dict),
     plain(
-        "devices", "HostConfig.Devices", default=frozenset(),
-        normal=lambda value: _devices(_raw_devices(value)), write=_raw_devices, read=_devices,
+        "devices", "HostConfig.Devices", default=frozenset(), write=_raw_devices, read=unordered(_device),
     ),
     plain("init", "HostConfig.Init", read=lambda raw: raw),
     plain("pid", "HostConfig.PidMode", default=""),
@@ -134,7 +127,6 @@ ROWS = (
         write=list,
     ),
     plain(
-        "gpus", "HostConfig.DeviceRequests", default=frozenset(),
-        normal=lambda value: _requests(_raw_requests(value)), write=_raw_requests, read=_requests,
+        "gpus", "HostConfig.DeviceRequests", default=frozenset(), write=_raw_requests, read=unordered(_request),
     ),
 )  # fmt: skip

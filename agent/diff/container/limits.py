@@ -3,15 +3,9 @@
 from typing import Any
 
 from agent.diff.container.row import AtLeast, Body, Default, Found, as_text, cpus, place, plain, size
-from agent.model.spec import BlkioDevice, BlkioLimit, ContainerSpec, Logging, Restart, Ulimit
+from agent.model.spec import BlkioDevice, BlkioLimit, ContainerSpec, Logging, Restart
 
 _UNLIMITED = (None, 0, -1)
-_UNLIMITED_SWAP = -1
-
-
-def _restart(policy: Restart) -> str:
-    retries = policy.max_retries if policy.name == "on-failure" else 0
-    return f"{policy.name}:{retries}" if retries else policy.name
 
 
 def _raw_restart(policy: Restart) -> dict[str, Any]:
@@ -39,19 +33,6 @@ def _wanted_swap(spec: ContainerSpec, found: Found) -> Any:
     return Default.ENGINE if found.at("HostConfig.MemorySwap") in theirs else chosen
 
 
-def _show_swap(value: int | None) -> str:
-    return "unlimited" if value == _UNLIMITED_SWAP else size(value)
-
-
-def _wanted_ulimits(limits: tuple[Ulimit, ...]) -> AtLeast:
-    # dockerd adds its --default-ulimit entries to the container's own.
-    return AtLeast({each.name: f"{each.soft}:{each.hard}" for each in limits})
-
-
-def _raw_ulimits(limits: tuple[Ulimit, ...]) -> list[dict[str, Any]]:
-    return [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits]
-
-
 def _read_ulimits(raw: list[dict[str, Any]] | None) -> dict[str, str]:
     return {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in raw or ()}
 
@@ -60,10 +41,6 @@ def _wanted_log(logging: Logging) -> AtLeast:
     driver = {"driver": logging.driver} if logging.driver else {}
     # The engine adds its own default options to the declared ones (moby: daemon.mergeAndVerifyLogConfig).
     return AtLeast({**driver, **{f"options.{key}": value for key, value in logging.options}})
-
-
-def _raw_log(logging: Logging) -> dict[str, Any]:
-    return {"Type": logging.driver, "Config": dict(logging.options)}
 
 
 def _read_log(raw: dict[str, Any] | None) -> dict[str, str]:
@@ -153,7 +130,8 @@ ROWS = (
     ),
     plain(
         "memory_swap_bytes", "HostConfig.MemorySwap", default=Default.ENGINE, described="as much swap as memory",
-        repair="update", show=_show_swap, read=lambda raw: raw or 0, wanted=_wanted_swap, word="memswap_limit",
+        repair="update", read=lambda raw: raw or 0, wanted=_wanted_swap, word="memswap_limit",
+        show=lambda value: "unlimited" if value == -1 else size(value),
     ),
     plain(
         "memory_swappiness", "HostConfig.MemorySwappiness", read=lambda raw: raw, word="mem_swappiness", lossy=True,
@@ -166,16 +144,18 @@ ROWS = (
         show=lambda value: as_text(value) if value else "no limit",
     ),
     plain(
-        "restart", "HostConfig.RestartPolicy", default="no", normal=_restart, write=_raw_restart, read=_read_restart,
-        repair="update", unset="update",
+        "restart", "HostConfig.RestartPolicy", default="no", write=_raw_restart, read=_read_restart, repair="update",
+        unset="update",
+    ),
+    # dockerd adds its --default-ulimit entries to the container's own.
+    plain(
+        "ulimits", "HostConfig.Ulimits", default=Default.ENGINE, read=_read_ulimits,
+        write=lambda limits: [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits],
+        normal=lambda limits: AtLeast({each.name: f"{each.soft}:{each.hard}" for each in limits}),
     ),
     plain(
-        "ulimits", "HostConfig.Ulimits", default=Default.ENGINE, normal=_wanted_ulimits, write=_raw_ulimits,
-        read=_read_ulimits,
-    ),
-    plain(
-        "logging", "HostConfig.LogConfig", default=Default.ENGINE, normal=_wanted_log, write=_raw_log, read=_read_log,
-        secret=True, shown=frozenset({"driver"}),
+        "logging", "HostConfig.LogConfig", default=Default.ENGINE, normal=_wanted_log, read=_read_log, secret=True,
+        write=lambda logging: {"Type": logging.driver, "Config": dict(logging.options)}, shown=frozenset({"driver"}),
     ),
     plain("cpu_shares", "HostConfig.CpuShares", default=0, repair="update", show=_number),
     plain("cpuset", "HostConfig.CpusetCpus", default="", normal=cpu_set, repair="update"),

@@ -24,15 +24,7 @@ def _wanted_command(spec: ContainerSpec, found: Found) -> Any:
         return spec.command
     if spec.entrypoint is not None:
         return ()
-    return _of_image(found, "Config.Cmd")
-
-
-def _wanted_entrypoint(spec: ContainerSpec, found: Found) -> Any:
-    return spec.entrypoint if spec.entrypoint is not None else _of_image(found, "Config.Entrypoint")
-
-
-def _of_image(found: Found, path: str) -> Any:
-    return Default.ENGINE if found.image is None else _as_tuple(found.image_at(path))
+    return Default.ENGINE if found.image is None else _as_tuple(found.image_at("Config.Cmd"))
 
 
 def _over_image(
@@ -69,20 +61,12 @@ def _variables(raw: Iterable[str] | None) -> dict[str, str]:
     return {key: value for key, sign, value in (each.partition("=") for each in raw or ()) if sign}
 
 
-def _wanted_environment(spec: ContainerSpec, found: Found) -> Any:
-    return _over_image(dict(spec.environment), found, "Config.Env", _variables)
-
-
 def _put_environment(spec: ContainerSpec, body: Body) -> None:
     place(body, "Config.Env", [f"{key}={value}" for key, value in spec.environment])
 
 
 def _theirs(labels: dict[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (labels or {}).items() if not key.startswith(PREFIX)}
-
-
-def _wanted_labels(spec: ContainerSpec, found: Found) -> Any:
-    return _over_image(_theirs(dict(spec.labels)), found, "Config.Labels", _theirs)
 
 
 def _put_labels(spec: ContainerSpec, body: Body) -> None:
@@ -160,16 +144,16 @@ ROWS = (
         write=list, read=_as_tuple, wanted=_wanted_command,
     ),
     plain(
-        "entrypoint", "Config.Entrypoint", default=Default.IMAGE, ordered=True, secret=True, write=_raw_entrypoint,
-        read=_as_tuple, wanted=_wanted_entrypoint,
+        "entrypoint", "Config.Entrypoint", default=Default.IMAGE, ordered=True, secret=True, normal=tuple,
+        write=_raw_entrypoint, read=_as_tuple,
     ),
     plain(
         "environment", "Config.Env", default=Default.IMAGE, secret=True, put=_put_environment, read=_variables,
-        wanted=_wanted_environment,
+        wanted=lambda spec, found: _over_image(dict(spec.environment), found, "Config.Env", _variables),
     ),
     plain(
         "labels", "Config.Labels", default=Default.IMAGE, secret=True, put=_put_labels, read=_theirs,
-        wanted=_wanted_labels,
+        wanted=lambda spec, found: _over_image(_theirs(dict(spec.labels)), found, "Config.Labels", _theirs),
     ),
     plain("user", "Config.User", default=Default.IMAGE),
     plain(

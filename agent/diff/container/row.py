@@ -195,7 +195,7 @@ def plain(
     at: str,
     *,
     default: Any = None,
-    normal: Callable[[Any], Any] = lambda value: value,
+    normal: Callable[[Any], Any] | None = None,
     write: Callable[[Any], Any] = lambda value: value,
     read: Callable[[Any], Any] | None = None,
     described: str = "",
@@ -203,14 +203,17 @@ def plain(
 ) -> FieldMapping:
     """The mapping of a field that has one path at the engine.
 
-    `normal` converts the spec's value to normal form, `write` to the engine's. `read` converts the engine's value to
-    normal form; without it `normal` does, with `default` for an absent value. `default` is a Default, or the value in
+    `write` converts the spec's value to the engine's, `normal` to normal form; without it `read` does, after `write`.
+    `read` converts the engine's value to normal form; without it `normal` does, with `default` for an absent value, and
+    without both the value stays as it is. `default` is a Default, or the value in
     normal form that the engine shows if none was given; `described` replaces its text. `more` has other fields of the
     FieldMapping, also instead of those made here.
     """
     empty = ContainerSpec.__dataclass_fields__[name].default
     absent = None if isinstance(default, Default) else default
-    reader = read or (lambda raw: normal(raw) if raw else absent)
+    after_write: Callable[[Any], Any] = (lambda value: read(write(value))) if read else (lambda value: value)
+    normalize = normal or after_write
+    reader = read or (lambda raw: normalize(raw) if raw else absent)
 
     def put(spec: ContainerSpec, body: Body) -> None:
         value = getattr(spec, name)
@@ -220,7 +223,7 @@ def plain(
     def wanted(spec: ContainerSpec, found: Found) -> Any:
         value = getattr(spec, name)
         if value != empty:
-            return normal(value)
+            return normalize(value)
         if default is Default.IMAGE:
             return reader(found.image_at(at)) if found.image is not None else Default.ENGINE
         return default

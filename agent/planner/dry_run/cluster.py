@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from agent.diff.reported import NOTHING_THERE, host_of
+from agent.diff.reported import NOTHING_THERE, alike, host_of
 from agent.model.host_state import VolumeState
-from agent.model.intent import LOCAL_DRIVER, VolumeIntent
+from agent.model.intent import LOCAL_DRIVER
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Plan, Step
 from agent.model.status import Waiting
@@ -40,12 +40,6 @@ class HostPlan:
     waits: tuple[Waiting, ...] = ()
     """Waits for another resource before one of the steps: the first reason for each pair of resources."""
 
-    def __str__(self) -> str:
-        title = f"{self.name} (leader)" if self.is_leader else self.name
-        notes = (f"({note})" for note in self.notes)
-        lines = (*notes, *map(str, self.steps), *map(str, self.blocked), *map(str, self.waiting))
-        return "\n".join((title, *(f"  {line}" for line in lines or ("nothing to do",))))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
@@ -68,10 +62,6 @@ class ClusterPlan:
     @property
     def waiting(self) -> tuple[Waiting, ...]:
         return (*self.waiting_everywhere, *(each for host in self.hosts for each in host.waiting))
-
-    def __str__(self) -> str:
-        everywhere = (*self.everywhere, *self.waiting_everywhere)
-        return "\n".join((*map(str, self.hosts), *map(str, everywhere)))
 
 
 def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> ClusterPlan:
@@ -160,17 +150,13 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
         # A report has no options of volumes, which may be secret: they are as the accepted document has them.
         declared, drivers = cluster.accepted.volumes if cluster.accepted else (), dict(status.volume_drivers)
         here = tuple(
-            _volume(each, drivers.get(each.name, LOCAL_DRIVER))
+            alike(VolumeState, each, driver=drivers.get(each.name, LOCAL_DRIVER))
             for each in declared
             if each.name in host.volumes
         )
         host = replace(host, declared_volumes=here)
         host = with_assignment(host, name, cluster)
     return Agent(host=host, advertise=status.advertise, engine_error=status.engine_error)
-
-
-def _volume(declared: VolumeIntent, driver: str) -> VolumeState:
-    return VolumeState(name=declared.name, driver=driver, options=declared.options, labels=declared.labels)
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:

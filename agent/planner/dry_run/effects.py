@@ -20,15 +20,15 @@ T = TypeVar("T")
 _DIGEST = "(digest)"
 
 
-def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 - one case per step
+def predict(world: World, me: str, step: Step) -> World:  # noqa: C901 - one case per step
     """Return the world after `step` has succeeded on host `me`."""
     if isinstance(step, leader_steps.LeaderStep):
         return _on_leader_step(world, me, step)
     if isinstance(step, steps.ContainerStep):
         asked = _asked(world.cluster, me)
         return world.with_host(me, engine.on_container(world.host(me), step, world.cluster.specs, asked))
-    if isinstance(step, steps.BridgeStep):
-        return world.with_host(me, engine.on_bridge(world.host(me), step))
+    if isinstance(step, engine.EngineStep):
+        return world.with_host(me, engine.on_engine(world.host(me), step))
     match step:
         case steps.PutPresence():
             return world  # no plan depends on it
@@ -40,28 +40,10 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
             return swarm.join_swarm(world, me, step)
         case steps.LeaveSwarm() | steps.AbandonNode() | steps.DissolveSwarm():
             return swarm.leave_swarm(world, me)
-        case steps.UnlockHost():
-            host = world.host(me)
-            return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
         case steps.AcquireDisruption():
             return _with_disruption(world, replace(step.disruption, state="acquired"))
         case steps.ReleaseDisruption():
             return _with_disruption(world, replace(step.disruption, state="released"))
-        case steps.CreateNetwork():
-            host = world.host(me)
-            made = engine.network_of(step.network)
-            return world.with_host(me, replace(host, networks=(*host.networks, made)))
-        case steps.RemoveLeftover():
-            host = world.host(me)
-            left = tuple(each for each in host.networks if each.id != step.id)
-            return world.with_host(me, replace(host, networks=left))
-        case steps.CreateVolume():
-            host = world.host(me)
-            return world.with_host(me, replace(host, volumes=host.volumes | {step.volume.name}))
-        case steps.PullImage():
-            host = world.host(me)
-            pulled = {**host.pulled, step.image: 0.0}
-            return world.with_host(me, replace(host, images=host.images | {step.image}, pulled=pulled))
         case steps.ResolveDigests():
             return world.with_cluster(replace(world.cluster, digests=_digests(step)))
     assert_never(step)

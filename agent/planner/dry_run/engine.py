@@ -8,6 +8,7 @@ from typing import assert_never
 from agent.diff.bridge import with_endpoints, with_gateway
 from agent.diff.container import by_slot, differing, fill, in_place
 from agent.diff.replicas import fill_context
+from agent.diff.reported import alike
 from agent.errors import Invalid
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, Difference, HostState, LinkState, NetworkState
@@ -17,17 +18,23 @@ from agent.model.spec import ContainerSpec, Key
 from agent.planner.leader.address_conflicts import PREDICTED
 
 Names = tuple[str, ...]
+EngineStep = (
+    steps.UnlockHost | steps.BridgeStep | steps.CreateNetwork | steps.RemoveLeftover | steps.CreateVolume
+    | steps.PullImage
+)  # fmt: skip
+"""The steps with an effect on one engine only, but for those on a container."""
 
 
-def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
+def on_engine(host: HostState, step: EngineStep) -> HostState:  # noqa: C901 - one case per step
     match step:
+        case steps.UnlockHost():
+            return replace(host, swarm=replace(host.swarm, local="pending", error=""))
         case steps.CreateBridge():
             return _with_bridge(host, step.bridge)
         case steps.RemoveBridge():
-            networks = tuple(each for each in host.networks if each.id != step.id)
-            remains = any(each.name == GWBRIDGE for each in networks)
-            return replace(host, networks=networks, bridge_link=host.bridge_link if remains else None)
-        case steps.CreateParking():
+            host = without_networks(host, step.id)
+            return host if host.bridges else replace(host, bridge_link=None)
+        case steps.CreateParking() | steps.CreateNetwork():
             return replace(host, networks=(*host.networks, network_of(step.network)))
         case steps.Park():
             host = _on_networks(host, step.container, lambda on: tuple(sorted({*on, step.network})))
@@ -35,14 +42,23 @@ def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
                 host, lambda found: tuple(each for each in found.endpoints if each[0] != step.container)
             )
         case steps.SwapBridge():
-            kept = tuple(each for each in host.networks if each.id not in step.old)
-            return _with_bridge(replace(host, networks=kept), step.bridge)
+            return _with_bridge(without_networks(host, *step.old), step.bridge)
         case steps.Unpark():
             left = _on_networks(host, step.container, lambda on: tuple(n for n in on if n != step.network))
             return with_gateway(left, step.container)
         case steps.RemoveParking():
             return replace(host, networks=tuple(each for each in host.networks if each.name != step.network))
+        case steps.RemoveLeftover():
+            return without_networks(host, step.id)
+        case steps.CreateVolume():
+            return replace(host, volumes=host.volumes | {step.volume.name})
+        case steps.PullImage():
+            return replace(host, images=host.images | {step.image}, pulled={**host.pulled, step.image: 0.0})
     assert_never(step)
+
+
+def without_networks(host: HostState, *ids: str) -> HostState:
+    return replace(host, networks=tuple(each for each in host.networks if each.id not in ids))
 
 
 def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
@@ -62,17 +78,12 @@ def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
 
 def network_of(wanted: NetworkIntent) -> NetworkState:
     """The network that docker creates from its declaration."""
-    return NetworkState(
+    return alike(
+        NetworkState,
+        wanted,
         id=f"({wanted.name})",
-        name=wanted.name,
-        driver=wanted.driver,
         scope="swarm" if wanted.driver == "overlay" else "local",
-        subnet=wanted.subnet,
         gateway=str(wanted.gateway) if wanted.gateway else None,
-        options=wanted.options,
-        attachable=wanted.attachable,
-        internal=wanted.internal,
-        labels=wanted.labels,
         ours=True,
     )
 

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from agent.model import leader_steps, steps
 from agent.model.host_state import HostState, NodeState, SwarmState
-from agent.planner.dry_run.engine import network_of
+from agent.planner.dry_run.engine import network_of, without_networks
 from agent.planner.dry_run.world import World, networks_in_use
 
 SWARM_PORT = 2377
@@ -115,8 +115,7 @@ def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> Wor
 def without_overlay(world: World, network_id: str) -> World:
     for name, agent in world.agents.items():
         if host := agent.host:
-            left = tuple(each for each in host.networks if each.id != network_id)
-            world = world.with_host(name, replace(host, networks=left))
+            world = world.with_host(name, without_networks(host, network_id))
     return world
 
 

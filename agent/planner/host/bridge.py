@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agent.diff.bridge import attached_by_hand, bridge_differences, bridge_is_right, is_begun
-from agent.model.host_state import HostState, NetworkState, describe, other_swarm
+from agent.model.host_state import HostState, describe, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
@@ -30,7 +30,7 @@ def _obstacles(intent: Intent, host: HostState) -> Plan:
         for each in host.attached
         if each.running
         and each.id not in ours
-        and any(_is_overlay(host.network_of(each, name)) for name in each.networks)
+        and any(found.driver == "overlay" for name in each.networks if (found := host.network_of(each, name)))
     )
     if not theirs:
         return Plan()
@@ -57,10 +57,6 @@ def plan_rejoin(host: HostState) -> Plan:
     if host.swarm.is_manager:
         return waiting_plan(BRIDGE, "method rejoin: the leader demotes this host before it leaves")
     return waiting_plan(BRIDGE, "method rejoin: waits for the leader's order to leave")
-
-
-def _is_overlay(network: NetworkState | None) -> bool:
-    return network is not None and network.driver == "overlay"
 
 
 def plan_bridge(intent: Intent, observed: Observed) -> Plan:

@@ -5,6 +5,7 @@ differences. Replicas run on with what exists.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from agent.diff.container.process import PREFIX
 from agent.diff.networks import found_for
@@ -71,6 +72,7 @@ def _specs(observed: Observed) -> Iterator[ContainerSpec]:
 _OTHERS = "com.docker."
 """Prefix of the labels that Docker and Compose set by themselves."""
 _HIDDEN, _NONE = "another value", "nothing"
+_differs = partial(Difference.of, repair="none")
 
 
 def volume_differences(wanted: VolumeIntent, found: VolumeState) -> tuple[Difference, ...]:
@@ -80,7 +82,7 @@ def volume_differences(wanted: VolumeIntent, found: VolumeState) -> tuple[Differ
     """
     if wanted.external:
         return ()
-    driver = [_difference("driver", wanted.driver, found.driver)] if found.driver != wanted.driver else []
+    driver = [_differs("driver", wanted.driver, found.driver)] if found.driver != wanted.driver else []
     return (*driver, *_options(wanted.options, found.options), *_labels(wanted.labels, found.labels))
 
 
@@ -90,7 +92,7 @@ def network_label_differences(wanted: NetworkIntent, found: NetworkState) -> tup
         return ()
     declared = dict(wanted.labels)
     left = [
-        _difference(f"labels.{name}", _NONE, value)
+        _differs(f"labels.{name}", _NONE, value)
         for name, value in found.labels
         if found.ours and name not in declared and not name.startswith((PREFIX, _OTHERS))
     ]
@@ -102,15 +104,11 @@ def _options(wanted: Pairs, found: Pairs) -> Iterator[Difference]:
     for name in sorted({*declared, *has}):
         if declared.get(name) != has.get(name):
             shown = "the declared value" if name in declared else _NONE
-            yield _difference(f"driver_opts.{name}", shown, _HIDDEN if name in has else _NONE)
+            yield _differs(f"driver_opts.{name}", shown, _HIDDEN if name in has else _NONE)
 
 
 def _labels(wanted: Pairs, found: Pairs) -> Iterator[Difference]:
     has = dict(found)
     for name, value in wanted:
         if has.get(name) != value:
-            yield _difference(f"labels.{name}", f"'{value}'", f"'{has[name]}'" if name in has else _NONE)
-
-
-def _difference(field: str, wanted: str, found: str) -> Difference:
-    return Difference(field=field, wanted=wanted, found=found, repair="none")
+            yield _differs(f"labels.{name}", f"'{value}'", f"'{has[name]}'" if name in has else _NONE)

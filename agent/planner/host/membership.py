@@ -231,7 +231,14 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
         if record.claimed_by == observed.me and observed.fence:
             if heir := next_claimant(intent, observed):
                 return waiting_plan("swarm", f"the claim on the init goes to {heir.host}: {heir.why}")
-            return _init(intent, advertise)
+            init = steps.InitSwarm(
+                advertise=advertise,
+                pool=intent.swarm.default_addr_pool,
+                mask_length=intent.swarm.mask_length,
+                data_path_port=intent.swarm.data_path_port,
+                reason="no swarm yet, and this host has the claim",
+            )
+            return Plan((init,))
         failed = dict(record.unable).get(observed.me)
         because = f", as this host could not: {failed}" if failed else ""
         reason = f"{record.claimed_by} is creating the swarm{because}"
@@ -251,17 +258,6 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
     for_now = ", but joins as a worker first: a manager of the swarm is unreachable" if later else ""
     reason = f"declared a {declared.role} of swarm {record.swarm_id}{for_now}"
     step = steps.JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
-    return Plan((step,))
-
-
-def _init(intent: Intent, advertise: str) -> Plan:
-    step = steps.InitSwarm(
-        advertise=advertise,
-        pool=intent.swarm.default_addr_pool,
-        mask_length=intent.swarm.mask_length,
-        data_path_port=intent.swarm.data_path_port,
-        reason="no swarm yet, and this host has the claim",
-    )
     return Plan((step,))
 
 

@@ -30,14 +30,14 @@ from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
 
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
     """Postpone one replica for each overlay that would lose its last endpoint while another replica joins it."""
-    stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
+    stopping = {step.name for step in plan.of(steps.StopContainer)}
     overlays = {network for each in host.containers for network, _ in each.addresses} - local_names(host)
     for network in sorted(overlays):
         on_it = {each.name for each in host.containers if dict(each.addresses).get(network)}
         joining = _joining(network, plan, host)
         if on_it and on_it <= stopping and len(on_it | joining) > 1 and joining:
             # Stop a replaced one last, if any: a surplus one must not stay longer.
-            replaced = on_it & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
+            replaced = on_it & {step.name for step in plan.of(steps.CreateContainer)}
             last = f"container/{max(replaced or on_it)}"
             reason = f"waits until another replica on this host has joined {network}"
             plan = plan.without(frozenset({last})) + waiting_plan(last, reason)
@@ -46,13 +46,11 @@ def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
 
 def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
     """Names of the containers that the plan starts on the network."""
-    starting = {step.name for step in plan.steps if isinstance(step, steps.StartContainer)}
     joined = {each.name for each in host.containers if network in dict(each.addresses)}
-    created = (step for step in plan.steps if isinstance(step, steps.CreateContainer))
-    connected = (step for step in plan.steps if isinstance(step, steps.ConnectNetwork))
-    joined |= {step.name for step in created if network in {each.network for each in step.spec.networks}}
-    joined |= {step.name for step in connected if step.attachment.network == network}
-    return starting & joined
+    for step in plan.of(steps.CreateContainer):
+        joined |= {step.name for each in step.spec.networks if each.network == network}
+    joined |= {step.name for step in plan.of(steps.ConnectNetwork) if step.attachment.network == network}
+    return joined.intersection(step.name for step in plan.of(steps.StartContainer))
 
 
 REPORTED_S = 20.0
@@ -147,7 +145,7 @@ class _ReplicaPlanner:
             blocked = blocked_plan(wanted.resource, "refused", update.why_refused(wanted, found, old))
             return Plan(update.give_name_back(wanted, found, old)) + self._run_again(before, old) + blocked
         plan = self.plan(wanted, found)
-        if _starts(plan):
+        if plan.of(steps.StartContainer):
             return update.around(plan, wanted, old, failed=found.error)
         if plan.blocked and old.status == "exited" and not wanted.replica.held:
             return plan._replace(steps=update.give_name_back(wanted, found, old)) + self._run_again(
@@ -229,7 +227,7 @@ class _ReplicaPlanner:
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
-        if not _creates(made):
+        if not made.of(steps.CreateContainer):
             return made + waits  # the old container runs until dockerd can create the new one
         if waits != Plan():
             return waits
@@ -247,7 +245,7 @@ class _ReplicaPlanner:
     def _create(self, wanted: Wanted) -> Plan:
         reason = f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
-        if not _creates(made):
+        if not made.of(steps.CreateContainer):
             return made + waits
         if (obstacle := self.exclusive.obstacle(wanted)) != Plan():
             return obstacle
@@ -281,7 +279,7 @@ class _ReplicaPlanner:
         failed_with = self.failures.get(wanted.resource, "")
         overlays = [network for network, _ in found.addresses if self.needs.is_overlay(network)]
         repair = plan_repair(wanted, found, overlays)
-        if _starts(repair) and (obstacle := self.exclusive.obstacle(wanted)) != Plan():
+        if repair.of(steps.StartContainer) and (obstacle := self.exclusive.obstacle(wanted)) != Plan():
             held = tuple(step for step in repair.steps if not isinstance(step, steps.StartContainer))
             return repair._replace(steps=held) + obstacle
         repaired = heed_ports(repair, wanted.spec, found, self.host, failed_with)
@@ -299,14 +297,6 @@ def _held(wanted: Wanted) -> Plan:
     if replica.held_by_fault:
         return blocked_plan(wanted.resource, "dependency", replica.held)
     return waiting_plan(wanted.resource, replica.held, replica.waits_on)
-
-
-def _starts(plan: Plan) -> bool:
-    return any(isinstance(step, steps.StartContainer) for step in plan.steps)
-
-
-def _creates(plan: Plan) -> bool:
-    return any(isinstance(step, steps.CreateContainer) for step in plan.steps)
 
 
 def _without_repetition(plan: Plan) -> Plan:

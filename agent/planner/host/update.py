@@ -147,7 +147,8 @@ def refused_among(wanted: Wanted, others: Iterable[ContainerState]) -> Container
 
 def is_refused(found: ContainerState) -> bool:
     """Return True if dockerd refused to start the container, for a cause that another start would meet again."""
-    lasts = found.name.endswith(AGAIN) or not _is_temporary(found.error)
+    temporary = is_about_a_network(found.error) or is_about_an_address(found.error)
+    lasts = found.name.endswith(AGAIN) or not temporary
     return found.status == "created" and bool(found.error) and lasts
 
 
@@ -172,10 +173,6 @@ def goes_back(
 
 def _places(spec: ContainerSpec) -> set[tuple[str, str | None]]:
     return {(each.network, each.ipv4_address) for each in spec.networks}
-
-
-def _is_temporary(error: str) -> bool:
-    return is_about_a_network(error) or is_about_an_address(error)
 
 
 def put_aside(wanted: Wanted, old: ContainerState, reason: str, mark: str = "") -> tuple[Step, ...]:
@@ -292,12 +289,9 @@ def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) 
     """
     others = tuple(others)
     removable = [each for each in others if _is_removable(each)]
-    starts = any(isinstance(step, steps.StartContainer) for step in plan.steps)
-    if not removable or ((plan.blocked or plan.waiting) and not starts):
+    if not removable or (plan.left and not plan.of(steps.StartContainer)):
         names = {each.name for each in others}
-        taken = [
-            each for each in plan.steps if isinstance(each, steps.RenameContainer) and each.name in names
-        ]
+        taken = [each for each in plan.of(steps.RenameContainer) if each.name in names]
         return plan._replace(steps=tuple(each for each in plan.steps if each not in taken))
     reason = f"another container is {wanted.replica.service} replica {wanted.replica.slot} now"
     removals = (

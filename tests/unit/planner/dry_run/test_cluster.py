@@ -9,7 +9,7 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.records import Verdict
 from agent.model.status import HostStatus
 from agent.planner import make_plan
-from agent.planner.dry_run.cluster import ClusterPlan, plan_cluster
+from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.assignments import assign
 from agent.report.status import host_status
@@ -58,8 +58,16 @@ def running(**more: Any) -> ClusterState:
     return cluster(WANTED, **{**etcd, **more})
 
 
+def lines_of(host: HostPlan) -> list[str]:
+    """Return the title of a host, and what it has to do."""
+    title = f"{host.name} (leader)" if host.is_leader else host.name
+    parts = (*(f"({note})" for note in host.notes), *host.steps, *host.blocked, *host.waiting)
+    return [title, *(f"  {each}" for each in parts or ("nothing to do",))]
+
+
 def lines(plan: ClusterPlan) -> list[str]:
-    return str(plan).splitlines()
+    everywhere = (*plan.everywhere, *plan.waiting_everywhere)
+    return [*(line for host in plan.hosts for line in lines_of(host)), *map(str, everywhere)]
 
 
 def test_a_cluster_that_is_as_it_should_be_has_nothing_to_do() -> None:

@@ -26,6 +26,7 @@ from tests.support.builders import (
     record,
     service,
 )
+from tests.unit.planner.dry_run.test_cluster import lines_of
 
 NAMES = ("h1", "h2", "h3")
 WANTED = intent(replace(service(on={}), replicas=2), service("billing", on={"h2": 1}), hosts="h1 h2 h3")
@@ -66,7 +67,7 @@ def running(newest: Intent = WANTED, down: str = "") -> ClusterState:
 
 def of_host(plan: ClusterPlan, name: str) -> list[str]:
     (found,) = (each for each in plan.hosts if each.name == name)
-    return str(found).splitlines()[1:]
+    return lines_of(found)[1:]
 
 
 def test_nothing_is_planned_for_replicas_that_are_where_they_belong() -> None:
