@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,7 +68,7 @@ class Daemon:
             unready=self._reporter.unready,
             status=self._reporter.status,
         )
-        self._access = Access(config.http.web_config)
+        self._access = Access(config.http.web_config, partial(agent.metrics.count, "login_failures_total"))
         self._web: WebServer | None = None
         self._listen = config.http.listen
         self._directory = StateDirectory(Path(config.state_directory))

@@ -8,9 +8,10 @@ are refused, not ignored.
 import base64
 import hashlib
 import os
-import socket
 import ssl
-import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ LONGEST_PASSWORD = 72
 _HASH = r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}"
 _NOBODY = b"$2b$10$G91i9WZIASdhZ7GuVsU3fOFDI95oIjXAgalumv63TylfEgEFPo5cW"
 """Checked for an unknown user, so that the time of the answer does not depend on the name."""
+_REFUSALS_S = 60.0
+"""Seconds after which refusals no longer count against a client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +100,14 @@ def _no_passphrase() -> str:
 
 
 class Access:
-    """Checks TLS and passwords. Replaced files apply from the next connection on. Thread-safe."""
+    """Checks TLS and passwords. Replaced files apply from the next connection on."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, count_refusal: Callable[[], object] = lambda: None) -> None:
         """Read the file; without a path access is open, over plain HTTP. Raises Invalid for an unusable file."""
         self._path = Path(path) if path else None
-        self._lock, self._checking = threading.Lock(), threading.Lock()
+        self._count_refusal = count_refusal
+        self.refusals, self._refusals_since = Counter[str](), time.monotonic()
+        """Refused logins of the last minute, by client."""
         self._config, self._tls = WebConfig(), None
         self._mark: tuple[object, ...] = ()
         self._salt, self._known = os.urandom(32), set[bytes]()
@@ -112,55 +117,50 @@ class Access:
             self._tls = self._config.tls()
             self._mark = self._fingerprint()
 
-    def wrap(self, connection: socket.socket) -> socket.socket:
-        """Return the connection, with TLS if configured; the first read makes the handshake."""
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the TLS context of a new connection, None for plain HTTP."""
         self._refresh()
-        if self._tls is None:
-            return connection
-        try:
-            return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        except OSError:  # the client closed it
-            connection.close()
-            raise
+        return self._tls
 
-    @property
-    def is_encrypted(self) -> bool:
-        return self._tls is not None
-
-    def allows(self, authorization: str | None) -> bool:
-        """Return True if a request with this header is authorized."""
-        users = dict(self._config.users)
-        if not users:
+    def known(self, authorization: str | None) -> bool | None:
+        """Return True if a request with this header is authorized; None if only `check` can tell."""
+        if not self._config.users:
             return True
+        if authorization is None:
+            return False
+        return self._digest(authorization) in self._known or None
+
+    def check(self, client: str, authorization: str | None) -> bool:
+        """Return True if a request with this header is authorized; log and count a refusal."""
+        known = self._known  # first: a correct password of an old file must not get into a new set
         name, password = _credentials(authorization)
-        hashed = users.get(name)
-        digest = hashlib.blake2b(
-            b"\0".join((name.encode(), password, (hashed or "").encode())), key=self._salt
-        ).digest()
-        if hashed and digest in self._known:
+        hashed = dict(self._config.users).get(name, "")
+        if _fits(password, hashed.encode() or _NOBODY) and hashed:
+            known.add(self._digest(authorization))
             return True
-        with self._checking:  # one check at a time: guessing takes at most one core
-            right = _fits(password, hashed.encode() if hashed else _NOBODY) and hashed is not None
-        if right:
-            self._known.add(digest)
-        return right
+        log.warning("login to the HTTP server refused: wrong name or password", client=client)
+        self._count_refusal()
+        if time.monotonic() - self._refusals_since > _REFUSALS_S:
+            self.refusals, self._refusals_since = Counter(), time.monotonic()
+        self.refusals[client] += 1
+        return False
+
+    def _digest(self, authorization: str | None) -> bytes:
+        return hashlib.blake2b((authorization or "").encode(), key=self._salt).digest()
 
     def _refresh(self) -> None:
-        with self._lock:
-            mark = self._fingerprint()
-            if self._path is None or mark == self._mark:
-                return
-            self._mark = mark
-            try:
-                config = load_web_config(self._path)
-                self._tls = config.tls()
-            except Invalid as error:
-                log.error(
-                    "invalid web configuration ignored, the previous one remains active", error=str(error)
-                )
-                return
-            self._config = config
-            self._known.clear()
+        mark = self._fingerprint()
+        if self._path is None or mark == self._mark:
+            return
+        self._mark = mark
+        try:
+            config = load_web_config(self._path)
+            self._tls = config.tls()
+        except Invalid as error:
+            log.error("invalid web configuration ignored, the previous one remains active", error=str(error))
+            return
+        known = self._known if config.users == self._config.users else set[bytes]()
+        self._config, self._known = config, known
 
     def _fingerprint(self) -> tuple[object, ...]:
         files = (self._path, self._config.cert_file, self._config.key_file)

@@ -1,145 +1,48 @@
-"""The HTTP server, which is read-only and bounded so that clients cannot slow down the loop.
+"""The HTTP server, which is read-only and bounded so that clients can slow down neither the loop nor one another.
 
-Each connection carries one request and has its own thread. While MOST_THREADS are in use, a client gets 503, or over
-TLS a closed connection. The server cuts a connection after DEADLINE_S, so that a slow client cannot keep its thread.
+One thread reads and writes all connections; each carries one request. Another makes the pages, and a third checks
+passwords, first for clients with few connections and few refused logins. A client is an IPv4 address or an IPv6 /64.
 """
 
-import json
+import asyncio
+import io
+import itertools
+import os
 import socket
-import socketserver
 import threading
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
+from http.client import HTTPException, parse_headers
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-import msgspec
 import structlog
 
 from agent.errors import Invalid, Refused
 from agent.http.access import Access
-from agent.yamldoc.faultlist import printable
-
-# ---- The pages. No page reads the disk or changes anything
+from agent.http.pages import Page, Sources, page
 
 log = structlog.get_logger()
 
-TEXT = "text/plain; charset=utf-8"
-JSON = "application/json"
-HTML = "text/html; charset=utf-8"
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """The functions behind the pages. Threads of the server call them, so they must be fast; none returns a secret."""
-
-    metrics: Callable[[], bytes]
-    """All metrics, in the Prometheus text format."""
-    alive: Callable[[], bool]
-    """True if the loop has made progress recently."""
-    unready: Callable[[], tuple[str, ...]]
-    """Reasons why the agent cannot work; empty when it is ready."""
-    status: Callable[[], Mapping[str, Any]]
-    """The state of this host, for JSON."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    body: bytes
-    status: HTTPStatus = HTTPStatus.OK
-    type: str = TEXT
-
-
-def page(target: str, sources: Sources) -> Page:
-    """Return the page for a GET of `target`, the path with its query, if any. Never raises."""
-    show = _PAGES.get(target.partition("?")[0])
-    if show is None:
-        return Page(status=HTTPStatus.NOT_FOUND, body=b"page not found; / lists all pages\n")
-    try:
-        return show(sources)
-    except Exception:
-        log.exception("page failed", page=target.partition("?")[0])
-        return Page(
-            status=HTTPStatus.INTERNAL_SERVER_ERROR, body=b"internal error: see the log of the agent\n"
-        )
-
-
-_STALLED = "the loop is stalled: it has made no progress recently"
-
-
-def _healthz(sources: Sources) -> Page:
-    if sources.alive():
-        return Page(body=b"ok\n")
-    return Page(status=HTTPStatus.SERVICE_UNAVAILABLE, body=f"{_STALLED}\n".encode())
-
-
-def _readyz(sources: Sources) -> Page:
-    # The reasons are those of the last pass: of a loop that is stalled they are out of date.
-    stalled = () if sources.alive() else (_STALLED,)
-    if reasons := (*stalled, *sources.unready()):
-        text = "".join(f"{printable(reason)}\n" for reason in reasons)
-        return Page(status=HTTPStatus.SERVICE_UNAVAILABLE, body=text.encode())
-    return Page(body=b"ready\n")
-
-
-def _status(sources: Sources) -> Page:
-    # json.dumps escapes control characters of a terminal; msgspec's own JSON encoder does not.
-    text = json.dumps(msgspec.to_builtins(sources.status()), indent=2)
-    return Page(body=f"{text}\n".encode(), type=JSON)
-
-
-_INDEX = b"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Swarmkeeper</title>
-<h1>Swarmkeeper</h1>
-<ul>
-<li><a href="/status">/status</a>: the state of this host, the plan, and blocked resources
-<li><a href="/metrics">/metrics</a>: metrics for Prometheus
-<li><a href="/healthz">/healthz</a>: 200 if the loop makes progress
-<li><a href="/readyz">/readyz</a>: 200 if etcd and dockerd answer and an intent is accepted
-</ul>
-</html>
-"""
-
-_PAGES: Mapping[str, Callable[[Sources], Page]] = {
-    "/": lambda _: Page(body=_INDEX, type=HTML),
-    "/metrics": lambda sources: Page(body=sources.metrics(), type=PROMETHEUS),
-    "/healthz": _healthz,
-    "/readyz": _readyz,
-    "/status": _status,
-}
-
-MOST_THREADS = 8
+MOST_OPEN = 64
+MOST_OF_CLIENT = 8
+HEAD_S = 2.0
+"""Seconds from the connection to the end of the request's head, including the TLS handshake."""
 DEADLINE_S = 5.0
-_POLL_S = 0.5
+"""Seconds from the connection to the end of the answer."""
+_LONGEST_HEAD = 16384
+_BACKLOG = 1024
+_PAUSE_S = 0.1
+_PIECE = 65536
+"""asyncio copies what it cannot send at once."""
 _HIGHEST_PORT = 65535
-_OVERLOADED = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
 
 
-class WebServer:
-    """A server with its own thread, from construction to `close`."""
-
-    def __init__(self, server: "_Server") -> None:
-        self._server = server
-        host, port = server.socket.getsockname()[:2]
-        self.address: tuple[str, int] = (host, port)
-        """(host, port) of the listening socket."""
-        self._thread = threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="web", daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.cut_older_than(0.0)
-        self._thread.join(DEADLINE_S)
-
-
-def serve(listen: str, sources: Sources, access: Access | None = None) -> WebServer:
+def serve(listen: str, sources: Sources, access: Access | None = None) -> "WebServer":
     """Start a server of `sources` on `listen`: "127.0.0.1:9477" or "[::1]:9477"; port 0 means any free port.
 
     Without `access` the server requires no password.
@@ -147,9 +50,11 @@ def serve(listen: str, sources: Sources, access: Access | None = None) -> WebSer
     """
     family, address = _resolve(listen)
     try:
-        return WebServer(_Server(family, address, sources, access or Access(None)))
+        is_ipv6 = family == socket.AF_INET6
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=is_ipv6)
     except OSError as error:
-        raise Refused(f"cannot listen on {listen} for HTTP: {error.strerror or error}") from error
+        raise Refused(f"cannot listen on {listen} for HTTP: {os.strerror(error.errno or 0)}") from error
+    return WebServer(listener, sources, access or Access(None))
 
 
 def _resolve(listen: str) -> tuple[int, tuple[Any, ...]]:
@@ -165,111 +70,162 @@ def _resolve(listen: str) -> tuple[int, tuple[Any, ...]]:
     return found[0][0], found[0][4]
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    # The base is not http.server.HTTPServer, whose bind looks up the host's own name in DNS; that can take long.
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+@dataclass(slots=True, eq=False)
+class _Connection:
+    client: str
+    asked: bool = False
+    """True once the head of the request is complete."""
 
-    def __init__(self, family: int, address: tuple[Any, ...], sources: Sources, access: Access) -> None:
-        self.address_family = family
-        self.sources, self.access = sources, access
-        self._free = threading.BoundedSemaphore(MOST_THREADS)
-        self._open: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
-        super().__init__(address, _Handler)
 
-    def get_request(self) -> tuple[Any, Any]:
-        """Accept a connection without reading or writing, so that a slow TLS handshake occupies only its own thread."""
-        request, client_address = super().get_request()
-        return self.access.wrap(request), client_address
+class WebServer:
+    """A server with its own threads, from construction to `close`."""
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self._reject(request)
+    def __init__(self, listener: socket.socket, sources: Sources, access: Access) -> None:
+        host, port = listener.getsockname()[:2]
+        self.address: tuple[str, int] = (host, port)
+        """(host, port) of the listening socket."""
+        self._listener, self._sources, self._access = listener, sources, access
+        self._open: dict[_Connection, asyncio.Task[None]] = {}
+        """The oldest first."""
+        self._pages, self._logins = _Worker(), _Worker()
+        self._ended = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(DEADLINE_S)
+
+    def _serve(self) -> None:
+        self._loop.run_until_complete(self._run())
+        self._loop.close()
+
+    async def _run(self) -> None:
+        with self._listener:
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._accept)
+            tasks = [self._loop.create_task(each.run()) for each in (self._pages, self._logins)]
+            await self._ended.wait()
+            self._loop.remove_reader(self._listener)
+            await asyncio.sleep(0)  # the last accepted connection starts, so that it closes its socket
+            tasks += self._open.values()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def _accept(self) -> None:
+        # One connection in each turn: a mass of new ones must not close one whose request has just arrived.
+        try:
+            accepted, address = self._listener.accept()
+        except OSError:  # no file descriptor is free
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_PAUSE_S, self._loop.add_reader, self._listener, self._accept)
             return
-        with self._lock:
-            self._open[request] = time.monotonic()
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # the limit of threads (TasksMax) is reached
-            self._reject(request)
-            self._release(request)
+        accepted.setblocking(False)
+        connection = _Connection(_client(address[0]))
+        self._make_room(connection.client)
+        self._open[connection] = self._loop.create_task(self._converse(connection, accepted))
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def _make_room(self, client: str) -> None:
+        """Close a connection of the busiest client if `client` or all have the most: the oldest, best one not `asked`."""
+        busy = Counter(each.client for each in self._open)
+        if busy[client] >= MOST_OF_CLIENT:
+            busy = Counter({client: MOST_OF_CLIENT})
+        elif len(self._open) < MOST_OPEN:
+            return
+        self._open.pop(min(self._open, key=lambda each: (-busy[each.client], each.asked))).cancel()
+
+    async def _converse(self, connection: _Connection, accepted: socket.socket) -> None:
+        reader = asyncio.StreamReader(_LONGEST_HEAD, self._loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
+        transport: asyncio.Transport | None = None
         try:
-            super().process_request_thread(request, client_address)
+            async with asyncio.timeout(DEADLINE_S):
+                async with asyncio.timeout(HEAD_S):
+                    transport, _ = await self._loop.connect_accepted_socket(
+                        lambda: protocol, accepted, ssl=self._access.tls()
+                    )
+                    head = await reader.readuntil(b"\r\n\r\n")
+                connection.asked = True
+                writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
+                answer = await self._answer(connection.client, head)
+                for start in range(0, len(answer), _PIECE):
+                    writer.write(answer[start : start + _PIECE])
+                    await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, EOFError, asyncio.LimitOverrunError):
+            pass  # the client was too slow, went away or sent too much
         finally:
-            self._release(request)
+            self._open.pop(connection, None)
+            if transport:
+                transport.abort()
 
-    def service_actions(self) -> None:
-        """Cut old connections; the server calls this after each accept and every half second."""
-        self.cut_older_than(DEADLINE_S)
-
-    def cut_older_than(self, seconds: float) -> None:
-        """Shut down the connections that have been open for `seconds` or longer."""
-        now = time.monotonic()
-        with self._lock:
-            late = [each for each, since in self._open.items() if now - since >= seconds]
-            for request in late:
-                with suppress(OSError):  # the client closed it
-                    # SSLSocket.shutdown discards the TLS state; the reading thread would continue without encryption.
-                    socket.socket.shutdown(request, socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore all errors of a connection, such as a client that disconnects early."""
-
-    def _reject(self, request: socket.socket) -> None:
-        request.setblocking(False)
-        with suppress(OSError):  # without the 503, the closed connection suffices
-            if not self.access.is_encrypted:
-                request.sendall(_OVERLOADED)
-        self.shutdown_request(request)
-
-    def _release(self, request: socket.socket) -> None:
-        with self._lock:
-            self._open.pop(request, None)
-        self._free.release()
+    async def _answer(self, client: str, head: bytes) -> bytes:
+        rank = sum(each.client == client for each in self._open) + self._access.refusals[client]
+        known = partial(_respond, head, self._sources, self._access.known)
+        check = partial(_respond, head, self._sources, partial(self._access.check, client))
+        return await self._pages.do(rank, known) or await self._logins.do(rank, check)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    timeout = DEADLINE_S
-    server: _Server
-    server_version = "swarmkeeper"
-    sys_version = ""
+class _Worker:
+    """Does work in a thread, one after the other, that of the lowest rank first."""
 
-    def do_GET(self) -> None:
-        if self.server.access.allows(self.headers.get("Authorization")):
-            self._answer(page(self.path, self.server.sources))
-        else:
-            self._answer(
-                Page(status=HTTPStatus.UNAUTHORIZED, body=b"authentication required: name and password\n")
-            )
+    def __init__(self) -> None:
+        self._waiting = asyncio.PriorityQueue[tuple[int, int, Callable[[], bytes], asyncio.Future[bytes]]]()
+        self._numbers = itertools.count()
 
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+    async def do(self, rank: int, work: Callable[[], bytes]) -> bytes:
+        result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((rank, next(self._numbers), work, result))
+        return await result
 
-    def send_error(self, code: int, *_: Any, **__: Any) -> None:
-        """Answer a request that http.server rejects; its code 501 for a method without a `do_` becomes 405."""
-        status = HTTPStatus(code)
-        if status is HTTPStatus.NOT_IMPLEMENTED:
-            status = HTTPStatus.METHOD_NOT_ALLOWED
-        self.close_connection = True
-        self._answer(Page(status=status, body=f"{status.phrase}\n".encode()))
+    async def run(self) -> None:
+        while True:
+            _, _, work, result = await self._waiting.get()
+            if result.done():  # its connection is closed
+                continue
+            try:
+                done = await asyncio.to_thread(work)
+            except Exception:
+                log.exception("request failed")
+                done = b""
+            if not result.done():
+                result.set_result(done)
 
-    def _answer(self, answer: Page) -> None:
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.type)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        if answer.status is HTTPStatus.UNAUTHORIZED:
-            self.send_header("WWW-Authenticate", 'Basic realm="swarmkeeper", charset="UTF-8"')
-        if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "GET, HEAD")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Log no requests: a scrape every 15 s would dominate the log."""
+def _client(host: str) -> str:
+    address = ip_address(host.partition("%")[0])
+    if not isinstance(address, IPv6Address):
+        return host
+    return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+
+
+def _respond(head: bytes, sources: Sources, allows: Callable[[str | None], bool | None]) -> bytes:
+    """Return the answer to the request with this head; b"" if `allows` cannot tell."""
+    line, _, fields = head.partition(b"\n")
+    words = line.decode("latin-1").split()
+    try:
+        authorization = parse_headers(io.BytesIO(fields)).get("Authorization")
+    except HTTPException:
+        words = []
+    match words:
+        case ["GET" | "HEAD", target, version] if version.startswith("HTTP/1."):
+            allowed = allows(authorization)
+            if allowed is None:
+                return b""
+            unknown = Page(status=HTTPStatus.UNAUTHORIZED, body=b"name and password are required\n")
+            found = page(target, sources) if allowed else unknown
+        case [_, _, version] if version.startswith("HTTP/1."):
+            found = Page(status=HTTPStatus.METHOD_NOT_ALLOWED, body=b"only GET and HEAD are allowed\n")
+        case _:
+            found = Page(status=HTTPStatus.BAD_REQUEST, body=b"not a request of HTTP/1\n")
+    challenge = 'WWW-Authenticate: Basic realm="swarmkeeper", charset="UTF-8"\r\n'
+    header = (
+        f"HTTP/1.0 {found.status.value} {found.status.phrase}\r\nServer: swarmkeeper\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\nContent-Type: {found.type}\r\nContent-Length: {len(found.body)}\r\n"
+        f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nAllow: GET, HEAD\r\n"
+        f"{challenge if found.status is HTTPStatus.UNAUTHORIZED else ''}\r\n"
+    )
+    return header.encode() + (b"" if words[:1] == ["HEAD"] else found.body)

@@ -124,6 +124,7 @@ DEFINITIONS = (
     Metric("replica_crashes", ("service", "slot"), "Consecutive ends of a replica soon after its start."),
     Metric("docker_up", (), "1 if dockerd answered the last pass."),
     Metric("docker_request_duration_seconds", ("call",), "Duration of requests to dockerd."),
+    Metric("login_failures_total", (), "Requests for pages that had a wrong name or password."),
     Metric("cluster_converged", (), "1 if the cluster is as declared and ready."),
     Metric("cluster_replicas", ("service", "state"), "Replicas of a declared service, by state."),
     Metric("cluster_hosts", ("state",), "Declared hosts, by state."),

@@ -2,6 +2,8 @@
 
 import base64
 import http.client
+import io
+import logging
 import shutil
 import socket
 import ssl
@@ -13,10 +15,12 @@ import bcrypt
 import pytest
 import structlog
 
+from agent import logs
 from agent.errors import Invalid
 from agent.http import Access, Sources, WebServer, serve, server
 from agent.http.access import load_web_config
 from agent.model.faults import InvalidDocument
+from tests.fakes.store import FakeClock
 from tests.support.certificates import Authority, Issued
 
 PASSWORD = "correct horse"
@@ -24,12 +28,7 @@ SALT = b"$2b$04$" + b"abcdefghijklmnopqrstuu"
 """Always the same: it ends up in names of tests, and those must be the same in every process that collects them."""
 HASH = bcrypt.hashpw(PASSWORD.encode(), SALT).decode()
 USERS = f"basic_auth_users:\n  prometheus: {HASH}\n"
-Serving = Callable[[str], WebServer]
-
-
-@pytest.fixture(autouse=True)
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_POLL_S", 0.02)
+Serving = Callable[..., WebServer]
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +56,11 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
     """Serve with a file of this content, tmp_path/web.yaml."""
     started: list[WebServer] = []
 
-    def start(content: str) -> WebServer:
+    def start(content: str, count_refusal: Callable[[], object] = lambda: None) -> WebServer:
         write(tmp_path, content)
         sources = Sources(metrics=lambda: b"figures\n", alive=lambda: True, unready=lambda: (), status=dict)
-        started.append(serve("127.0.0.1:0", sources, Access(str(tmp_path / "web.yaml"))))
+        access = Access(str(tmp_path / "web.yaml"), count_refusal)
+        started.append(serve("127.0.0.1:0", sources, access))
         return started[-1]
 
     yield start
@@ -98,7 +98,7 @@ def ask(
 
 
 def test_without_a_file_everybody_may_look() -> None:
-    assert Access(None).allows(None)
+    assert Access(None).known(None)
 
 
 # ---- names and passwords
@@ -143,7 +143,7 @@ def test_other_methods_are_refused_whoever_asks(serving: Serving) -> None:
 
 
 def test_a_password_that_was_right_is_not_hashed_at_every_scrape(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[bytes] = []
     right = bcrypt.checkpw
@@ -156,8 +156,70 @@ def test_a_password_that_was_right_is_not_hashed_at_every_scrape(
     web = serving(USERS)
     for password in (PASSWORD, PASSWORD, "wrong", "wrong", PASSWORD):
         ask(web, user="prometheus", password=password)
-
     assert asked == [PASSWORD.encode(), b"wrong", b"wrong"]
+
+    for content in ("# other users count anew, the same do not\n" + USERS, USERS + f"  other: {HASH}\n"):
+        write(tmp_path, content)
+        assert ask(web, user="prometheus", password=PASSWORD)[0] == 200
+    assert asked[3:] == [PASSWORD.encode()]
+
+
+def test_refused_logins_are_counted_and_logged_without_what_was_sent(serving: Serving) -> None:
+    counted: list[None] = []
+    web = serving(USERS, lambda: counted.append(None))
+    with structlog.testing.capture_logs() as lines:
+        ask(web)
+        ask(web, user="prometheus", password=PASSWORD)
+        assert not counted
+        for user, password in (("prometheus", "hunter2"), ("hunter2", PASSWORD)):
+            assert ask(web, user=user, password=password)[0] == 401
+        assert ask(web, header="Bearer hunter2")[0] == 401
+
+    assert len(counted) == 3
+    refused = "login to the HTTP server refused: wrong name or password"
+    assert lines == [{"event": refused, "client": "127.0.0.1", "log_level": "warning"}] * 3
+
+
+@pytest.fixture
+def clock_and_log() -> Iterator[tuple[FakeClock, io.StringIO]]:
+    """The log as the agent writes it, on a fake clock."""
+    root, clock, out = logging.getLogger(), FakeClock(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    logs.configure("info", "journal", out, clock=clock)
+    yield clock, out
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_refused_logins_are_logged_at_once_and_then_with_their_number(
+    serving: Serving, clock_and_log: tuple[FakeClock, io.StringIO]
+) -> None:
+    clock, out = clock_and_log
+    web = serving(USERS)
+    for after_s in (0, 1, 1, 1, 57):
+        clock.advance(after_s)
+        ask(web, user="prometheus", password="guess")
+
+    refused = "login to the HTTP server refused: wrong name or password client=127.0.0.1"
+    assert out.getvalue().splitlines() == [
+        f"warning {refused}",
+        f'warning {refused} repeated="4 times in 1 m"',
+    ]
+
+
+def test_refused_logins_count_against_their_client_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    access = Access(None)
+    for _ in range(3):
+        access.check("10.0.0.7", None)
+    assert (access.refusals["10.0.0.7"], access.refusals["10.0.0.8"]) == (3, 0)
+
+    clock.advance(61)
+    access.check("10.0.0.8", None)
+
+    assert (access.refusals["10.0.0.7"], access.refusals["10.0.0.8"]) == (0, 1)
 
 
 def test_neither_password_nor_hash_is_in_a_repr(tmp_path: Path) -> None:
@@ -189,7 +251,7 @@ def test_both_together_work_as_for_prometheus(serving: Serving, authority: Autho
 def test_nobody_waits_behind_a_handshake_that_dawdles(
     serving: Serving, authority: Authority, tls: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "DEADLINE_S", 0.5)
+    monkeypatch.setattr(server, "HEAD_S", 0.5)
     web = serving(tls)
     with socket.create_connection(web.address, timeout=10) as silent:
         assert ask(web, authority)[0] == 200

@@ -10,7 +10,8 @@ import pytest
 
 from agent.errors import Invalid, Refused
 from agent.http import Sources, WebServer, serve, server
-from agent.http.server import MOST_THREADS, page
+from agent.http.pages import page
+from agent.http.server import MOST_OF_CLIENT
 
 
 class Agent:
@@ -44,12 +45,6 @@ class Agent:
 @pytest.fixture
 def agent() -> Agent:
     return Agent()
-
-
-@pytest.fixture(autouse=True)
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server looks twice a second whether it shall end; two for each of these tests would add up."""
-    monkeypatch.setattr(server, "_POLL_S", 0.02)
 
 
 @pytest.fixture
@@ -163,7 +158,10 @@ def test_a_head_has_the_length_and_no_body(web: WebServer) -> None:
 @pytest.mark.parametrize(
     "raw", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n", b"GET /x HTTP/9.9\r\n\r\n"]
 )
-def test_what_is_not_http_is_answered_or_hung_up_on(web: WebServer, raw: bytes) -> None:
+def test_what_is_not_http_is_answered_or_hung_up_on(
+    web: WebServer, raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_S", 0.5)
     answer = said(web, raw)
 
     assert b"200" not in answer[:15]
@@ -183,7 +181,7 @@ def test_a_page_that_cannot_be_made_does_not_end_the_server(web: WebServer, agen
 
 
 def test_nobody_waits_behind_a_client_that_dawdles(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(server, "HEAD_S", 0.5)
     began = time.monotonic()
     with socket.create_connection(web.address, timeout=10) as dawdler:
         dawdler.sendall(b"GET /metr")
@@ -193,20 +191,17 @@ def test_nobody_waits_behind_a_client_that_dawdles(web: WebServer, monkeypatch: 
     assert time.monotonic() - began < 4
 
 
-def test_however_many_connect_threads_stay_few_and_the_next_is_served(web: WebServer) -> None:
+def test_of_one_client_few_connections_stay_open_and_the_newest_are_served(web: WebServer) -> None:
     crowd = [socket.create_connection(web.address, timeout=10) for _ in range(100)]
     try:
-        answers = {each.recv(15) for each in crowd[MOST_THREADS:]}
-        assert answers == {b"HTTP/1.0 503 Se"}
-        serving = [each for each in threading.enumerate() if "process_request" in each.name]
-        assert len(serving) == MOST_THREADS
+        newest = crowd[-MOST_OF_CLIENT:]
+        assert [each.recv(1) for each in crowd[:-MOST_OF_CLIENT]] == [b""] * (100 - MOST_OF_CLIENT)
+        for each in newest:
+            each.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert [each.recv(15) for each in newest] == [b"HTTP/1.0 200 OK"] * MOST_OF_CLIENT
     finally:
         for each in crowd:
             each.close()
-
-    deadline = time.monotonic() + 10
-    while ask(web, "/healthz")[0] != 200:
-        assert time.monotonic() < deadline
 
 
 def test_a_page_under_way_is_cut_when_the_server_ends(agent: Agent) -> None:
@@ -237,6 +232,61 @@ def test_a_port_that_is_taken_is_said_in_words(web: WebServer, agent: Agent) -> 
 def test_what_is_no_address_is_said_in_words(listen: str, agent: Agent) -> None:
     with pytest.raises(Invalid, match="is not a valid listen address"):
         serve(listen, agent.sources())
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.0\r\nX: %b" % (b"x" * 15_000), b"200"),
+        (b"GET /healthz HTTP/1.0\r\nX: %b" % (b"x" * 40_000), b""),
+        (b"GET /healthz HTTP/1.0\r\n" + b"\r\n".join([b"X: x"] * 200), b"400"),
+        (b"GET /healthz", b"400"),
+        (b"GET /healthz HTTP/2.0", b"400"),
+        (b"GET /health z HTTP/1.0", b"400"),
+        (b"get /healthz HTTP/1.0", b"405"),
+    ],
+    ids=(
+        "long",
+        "too long",
+        "too many fields",
+        "no version",
+        "another version",
+        "four words",
+        "another method",
+    ),
+)
+def test_heads_have_limits_and_a_form(web: WebServer, head: bytes, status: bytes) -> None:
+    try:
+        answer = said(web, head + b"\r\n\r\n")
+    except ConnectionResetError:
+        answer = b""
+    assert answer[9:12] == status
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_addresses_that_one_client_may_choose_are_one_client(host: str, client: str) -> None:
+    assert server._client(host) == client
+
+
+def test_a_server_that_ends_leaves_no_connection_and_no_thread(agent: Agent) -> None:
+    before = set(threading.enumerate())
+    web = serve("127.0.0.1:0", agent.sources())
+    assert ask(web, "/healthz")[0] == 200
+    with socket.create_connection(web.address, timeout=10) as idle:
+        web.close()
+
+        assert idle.recv(1) == b""
+    for each in set(threading.enumerate()) - before:
+        each.join(10)
+        assert not each.is_alive()
 
 
 def test_ipv6_is_spoken_too(agent: Agent) -> None:
