@@ -285,7 +285,9 @@ def _abandon_lock(context: ApplyContext, lock: Fence) -> None:
 def _publish_verdict(context: ApplyContext, fence: Fence, step: leader_steps.PublishVerdict) -> None:
     operations = [_put(context.keys.verdict, step.verdict)]
     if step.document is not None:
-        accepted = records.Accepted(revision=step.verdict.revision, document=step.document, epoch=step.epoch)
+        accepted = records.Accepted(
+            revision=step.verdict.accepted_revision, document=step.document, epoch=step.epoch
+        )
         operations.append(_put(context.keys.accepted, accepted))
     # A document that was applied meanwhile gets a verdict of its own.
     newest = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)

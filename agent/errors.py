@@ -31,6 +31,10 @@ class Missing(Refused):
     """The object does not exist any more. For a removal that is success."""
 
 
+class Compacted(Refused):
+    """etcd has deleted this revision of its history. What it held cannot be proven any more."""
+
+
 class Invalid(SwarmkeeperError):
     """Invalid input: intent, agent.yaml or a record in etcd. It changes nothing."""
 

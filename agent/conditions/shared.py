@@ -12,7 +12,7 @@ from agent.model.phrases import and_more
 from agent.model.spec import registry_of
 from agent.model.status import BlockedReport, HostStatus
 
-TOKENS = "tokens"
+TOKENS, ACCEPTED = "tokens", "accepted"
 _SEALED = (TOKENS, "unlock")
 _ROLLBACK = ("store", "confirm")
 """Resource and kind of what a host reports of a rollback of etcd."""
@@ -54,6 +54,9 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
         )
         for key, problem in cluster.unreadable
     }
+    for key, problem in cluster.unreadable:
+        if cluster.accepted_doubt and short_key(key) == ACCEPTED:
+            found[ACCEPTED] = Blocked("Unreadable", f"it does not count: {problem}", APPLY)
     damaged = {key for key, _ in cluster.unreadable}
     # Hosts cannot open what this reader finds undamaged: they lack the key.
     unreadable = ((host, each.resource) for host, each in reports.blocked if each.kind == "unreadable")

@@ -35,7 +35,7 @@ class AbandonLock(_LeaderStep, verb="abandon the lock as", kind="leadership", ab
 
 
 class PublishVerdict(_LeaderStep, verb="publish", kind="intent", about="verdict"):
-    """Write the verdict on the newest document, and in the same transaction an accepted document as `accepted`."""
+    """Write the verdict on the newest document, and in the same transaction the document of its `accepted_revision`."""
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)

@@ -16,6 +16,10 @@ ReplicaKey = tuple[str, str, int]
 """(host, service, slot)"""
 
 
+Doubt = Literal["", "forged", "compacted"]
+"""Why the accepted document in etcd does not count: etcd's history of `intent` does not have it, or it is compacted."""
+
+
 class ReplicaTimers(Frozen):
     """Condition timers of one replica since this agent became the leader."""
 
@@ -47,6 +51,10 @@ class ClusterState(Frozen):
     """Epoch of the accepted document: number of rollbacks of the store that operators have confirmed."""
     accepted_held: bool = False
     """True if etcd has lost the accepted document or its value is unreadable: other hosts may not know it."""
+    accepted_text: str = field(default="", repr=False)
+    """The source of `accepted`."""
+    accepted_doubt: Doubt = ""
+    """Why the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
     store_rolled_back: str = ""
     """Description of what in etcd is older than the accepted state on this host; empty: nothing."""
     confirmed: bool = False
@@ -102,6 +110,13 @@ class ClusterState(Frozen):
     """mod_revision of the digests; 0: no digests exist."""
     rollouts: Mapping[str, records.Rollout] = field(default_factory=dict)
     """Service -> rollout that has not ended, or ended otherwise than the intent asks."""
+
+    @property
+    def refusal(self) -> records.Verdict | None:
+        """Return the verdict that refuses the newest document or lets it wait; None: there is none."""
+        verdict, document = self.verdict, self.document
+        refused = verdict and document and verdict.revision == document.revision and not verdict.accepted
+        return verdict if refused else None
 
     def status_of(self, host: str) -> HostStatus | None:
         """Return the status of a host; None: its present agent has not written one."""

@@ -10,11 +10,13 @@ then is lower than before, and the host ignores its values until the next epoch.
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from agent.clients.etcd import Store
 from agent.errors import Invalid, NewerFormat
 from agent.intent import parse_intent, warnings
 from agent.model import faults, observed, records, store
 from agent.model.intent import Intent
 from agent.model.keys import Keys
+from agent.observe.history import History
 from agent.yamldoc.faultlist import printable
 
 R = TypeVar("R")
@@ -24,6 +26,14 @@ LONGEST_PROBLEM = 200
 """Characters of the problem of an unreadable value in logs and statuses. The value may have any size."""
 UNREADABLE = "?"
 """Host or instance in an unreadable lock or presence: an agent other than this one."""
+
+
+_DOUBTS = {
+    "forged": "etcd's history of intent does not have it at revision {revision}: somebody with the rights of an agent "
+    "wrote it; change the agents' credentials for etcd",
+    "compacted": "etcd has compacted revision {revision}, and this host has not seen intent as it was then: apply the "
+    "document again",
+}
 
 
 class Values:
@@ -91,6 +101,8 @@ class EffectiveState:
     """True if the record in etcd is unreadable; `record` then is the last readable one."""
     accepted_held: bool
     """True if `intent` is remembered: etcd has another accepted document, none, or an unreadable one."""
+    doubt: observed.Doubt
+    """Why the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
     store_rolled_back: str
     """The sign that etcd was rolled back; empty if it was not."""
     noticed_at: int
@@ -115,15 +127,21 @@ class AcceptedStore:
         """The sign that etcd's own revision decreased; empty for none. The next accepted document clears it."""
         self._store_rolled_back, self._noticed_at = "", 0
         self._known: dict[str, store.KeyValue] = {}
+        self._history = History(keys.intent, keys.accepted)
+        self._doubt: observed.Doubt = ""
 
     @property
     def kept(self) -> tuple[store.KeyValue, ...]:
         """The values to save on disk; they contain no join tokens."""
         return tuple(self._known[key] for key in sorted(self._known))
 
-    def look(self, values: Values) -> EffectiveState:
-        """Compare a snapshot with the remembered values, remember newer ones, and return the effective state."""
-        self._look_at_accepted(values)
+    def look(self, values: Values, etcd: Store | None) -> EffectiveState:
+        """Compare a snapshot with the remembered values, remember newer ones, and return the effective state.
+
+        `etcd` None: the values are from the disk of this host. Raises Unreachable, Refused.
+        """
+        self._doubt = ""
+        self._look_at_accepted(values, etcd)
         assignment = self._assignment(values)
         if self._rollback_detected and not self._store_rolled_back:
             self._notice(self._rollback_detected, values)
@@ -137,11 +155,12 @@ class AcceptedStore:
             record=self._record(values),
             record_held=self._keys.swarm in values.unreadable,
             accepted_held=bool(self._store_rolled_back) or self._keys.accepted in values.unreadable,
+            doubt=self._doubt,
             store_rolled_back=self._store_rolled_back,
             noticed_at=self._noticed_at,
         )
 
-    def _look_at_accepted(self, values: Values) -> None:
+    def _look_at_accepted(self, values: Values, etcd: Store | None) -> None:
         key = self._keys.accepted
         value, found = values.snapshot.get(key), values.one(key, records.Accepted)
         if value is None:
@@ -154,9 +173,23 @@ class AcceptedStore:
             self._known[key] = value
             self._notice("", values)
             self._look_at_revision(values.snapshot.revision)
+        elif self._is_doubtful(found, values, etcd):
+            return
         elif self._adopt(found, value, values):
             self._known[key] = value
             self._notice("", values)
+
+    def _is_doubtful(self, found: records.Accepted, values: Values, etcd: Store | None) -> bool:
+        """Return True if the document is not proven to be the operator's, and mark its key."""
+        known = self._document
+        mine = known and records.Accepted(revision=known.revision, document=known.text, epoch=self._epoch)
+        doubt = self._history.doubt(found, mine or None, values.snapshot, etcd)
+        if doubt == "compacted" and not self._me:
+            return False  # a command that only reads has no memory: it shows what the hosts have checked
+        self._doubt = doubt
+        if doubt:
+            values.mark_unreadable(self._keys.accepted, _DOUBTS[doubt].format(revision=found.revision))
+        return bool(doubt)
 
     def _is_older(self, found: records.Accepted) -> bool:
         if self._document is None:
@@ -197,6 +230,12 @@ class AcceptedStore:
         value, found = values.snapshot.get(self._assigned), values.one(self._assigned, records.Assignment)
         known = self._known.get(self._assigned)
         last = records.decode(records.Assignment, known.value) if known else None
+        if found and self._is_ahead(found):
+            problem = (
+                f"it is of revision {found.revision}, epoch {found.epoch}, which is not accepted on this host"
+            )
+            values.mark_unreadable(self._assigned, problem)
+            found = None
         if last and ((value and found is None) or self._is_outdated(last, found)):
             return last
         if last and value and self._is_rolled_back(last, found, value):
@@ -206,6 +245,11 @@ class AcceptedStore:
         elif value is None:
             self._known.pop(self._assigned, None)
         return found
+
+    def _is_ahead(self, found: records.Assignment) -> bool:
+        """Return True for an assignment of a document that is later than the accepted one: it would stay forever."""
+        known = self._document
+        return known is not None and (found.epoch, found.revision) > (self._epoch, known.revision)
 
     def _is_outdated(self, last: records.Assignment, found: records.Assignment | None) -> bool:
         if found:

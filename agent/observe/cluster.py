@@ -108,7 +108,7 @@ class ClusterReader:
 
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = Values(snapshot)
-        held = self._accepted_revision.look(values)
+        held = self._accepted_revision.look(values, store)
         named = {replica.spec for replica in held.assignment.replicas} if held.assignment else set()
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
         named |= {each.before for each in rollouts.values()}
@@ -165,6 +165,8 @@ class ClusterReader:
             accepted=held.intent,
             epoch=held.epoch,
             accepted_held=held.accepted_held,
+            accepted_text=held.text,
+            accepted_doubt=held.doubt,
             store_rolled_back=held.store_rolled_back,
             confirmed=held.is_confirmed_by(document),
             verdict=values.one(keys.verdict, records.Verdict),

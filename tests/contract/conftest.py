@@ -47,6 +47,9 @@ class Etcd(Protocol):
 
     def eventually(self, check: Callable[[], object], within_s: float) -> None: ...
 
+    def compact(self, revision: int) -> None:
+        """Delete what is older than the newest revision, which is this one."""
+
 
 class _Fake:
     def __init__(self) -> None:
@@ -62,6 +65,10 @@ class _Fake:
             assert self.clock.now < deadline, f"not within {within_s:g} s"
             self.clock.advance(0.1)
 
+    def compact(self, revision: int) -> None:
+        assert revision == self.etcd.revision
+        self.etcd.compact()
+
 
 class _Real:
     def __init__(self, server: EtcdServer) -> None:
@@ -74,6 +81,9 @@ class _Real:
 
     def eventually(self, check: Callable[[], object], within_s: float) -> None:
         eventually(check, within_s)
+
+    def compact(self, revision: int) -> None:
+        self.server.ctl("compact", str(revision))
 
     def close(self) -> None:
         for client in self._clients:

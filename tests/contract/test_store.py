@@ -3,7 +3,7 @@
 import pytest
 
 from agent.clients.etcd import Store
-from agent.errors import Conflict, LeadershipLost, Missing, Refused, Unreachable
+from agent.errors import Compacted, Conflict, LeadershipLost, Missing, Refused, Unreachable
 from agent.lease import campaign, held_fence, resign
 from agent.model.store import Compare, Delete, Fence, KeyRange, Put
 from tests.contract.conftest import Etcd
@@ -63,6 +63,36 @@ def test_the_first_key_of_a_range_is_found_without_the_others(store: Store, root
     assert store.first_key(f"{root}a/", f"{root}b") == f"{root}a/1"
     assert store.first_key(f"{root}a/1\0", f"{root}b") == f"{root}a/2"
     assert store.first_key(f"{root}a/2\0", f"{root}b") is None
+
+
+def test_a_key_is_read_as_it_was_at_a_revision(store: Store, root: str) -> None:
+    first = put(store, root + "a", b"one")
+    between = put(store, root + "b")
+    put(store, root + "a", b"two")
+    store.txn([], [Delete(key=root + "a")])
+    newest = put(store, root + "b")
+
+    def found(revision: int) -> tuple[bytes, int] | None:
+        kv = store.read_at(root + "a", revision)
+        return (kv.value, kv.mod_revision) if kv else None
+
+    assert [found(each) for each in (first - 1, first, between)] == [None, (b"one", first), (b"one", first)]
+    assert [found(each) for each in (newest, newest + 1000, 2**64, 0, -1)] == [None] * 5
+
+
+def test_a_revision_that_was_compacted_is_told_from_one_without_the_key(
+    etcd: Etcd, store: Store, root: str
+) -> None:
+    first = put(store, root + "a", b"one")
+    second = put(store, root + "a", b"two")
+    etcd.compact(newest := put(store, root + "b"))
+    with pytest.raises(Compacted):
+        store.read_at(root + "a", first)
+    with pytest.raises(Compacted):
+        store.read_at(root + "a", second)
+    found = store.read_at(root + "a", newest)
+    assert found is not None
+    assert (found.value, found.mod_revision) == (b"two", second)
 
 
 def test_a_snapshot_is_as_new_as_the_last_write(store: Store, root: str) -> None:

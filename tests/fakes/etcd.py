@@ -7,14 +7,18 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol
 
-from agent.errors import Missing, Refused
+from agent.errors import Compacted, Missing, Refused
 from agent.model.store import Compare, Delete, KeyRange, KeyValue, Lease, Put, Snapshot, TxnResult
 
 MOST_OPERATIONS = 128
 MOST_BYTES = 1536 * 1024
 SHORTEST_TTL_S = 2.0
+
+
+Past = dict[str, list[tuple[int, KeyValue | None]]]
 
 
 class FakeClock:
@@ -53,6 +57,9 @@ class FakeEtcd:
         self.revision = 1
         self.out_of_space = False
         self._values: dict[str, KeyValue] = {}
+        self._past: Past = {}
+        """What each key became, and at which revision; None: it was deleted."""
+        self._compacted = 0
         self._leases: dict[int, _GrantedLease] = {}
         self._last_lease_id = 1000
         self._watches: list[Listener] = []
@@ -63,19 +70,37 @@ class FakeEtcd:
         """Lose everything, as an etcd restored from nothing does: revisions start again from 1."""
         with self.lock:
             self._values, self._leases, self.revision = {}, {}, 1
+            self._past, self._compacted = {}, 0
             for watch in self._watches:
                 watch.wake("watch: revision went back")
 
-    def backup(self) -> tuple[int, dict[str, KeyValue]]:
+    def backup(self) -> tuple[int, dict[str, KeyValue], Past]:
         """What `etcdctl snapshot save` keeps; of leases nothing, as they would have run out by the time it is used."""
         with self.lock:
-            return self.revision, {key: kv for key, kv in self._values.items() if not kv.lease}
+            kept = {key: kv for key, kv in self._values.items() if not kv.lease}
+            return self.revision, kept, {key: list(past) for key, past in self._past.items()}
 
-    def restore(self, backup: tuple[int, dict[str, KeyValue]]) -> None:
+    def restore(self, backup: tuple[int, dict[str, KeyValue], Past]) -> None:
         """Go back to it, as `etcdctl snapshot restore` does: revisions count on from there."""
         with self.lock:
             self.wipe()
             self.revision, self._values = backup[0], dict(backup[1])
+            self._past = {key: list(past) for key, past in backup[2].items()}
+
+    def compact(self) -> None:
+        """Forget the past, as `etcdctl compact` at the newest revision does."""
+        with self.lock:
+            self._past = {key: past[-1:] for key, past in self._past.items() if past[-1][1]}
+            self._compacted = self.revision
+
+    def was_put(self, key: str, revision: int, value: bytes) -> None:
+        """Make it so that somebody put this at that revision, whatever happened then."""
+        found = KeyValue(key=key, value=value, create_revision=revision, mod_revision=revision)
+        with self.lock:
+            past = [each for each in self._past.get(key, ()) if each[0] != revision]
+            self._past[key] = past = sorted([*past, (revision, found)], key=itemgetter(0))
+            if past[-1][1] is found:
+                self._values[key] = found
 
     def expire(self) -> None:
         """Drop the leases whose time has come, as every call does by itself."""
@@ -91,6 +116,17 @@ class FakeEtcd:
             self.expire()
             found = {key: kv for key, kv in sorted(self._values.items()) if in_any(key, ranges)}
             return Snapshot(revision=self.revision, values=found)
+
+    def past(self, key: str, revision: int) -> KeyValue | None:
+        """What the key was at that revision."""
+        with self.lock:
+            self.expire()
+            if not 0 < revision <= self.revision:
+                return None
+            if revision < self._compacted:
+                raise Compacted("etcdserver: mvcc: required revision has been compacted")
+            past = [found for at, found in self._past.get(key, ()) if at <= revision]
+            return past[-1] if past else None
 
     def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         with self.lock:
@@ -179,6 +215,7 @@ class FakeEtcd:
             mod_revision=revision,
             lease=put.lease,
         )
+        self._past.setdefault(put.key, []).append((revision, self._values[put.key]))
         return [put.key]
 
     def _delete(self, delete: Delete) -> list[str]:
@@ -186,6 +223,7 @@ class FakeEtcd:
         gone = [key for key in self._values if in_any(key, ranges)]
         for key in gone:
             del self._values[key]
+            self._past[key].append((self.revision + 1, None))
         return gone
 
 

@@ -11,6 +11,7 @@ from agent.model.store import (
     Delete,
     Fence,
     KeyRange,
+    KeyValue,
     Lease,
     Put,
     Snapshot,
@@ -106,6 +107,11 @@ class FakeStore:
     def first_key(self, start: str, end: str) -> str | None:
         everything = self.read([KeyRange(key="", prefix=True)]).values
         return min((key for key in everything if start <= key < end), default=None)
+
+    def read_at(self, key: str, revision: int) -> KeyValue | None:
+        self._reach()
+        self._check_role()
+        return self.etcd.past(key, revision)
 
     def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         self._reach()

@@ -1,7 +1,9 @@
 """A cluster's keys in an etcd in memory, each as it should be, for the test that spoils one of them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from agent.errors import Invalid
 from agent.model import spec
 from agent.model.keys import Keys
 from agent.model.records import (
@@ -18,11 +20,12 @@ from agent.model.records import (
     Tokens,
     UnlockKeys,
     Verdict,
+    decode,
     encode,
 )
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.status import HostStatus
-from agent.model.store import Delete, KeyRange, Put, Snapshot
+from agent.model.store import Delete, KeyRange, KeyValue, Put, Snapshot
 from agent.observe import ClusterReader
 from agent.observe.cluster import Reading
 from tests.fakes.store import FakeEtcd, FakeStore
@@ -87,11 +90,17 @@ class RecordingStore(FakeStore):
     def __init__(self, etcd: FakeEtcd | None = None) -> None:
         super().__init__(etcd)
         self.reads: list[tuple[KeyRange, ...]] = []
+        self.asked = 0
+        """How often it was asked for the past."""
 
     def read(self, ranges: Sequence[KeyRange]) -> Snapshot:
         snapshot = super().read(ranges)
         self.reads.append(tuple(ranges))
         return snapshot
+
+    def read_at(self, key: str, revision: int) -> KeyValue | None:
+        self.asked += 1
+        return super().read_at(key, revision)
 
 
 class Scene:
@@ -101,12 +110,21 @@ class Scene:
         self.store = RecordingStore()
         self.reader = ClusterReader(KEYS, ME)
         self.lease = self.store.grant(15).id
+        self.store.etcd.revision = ACCEPTED_AT - 1  # the intent comes first
         self.put(**GOOD)
 
     def put(self, **values: bytes) -> None:
-        """Write keys one after the other, as an operator would."""
+        """Write keys one after the other, as an operator would; what is accepted then was put at its revision."""
         for key, value in values.items():
-            self.store.txn([], [Put(key=key, value=value)])
+            self.forge(key, value)
+            with suppress(Invalid):
+                found = decode(Accepted, value) if key == KEYS.accepted else None
+                if found:
+                    self.store.etcd.was_put(KEYS.intent, found.revision, found.document.encode())
+
+    def forge(self, key: str, value: bytes) -> None:
+        """Write a key as an agent with a stolen certificate would."""
+        self.store.txn([], [Put(key=key, value=value)])
 
     def delete(self, key: str) -> None:
         self.store.txn([], [Delete(key=key)])

@@ -513,7 +513,7 @@ def test_a_document_is_accepted_together_with_its_verdict(leading: Bench) -> Non
     judged = leading.put(KEYS.intent, b"name: prod")
     watching = Watching()
     leading.etcd.add_watch(watching)
-    verdict = replace(VERDICT, revision=judged)
+    verdict = replace(VERDICT, revision=judged, accepted_revision=judged)
     leading.apply(leader_steps.PublishVerdict(verdict=verdict, document="name: prod", reason="r"))
     assert watching.writes == [(KEYS.verdict, KEYS.accepted)]
     assert leading.record(Verdict, KEYS.verdict) == verdict

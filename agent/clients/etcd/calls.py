@@ -67,6 +67,11 @@ def first_key_request(start: str, end: str) -> etcd_pb2.TxnRequest:
     return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
 
 
+def past_request(key: str, revision: int) -> etcd_pb2.TxnRequest:
+    get = etcd_pb2.RangeRequest(key=key.encode(), revision=revision)
+    return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
+
+
 def write_request(
     compares: Iterable[Compare], operations: Iterable[Put | Delete], fence: Fence | None = None
 ) -> etcd_pb2.TxnRequest:

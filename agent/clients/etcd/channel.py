@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from agent.clients import etcdpb
-from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Compacted, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.phrases import cut
 from agent.model.store import Endpoint, StoreSettings, endpoints_of, settings_faults
 
@@ -241,6 +241,7 @@ closed during the call."""
 _AMBIGUOUS = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "ABORTED"})
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
 _CONNECT_TEXTS = ("connection refused", "no route to host", "network is unreachable", "connection reset")
+_COMPACTED = "has been compacted"
 _NO_SPACE = "database space exceeded"
 _NO_SPACE_REMEDY = ": compact and defragment etcd, then run `etcdctl alarm disarm`: docs/operate/etcd.md"
 _TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification check")
@@ -294,6 +295,8 @@ class Failure:
             return EndpointUnreachable(self)
         if self.code == "NOT_FOUND":
             return Missing(str(self))
+        if self.code == "OUT_OF_RANGE" and _COMPACTED in self.details:
+            return Compacted(str(self))
         return Refused(f"{self}{_NO_SPACE_REMEDY if _NO_SPACE in self.details else ''}")
 
 

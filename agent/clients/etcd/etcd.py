@@ -43,6 +43,12 @@ class Store(Protocol):
         Raises Unreachable, Refused.
         """
 
+    def read_at(self, key: str, revision: int) -> store.KeyValue | None:
+        """Return the value that `key` had at `revision`; None if it had none, or etcd has had no such revision.
+
+        Raises Compacted if etcd has deleted that revision; Unreachable, Refused.
+        """
+
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
     ) -> store.TxnResult:
@@ -118,6 +124,14 @@ class EtcdStore:
         request = calls.first_key_request(start, end)
         found = calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).values
         return next(iter(found), None)
+
+    def read_at(self, key: str, revision: int) -> store.KeyValue | None:
+        # etcd takes a revision of 0 or less for the newest one, and refuses one that it has not reached.
+        newest = self.read([store.KeyRange(key=key)]).revision
+        if not 0 < revision <= newest:
+            return None
+        request = calls.past_request(key, revision)
+        return calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).get(key)
 
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]

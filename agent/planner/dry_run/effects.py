@@ -112,7 +112,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
 
 def _with_verdict(world: World, step: leader_steps.PublishVerdict) -> World:
     cluster = replace(world.cluster, verdict=step.verdict)
-    if step.document is None or cluster.document is None:
+    if not step.verdict.accepted or cluster.document is None:
         return world.with_cluster(cluster)
     accepted = cluster.document.intent
     return world.with_cluster(replace(cluster, accepted=accepted, epoch=step.epoch, store_rolled_back=""))

@@ -58,6 +58,8 @@ def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
         return (
             f"{cluster.newer_format[0]} is of a newer agent, and this one would overwrite what it cannot read"
         )
+    if cluster.accepted_doubt == "compacted" and cluster.refusal:
+        return "this host cannot check the accepted document, and another one may have"
     if observed.host and (other := other_cluster(observed.host, cluster.record)):
         return f"this host is in the swarm of cluster {other}"
     # Before the first document is accepted, only the newest document can name a manager that may accept it.

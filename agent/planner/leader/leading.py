@@ -29,10 +29,15 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if cluster.document is None:
         state = f"; holding revision {accepted_revision}" if accepted_revision else " yet"
         return waiting_plan("intent", f"there is no intent{state}", "document/")
+    if cluster.accepted_doubt == "compacted" and cluster.refusal:
+        # It may wait for a confirmation that only the accepted document tells of.
+        return Plan(blocked=(_refusal(cluster.refusal),))
     verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
-    if cluster.verdict == verdict and verdict.accepted_revision == accepted_revision and not begins_epoch:
+    replaces = cluster.accepted_doubt == "forged" and (verdict.accepted or cluster.accepted is not None)
+    published = cluster.verdict == verdict and verdict.accepted_revision == accepted_revision
+    if published and not begins_epoch and not replaces:
         return Plan(blocked=refused)
     what = "waits for a confirmation" if verdict.confirm else "is refused"
     what = "is accepted" if verdict.accepted else what
@@ -40,6 +45,8 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if verdict.accepted:
         epoch = cluster.epoch + bool(cluster.store_rolled_back)
         step = replace(step, document=cluster.document.text, epoch=epoch)
+    elif replaces:
+        step = replace(step, document=cluster.accepted_text, epoch=cluster.epoch)
     return Plan((step,), refused)
 
 
@@ -102,7 +109,7 @@ def plan_leading(observed: Observed) -> Plan:
     """Plan the leader's work for all hosts. Its steps use only etcd and the API of swarm managers."""
     cluster = etcd_of(observed)
     plan = plan_verdict(cluster)
-    if cluster.accepted is None or cluster.store_rolled_back:
+    if cluster.accepted is None or cluster.store_rolled_back or cluster.accepted_doubt == "compacted":
         return plan
     node_owners = find_node_owners(cluster.accepted, observed)
     plan += plan_digests(observed)

@@ -220,7 +220,7 @@ def word_of(text: str) -> str:
 @pytest.fixture
 def guarded(cluster: Cluster) -> Cluster:
     cluster.put(cluster.keys.intent, GUARDED)
-    cluster.put(cluster.keys.accepted, Accepted(revision=5, document=GUARDED))
+    cluster.put(cluster.keys.accepted, Accepted(revision=cluster.content().revision, document=GUARDED))
     return cluster
 
 
@@ -277,17 +277,19 @@ def test_a_word_is_not_needed_where_nothing_waits(guarded: Cluster, write: Write
 
 def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Cluster, write: Write) -> None:
     connection = Connection(store=guarded.store, keys=guarded.keys)
-    before = connection.read().revision
+    accepted = connection.read().accepted
+    assert accepted is not None
+    stays = accepted.revision
 
     def judge() -> None:
         def found(state: ClusterState) -> int | None:
             newest = state.document.revision if state.document else 0
-            return newest if newest > before else None
+            return newest if newest > stays else None
 
         revision = connection.wait_for(found, 20.0)
         assert revision is not None
         verdict = Verdict(
-            revision=revision, accepted=False, accepted_revision=5, errors=("it waits",), confirm="word"
+            revision=revision, accepted=False, accepted_revision=stays, errors=("it waits",), confirm="word"
         )
         guarded.put(guarded.keys.verdict, verdict)
 
@@ -298,5 +300,5 @@ def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Clust
 
     assert ended.code == 1
     assert "it waits" in ended.err
-    assert "waits for a confirmation; revision 5 stays accepted" in ended.err
-    assert "waits for a confirmation; revision 5 is accepted" in guarded.run("status").out
+    assert f"waits for a confirmation; revision {stays} stays accepted" in ended.err
+    assert f"waits for a confirmation; revision {stays} is accepted" in guarded.run("status").out

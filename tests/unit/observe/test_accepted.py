@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Assignment, Replica, SwarmRecord, encode
 from agent.observe import ClusterReader
 from tests.support.document import document
@@ -100,10 +101,10 @@ def test_a_later_epoch_counts_more_than_any_revision(scene: Scene) -> None:
 
 
 def test_the_old_assignment_is_held_until_one_of_the_new_epoch_is_there(scene: Scene) -> None:
+    scene.store.etcd.wipe()
     scene.put(**accepted(2, epoch=1))
     state = scene.read().state
     assert (state.epoch, state.store_rolled_back) == (1, "")
-    scene.delete(KEYS.assignment(ME))
     assert (scene.read().state.assignment, scene.read().state.assignment_held) == (MINE, True)
     scene.put(**assigned(2, 1, REPLICA))
     state = scene.read().state
@@ -218,3 +219,107 @@ def test_it_is_told_whether_etcd_has_what_is_accepted(scene: Scene) -> None:
     assert scene.read().state.accepted_held
     scene.delete(KEYS.accepted)
     assert scene.read().state.accepted_held
+
+
+# ---- Who has the rights of an agent writes `accepted`, and cannot write `intent`
+
+FORGED = document(DOCUMENT, services={"miner": {"image": "registry.example/miner:1", "x-hosts": {ME: 1}}})
+LATEST = 2**63 - 1
+
+
+def forged(scene: Scene, revision: int, epoch: int = 0, text: str = FORGED) -> ClusterState:
+    """What the host reads when it is written to `accepted`."""
+    scene.forge(KEYS.accepted, encode(Accepted(revision=revision, document=text, epoch=epoch)))
+    return scene.read().state
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(
+    ("revision", "epoch"), [(ACCEPTED_AT + 1, 0), (LATEST, 0), (ACCEPTED_AT + 1, 1), (2, 1), (ACCEPTED_AT, 1)]
+)
+def test_a_document_that_no_operator_put_does_not_count(
+    scene: Scene, revision: int, epoch: int, restarted: bool
+) -> None:
+    if restarted:
+        restart(scene)
+    before = scene.read().state
+    state = forged(scene, revision, epoch)
+    assert (state.accepted_text, state.epoch, state.store_rolled_back) == (DOCUMENT, 0, "")
+    assert (state.accepted_doubt, state.assignment) == ("forged", before.assignment)
+    ((key, problem),) = state.unreadable
+    assert key == KEYS.accepted
+    assert f"history of intent does not have it at revision {revision}" in problem
+    assert forged(scene, ACCEPTED_AT, text=DOCUMENT).unreadable == ()
+
+
+def test_the_next_document_of_an_operator_counts_after_a_forged_one_of_any_revision(scene: Scene) -> None:
+    forged(scene, LATEST, LATEST)
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    put = scene.store.etcd.revision
+    forged(scene, LATEST, 1)
+    state = forged(scene, put, text=OLDER)
+    assert (state.accepted_text, state.accepted_doubt) == (OLDER, "")
+
+
+def test_an_earlier_document_of_the_operator_counts_in_no_later_epoch(scene: Scene) -> None:
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    put = scene.store.etcd.revision
+    forged(scene, put, text=OLDER)
+    state = forged(scene, ACCEPTED_AT, 1, DOCUMENT)
+    assert (state.accepted_text, state.accepted_doubt) == (OLDER, "forged")
+
+
+def test_an_epoch_that_leaves_no_later_one_does_not_count(scene: Scene) -> None:
+    state = forged(scene, ACCEPTED_AT, LATEST, DOCUMENT)
+    assert (state.epoch, state.accepted_doubt) == (0, "forged")
+
+
+def test_a_document_counts_that_the_operator_has_replaced_since(scene: Scene) -> None:
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    put = scene.store.etcd.revision
+    scene.put(**{KEYS.intent: b"refused"})
+    state = forged(scene, put, text=OLDER)
+    assert (state.accepted_text, state.accepted_doubt) == (OLDER, "")
+
+
+def test_a_document_that_etcd_has_compacted_counts_only_where_it_was_checked_before(scene: Scene) -> None:
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    put = scene.store.etcd.revision
+    scene.put(**{KEYS.intent: b"refused"})
+    scene.store.etcd.compact()
+    state = forged(scene, put, text=OLDER)
+    assert (state.accepted_text, state.accepted_doubt) == (DOCUMENT, "compacted")
+    assert "apply the document again" in dict(state.unreadable)[KEYS.accepted]
+    shown = ClusterReader(KEYS, "").read(scene.store, None, frozenset()).state
+    assert (shown.accepted_text, shown.unreadable) == (OLDER, ())
+
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    put = scene.store.etcd.revision
+    scene.put(**{KEYS.intent: b"refused"})
+    assert forged(scene, put, text=OLDER).accepted_doubt == ""
+    scene.store.etcd.compact()
+    restart(scene)
+    assert scene.read().state.accepted_text == OLDER
+
+
+def test_etcd_is_asked_once_for_each_value(scene: Scene) -> None:
+    scene.put(**{KEYS.intent: b"refused"})
+    forged(scene, ACCEPTED_AT + 1)
+    asked = scene.store.asked
+    assert asked == 1
+    assert scene.read().state.accepted_doubt == "forged"
+    assert scene.store.asked == asked
+
+
+@pytest.mark.parametrize(("revision", "epoch"), [(ACCEPTED_AT + 1, 0), (ACCEPTED_AT, 1), (LATEST, LATEST)])
+def test_an_assignment_of_a_document_that_is_not_accepted_does_not_count(
+    scene: Scene, revision: int, epoch: int
+) -> None:
+    scene.forge(KEYS.assignment(ME), assigned(revision, epoch)[KEYS.assignment(ME)])
+    state = scene.read().state
+    assert (state.assignment, state.assignment_held) == (MINE, True)
+    assert KEYS.assignment(ME) in dict(state.unreadable)
+    scene.put(**assigned(ACCEPTED_AT))
+    state = scene.read().state
+    assert state.assignment is not None
+    assert (state.assignment.replicas, state.unreadable) == ((), ())

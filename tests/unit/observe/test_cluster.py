@@ -243,7 +243,7 @@ UNREADABLE = {
     "huge": b'{"v":1,"' + b"x" * 1_000_000 + b'":0}',
 }
 SHOWN_IN = {
-    KEYS.accepted: {"accepted", "accepted_held"},
+    KEYS.accepted: {"accepted", "accepted_held", "accepted_text"},
     KEYS.verdict: {"verdict"},
     KEYS.leader: {"leader"},
     KEYS.swarm: {"record", "record_held", "record_revision"},

@@ -41,6 +41,13 @@ def test_a_manager_of_the_swarm_takes_a_free_lock() -> None:
     assert plan(free(), host(swarm=member("h2"))) == ["campaign for leader: the leader lock is free"]
 
 
+def test_who_cannot_check_the_accepted_document_leads_only_for_a_document_that_nobody_judged() -> None:
+    waits = Verdict(revision=9, accepted=False, accepted_revision=8, errors=("it waits",))
+    state = free(accepted_doubt="compacted", document=document(intent(revision=9)), verdict=waits)
+    assert plan(state, host(swarm=member("h2"))) == []
+    assert plan(replace(state, verdict=replace(waits, revision=8)), host(swarm=member("h2")))
+
+
 def test_a_lock_that_somebody_holds_is_left_to_him() -> None:
     assert plan(cluster(WANTED, "h2"), host(swarm=member("h2"))) == []
 

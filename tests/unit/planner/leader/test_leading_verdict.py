@@ -127,3 +127,41 @@ def test_any_other_document_is_of_the_accepted_epoch() -> None:
     (step,) = plan_verdict(cluster(intent(), document=document(NEWER), epoch=2)).steps
     assert isinstance(step, PublishVerdict)
     assert step.epoch == 2
+
+
+# ---- `accepted` has a document that no operator put, or one that etcd has compacted
+
+
+def test_a_forged_document_is_replaced_by_the_newest_one() -> None:
+    accepted = Verdict(revision=7, accepted=True, accepted_revision=7)
+    plan = plan_verdict(cluster(intent(), verdict=accepted, accepted_doubt="forged", epoch=3))
+
+    (step,) = plan.steps
+    assert isinstance(step, PublishVerdict)
+    assert (step.verdict, step.document, step.epoch) == (accepted, "text", 3)
+
+
+def test_a_forged_document_is_replaced_by_the_accepted_one_while_the_newest_is_refused() -> None:
+    refused = Verdict(revision=9, accepted=False, accepted_revision=7, errors=(str(FAULT), str(FAULT)))
+    state = cluster(
+        intent(), document=REFUSED, verdict=refused, accepted_text="of 7", accepted_doubt="forged"
+    )
+
+    (step,) = plan_verdict(state).steps
+    assert isinstance(step, PublishVerdict)
+    assert (step.verdict, step.document) == (refused, "of 7")
+    assert (
+        plan_verdict(replace(state, accepted=None, verdict=replace(refused, accepted_revision=0))).steps == ()
+    )
+
+
+def test_a_document_that_was_refused_is_not_judged_without_the_accepted_one() -> None:
+    waits = Verdict(revision=9, accepted=False, accepted_revision=8, errors=("it waits",), confirm="word")
+    state = cluster(intent(), document=document(NEWER), verdict=waits, accepted_doubt="compacted")
+    plan = plan_verdict(state)
+
+    assert plan.steps == ()
+    assert [each.kind for each in plan.blocked] == ["confirm"]
+    assert told(plan_verdict(replace(state, verdict=replace(waits, revision=8)))) == [
+        "publish verdict: revision 9 is accepted"
+    ]
