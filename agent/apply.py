@@ -10,11 +10,12 @@ from functools import partial
 from typing import assert_never
 
 from agent import lease as election
+from agent.admission import Gate
 from agent.clients.docker import Engine, ask_digests
 from agent.clients.etcd import Store
 from agent.diff.bridge import refusal
 from agent.diff.container import create_request
-from agent.errors import Conflict, LeadershipLost, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Conflict, LeadershipLost, NotAdmitted, Refused, SwarmkeeperError, Unreachable
 from agent.lease import Session
 from agent.model import leader_steps, records, spec, steps
 from agent.model.keys import Keys
@@ -37,6 +38,8 @@ class ApplyContext:
     keys: Keys
     me: str
     cluster: str
+    gate: Gate
+    """The admission policy of this host."""
     fence: Callable[[], Fence | None]
     """Returns the leader lock as last observed; None: this host is not the leader."""
     now: Callable[[], str]
@@ -66,10 +69,28 @@ def apply(context: ApplyContext, step: Step) -> None:
     if isinstance(step, leader_steps.LeaderStep):
         _lead(context, step)
     else:
+        _admit(context, step)
         _act(context, step)
 
 
 # ---- Steps of a host on itself
+
+
+def _admit(context: ApplyContext, step: steps.HostStep) -> None:
+    """Raise NotAdmitted if this host does not admit what the step creates, changes or starts, whatever planned it."""
+    gate = context.gate
+    match step:
+        case steps.CreateContainer() | steps.StartContainer() | steps.UpdateContainer():
+            if step.spec is None:
+                raise NotAdmitted(
+                    f"the spec of {step.name} is not known, so that this host does not admit it"
+                )
+            mounts_one = any(each.type == "volume" and each.source for each in step.spec.volumes)
+            gate.refuse(gate.container(step.spec, context.engine.volumes() if mounts_one else ()))
+        case steps.CreateVolume():
+            gate.refuse(gate.volume(step.volume))
+        case steps.PullImage():
+            gate.refuse(gate.image(step.image))
 
 
 def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step

@@ -4,10 +4,11 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from agent.admission.policy import BASELINE, HostNamespace, Level, Policy, Requirement, level_policy
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
@@ -90,6 +91,7 @@ class Config:
     reconcile: ReconcileSettings = ReconcileSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    admission: Policy = BASELINE
     state_directory: str = STATE_DIRECTORY
 
 
@@ -172,6 +174,12 @@ CLUSTER_NAME_RULE = "a name: letters, digits, _ . and -, 63 characters at most"
 _NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_RULE)
 _HOST = readers.matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
+_ENTRIES = readers.sequence_of(readers.text, distinct=True)
+_CAPABILITY = readers.matching(r"(?!CAP_)[A-Z_]+|\*", "a capability without CAP_, such as NET_ADMIN, or *")
+_BIND = readers.matching(r"/[^:]*(?::ro)?", "an absolute path, or one with :ro for read-only mounts")
+_PATH = readers.matching(r"/[^:]*", "an absolute path")
+_PORTS = readers.matching(r"\*|[0-9]{1,5}(?:-[0-9]{1,5})?", "a port, a range such as 8000-8099, or *")
+
 _DAY_S = 86400.0
 
 OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
@@ -213,6 +221,42 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "level": ("level", readers.choice(get_args(LogLevel))),
         "format": ("format", readers.choice(get_args(LogFormat))),
     },
+    "admission": {
+        "level": ("level", readers.choice(get_args(Level))),
+        "privileged": ("privileged", readers.boolean),
+        "gpus": ("gpus", readers.boolean),
+        "host_namespaces": (
+            "host_namespaces",
+            readers.sequence_of(readers.choice(get_args(HostNamespace)), distinct=True),
+        ),
+        "capabilities": ("capabilities", readers.sequence_of(_CAPABILITY, distinct=True)),
+        "binds": ("binds", readers.sequence_of(_BIND, distinct=True)),
+        "files": ("files", readers.sequence_of(_PATH, distinct=True)),
+        "host_ports": ("host_ports", readers.sequence_of(_PORTS, distinct=True)),
+        **{
+            each: (each, _ENTRIES)
+            for each in (
+                "devices",
+                "device_cgroup_rules",
+                "security_opt",
+                "sysctls",
+                "runtimes",
+                "cgroup_parents",
+                "annotations",
+                "volume_drivers",
+                "volume_types",
+                "host_addresses",
+                "logging_drivers",
+                "registries",
+            )
+        },
+        "require": (
+            "require",
+            readers.sequence_of(readers.choice(get_args(Requirement)), distinct=True),
+        ),
+        "max_memory": ("max_memory_bytes", readers.size(1)),
+        "max_pids": ("max_pids", readers.integer(1, 4_194_304)),
+    },
 }
 """(field of the section's settings, reader) by section and option."""
 
@@ -237,8 +281,18 @@ def _read(root: Cursor) -> Config:
         log=LogSettings(**_section(fields, "log")),
         state_directory=directory,
     )
+    admission = _section(fields, "admission")
     root.faults.raise_if_any()
-    return config
+    base = level_policy(admission.get("level", "baseline"), protected=tuple(sorted(_secret_paths(config))))
+    return replace(config, admission=replace(base, **admission))
+
+
+def _secret_paths(config: Config) -> set[str]:
+    """Return the paths of this host with which a container could become root, or the cluster."""
+    store, socket_path = config.store, config.docker.url.removeprefix("unix://")
+    files = (store.key_file, store.password_file, config.tokens.key_file, config.docker.registry_config)
+    more = (config.state_directory, config.http.web_config, *files, socket_path)
+    return {each for each in more if each and each.startswith("/")}
 
 
 def _own_name(root: Cursor) -> str | None:

@@ -19,6 +19,10 @@ class Refused(SwarmkeeperError):
     """The other side refused a valid request. It is not repeated until the intent or the observation changes."""
 
 
+class NotAdmitted(Refused):
+    """The admission policy of this host refuses what a step would create, change or start. Nothing was done."""
+
+
 class Conflict(Refused):
     """The object exists already, or another writer changed it first. Read it again and plan again."""
 

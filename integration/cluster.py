@@ -62,7 +62,10 @@ http:
   listen: 0.0.0.0:9477
 log:
   level: {level}
+admission:
+  runtimes: ["*"]
 {timings}"""
+"""Scenarios name a runtime that no engine has: not the policy but the engine's answer is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

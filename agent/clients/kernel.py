@@ -1,7 +1,8 @@
-"""Network devices, addresses, routes and listening ports, read from the kernel without AF_NETLINK or privileges."""
+"""Network devices, addresses, routes, ports and paths, read from the kernel without AF_NETLINK or privileges."""
 
 import array
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ _OF_DEVICES = frozenset({"conf", "neigh"})
 
 
 class Kernel(Protocol):
-    """The network of this host as the kernel reports it."""
+    """The network and the paths of this host as the kernel reports them."""
 
     def link(self, name: str) -> LinkState | None:
         """Return the device of that name; None when it does not exist."""
@@ -48,6 +49,9 @@ class Kernel(Protocol):
 
     def listening(self) -> tuple[str, ...]:
         """Return the ports of listening sockets, sorted: `8080/tcp`, or `10.0.0.1:8080/tcp` on one address only."""
+
+    def real_path(self, path: str) -> str | None:
+        """Return a path without symbolic links; the part that does not exist stays. None: a directory is unreadable."""
 
 
 class LinuxKernel:
@@ -100,6 +104,14 @@ class LinuxKernel:
                     lines = (self._tables / table).read_text("ascii").splitlines()[1:]
                     found |= {f"{port}/{protocol}" for port in _listening_ports(lines, state)}
         return tuple(sorted(found))
+
+    def real_path(self, path: str) -> str | None:
+        try:
+            return os.path.realpath(path, strict=True)
+        except FileNotFoundError:
+            return os.path.realpath(path)  # a link to something that does not exist is followed, too
+        except OSError:
+            return None
 
 
 def _listening_ports(lines: Iterable[str], state: str) -> Iterator[str]:

@@ -300,6 +300,7 @@ REASONS: dict[str, Reason] = {
     "crash": "CrashLoop",
     "unhealthy": "Unhealthy",
     "refused": "StartFailed",
+    "admission": "NotAdmitted",
     "error": "Error",
 }
 """Kind of a blocked resource -> reason of its condition."""

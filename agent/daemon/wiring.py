@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from agent import __version__, lease
+from agent.admission import Gate
 from agent.apply import ApplyContext, apply
 from agent.clients import systemd
 from agent.clients.disk import REPLICAS, StateDirectory
@@ -95,6 +96,7 @@ class Agent:
             first_s=schedule.backoff_min_s, most_s=schedule.backoff_max_s, lines=config.docker.output_lines
         )
         directory = Path(config.state_directory)
+        gate = Gate(policy=config.admission, real_path=env.kernel.real_path)
         self._host = HostReader(
             env.engine,
             env.kernel,
@@ -103,6 +105,7 @@ class Agent:
             crashes=crashes,
             wall=env.wall,
             memory=ReplicaMemory(StateDirectory(directory, REPLICAS)),
+            gate=gate,
         )
         self.observer = Observer(
             env.reader,
@@ -133,6 +136,7 @@ class Agent:
             keys=keys,
             me=config.host,
             cluster=config.cluster,
+            gate=gate,
             fence=lambda: self.loop.fence,
             now=lambda: records.timestamp(env.wall()),
             on_progress=self._pull_goes_on,

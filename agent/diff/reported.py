@@ -37,6 +37,7 @@ def _host(status: HostStatus) -> host_state.HostState:
         engine_version=status.engine_version,
         live_restore=status.live_restore,
         swarm=_swarm(status),
+        admission=status.admission,
         networks=tuple(_network(each) for each in status.networks),
         containers=tuple(_container(each) for each in status.replicas if not each.removed),
         foreign_names=tuple((name, "") for name in status.foreign_names),

@@ -354,6 +354,10 @@ class HostState(Frozen):
     """Runtimes of the engine; empty: not known."""
     no_sysctls: frozenset[str] = frozenset()
     """Sysctls of assigned specs that the kernel does not have."""
+    admission: str = ""
+    """The admission policy in agent.yaml, as the host reports it; empty: not known."""
+    not_admitted: Mapping[str, str] = field(default_factory=dict)
+    """Hash of a spec -> what the admission policy of this host refuses of it, with the settings that would admit it."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()
     """(address, device) of every device with an address, up or down: a device that is down has no route."""
 

@@ -209,6 +209,11 @@ class Intent(Frozen):
         """Return the hosts that are declared managers, in the document's order."""
         return tuple(each for each in self.hosts if each.role == "manager")
 
+    @property
+    def made_volumes(self) -> tuple[VolumeIntent, ...]:
+        """Return the volumes that agents make; the others are external."""
+        return tuple(each for each in self.volumes if not each.external)
+
     def host(self, name: str) -> HostIntent | None:
         return next((each for each in self.hosts if each.name == name), None)
 

@@ -152,6 +152,8 @@ class HostStatus(Frozen):
     """Managers only: True if the manager is locked after its dockerd starts."""
     advertise: str | None = None
     """Address that agent.yaml sets; None: the one that the intent declares."""
+    admission: str = ""
+    """The admission policy in agent.yaml: JSON of the level and of what differs from it. Empty: not reported."""
     managers: Pairs = ()
     """(node id, address:port) of the managers this node knows."""
     joined: JoinedReport | None = None

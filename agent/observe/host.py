@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 from math import inf
 from typing import Generic, TypeVar
 
+from agent.admission import Gate, encode
 from agent.clients.docker import Engine, EngineInfo
 from agent.clients.docker.protocol import Containers
 from agent.clients.docker.swarm import NodeCertificate, node_certificate
@@ -89,7 +90,9 @@ class HostReader:
         crashes: CrashSettings = CRASHES,
         wall: Callable[[], float] = time.time,
         memory: ReplicaMemory | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate or Gate()
         self._engine, self._kernel, self._me, self._clock, self._wall = engine, kernel, me, clock, wall
         self._crashes = CrashReader(engine, clock, crashes)
         self._overlays = OverlayReader(engine, me, clock)
@@ -185,6 +188,10 @@ class HostReader:
                 runtimes=info.runtimes,
                 no_sysctls=frozenset(
                     name for each in named for name, _ in each.sysctls if self._kernel.lacks_sysctl(name)
+                ),
+                admission=encode(self._gate.policy),
+                not_admitted=self._gate.specs(
+                    specs, (*(intent.made_volumes if intent else ()), *every_volume)
                 ),
                 addresses=self._kernel.addresses(),
             )

@@ -147,6 +147,7 @@ def _seen(
         engine_error="",
         engine_version=host.engine_version,
         live_restore=host.live_restore,
+        admission=host.admission,
         state=swarm.local,
         swarm_error=swarm.error,
         node_id=swarm.node_id,

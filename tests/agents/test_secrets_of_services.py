@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from agent.admission.policy import Policy
 from agent.cli.connect import Connection
 from agent.cli.output import Output
 from agent.cli.plan import show_plan, with_document
@@ -59,6 +60,8 @@ def cluster(tmp_path: Path, logged: list[Any]) -> SimulatedCluster:
     """Carried out, with everything that is said of it noted."""
     made = SimulatedCluster(tmp_path, SECRET)
     made.lan.registry |= images(OTHERS)
+    for host in made.hosts.values():
+        host.admission = Policy(annotations=("auth",))
     made.put_intent(SECRET)
     made.start()
     made.settle()

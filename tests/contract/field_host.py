@@ -7,6 +7,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, cast
 
+from agent.admission.policy import level_policy
 from agent.clients.docker import DockerEngine
 from agent.diff.container import create_request, fill
 from agent.diff.container.table import SHAPE, SPEC
@@ -48,11 +49,15 @@ class _Kernel:
     def listening(self) -> tuple[str, ...]:
         return ()
 
+    def real_path(self, path: str) -> str | None:
+        return path
+
 
 class Machine:
     """What SimulatedAgent asks of a host."""
 
     name, machine_id, boot_id = HOST, "machine", "boot"
+    admission = level_policy("unrestricted")
 
     def __init__(self, daemon: DockerDaemon, directory: Path) -> None:
         self.directory = directory

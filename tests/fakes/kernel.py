@@ -17,6 +17,8 @@ class FakeKernel:
         self.processes: tuple[str, ...] = ()
         """What processes of the host listen on."""
         self.foreign_addresses: list[tuple[IPv4Interface, str]] = []
+        self.links: dict[str, str | None] = {}
+        """Symbolic links of the host; None: a directory that the agent cannot read."""
 
     def link(self, name: str) -> LinkState | None:
         found = self._engine.nets.local.get(name)
@@ -38,6 +40,12 @@ class FakeKernel:
         local = tuple((link.address, name) for link, name in found if link and link.address)
         own = (IPv4Interface(f"{self._engine.address}/24"), "lan")
         return (own, *self.foreign_addresses, *local)
+
+    def real_path(self, path: str) -> str | None:
+        for link, target in self.links.items():
+            if path == link or path.startswith(f"{link}/"):
+                return None if target is None else f"{target.rstrip('/')}{path.removeprefix(link)}" or "/"
+        return path
 
     # ---- what people do
 

@@ -647,6 +647,11 @@ CLUSTERS: Mapping[str, ClusterState] = {
             "container/prod-billing-1", "unsupported", "memory_swappiness: 10 wanted, none found"
         ),
     ),
+    "setting that a host does not admit": on(
+        without_replicas(HEALTHY, B, ("billing", 1)),
+        B,
+        blocked=blocked("container/prod-billing-1", "admission", "privileged: true is not admitted"),
+    ),
     "volume that docker cannot change": on(
         HEALTHY,
         B,
@@ -1096,6 +1101,11 @@ EXPECTED: Mapping[str, Expected] = {
     "setting that the kernel ignores": Expected(
         line="billing: 1 of 1 replica ready; billing-1 on node-232: memory_swappiness: 10 wanted, none found",
         problems=("service/billing Blocked/Unsupported",),
+    ),
+    "setting that a host does not admit": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: privileged: true is not admitted",
+        code=2,
+        problems=("service/billing Blocked/NotAdmitted!",),
     ),
     "volume that docker cannot change": Expected(
         line="node-232: volume/prod_data: labels.tier: '1' wanted, nothing found",

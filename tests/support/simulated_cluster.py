@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from agent.admission.policy import Policy
 from agent.config import Config, ReconcileSettings
 from agent.daemon.wiring import Agent, Environment
 from agent.errors import Invalid
@@ -73,6 +74,8 @@ class SimulatedHost:
         self.machine_id, self.boot_id = f"machine of {name}", f"boot of {directory}"
         self.engine = FakeEngine(name, address, lan, cluster=CLUSTER)
         self.kernel = FakeKernel(self.engine)
+        self.admission = Policy()
+        """What an agent that starts on it reads in agent.yaml."""
 
     def replicas(self) -> dict[str, Raw]:
         """Our containers by name, as `inspect` shows them."""
@@ -123,6 +126,7 @@ class SimulatedAgent(Agent):
             host=host.name,
             store=StoreSettings(endpoints=()),
             reconcile=ReconcileSettings(resync_s=30.0, settle_s=0.05, workers=4, pulls=2),
+            admission=host.admission,
             state_directory=str(host.directory),
         )
         environment = Environment(

@@ -1,5 +1,6 @@
 """One step, one door; and what a leader's step needs before it may change anything."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
@@ -7,13 +8,16 @@ from typing import Any, Literal, cast, get_args
 
 import pytest
 
+from agent.admission import Gate
+from agent.admission.policy import Policy
 from agent.apply import MOST_OPERATIONS, ApplyContext, apply
 from agent.clients.docker import Engine
 from agent.diff.bridge import refusal
 from agent.diff.container import create_request
-from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
+from agent.errors import Conflict, LeadershipLost, NotAdmitted, Refused, Unreachable
 from agent.lease import Session
 from agent.model import leader_steps, records, steps
+from agent.model.host_state import VolumeState
 from agent.model.intent import BridgeIntent, VolumeIntent
 from agent.model.keys import Keys
 from agent.model.plan import Step
@@ -30,7 +34,7 @@ from agent.model.records import (
     UnlockKeys,
     Verdict,
 )
-from agent.model.spec import Attachment, ContainerSpec, Pairs, encode, spec_hash
+from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, encode, registry_of, spec_hash
 from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings
 from tests.fakes.etcd import MOST_OPERATIONS as ETCD_TAKES
@@ -59,6 +63,7 @@ class RecordingEngine:
         self.digests: dict[str, str] = {}
         self.has = False
         """What `has_node` says."""
+        self.found_volumes: tuple[VolumeState, ...] = ()
 
     def digest_of(self, image: str) -> str:
         self.called.append(("digest_of", (image,), {}))
@@ -71,7 +76,12 @@ class RecordingEngine:
             self.called.append((name, args, kwargs))
             if self.refusing:
                 raise self.refusing
-            answers = {"swarm_tokens": self.tokens, "has_node": self.has, "unlock_key": "SWMKEY-1-now"}
+            answers: dict[str, object] = {
+                "swarm_tokens": self.tokens,
+                "has_node": self.has,
+                "unlock_key": "SWMKEY-1-now",
+                "volumes": self.found_volumes,
+            }
             return answers.get(name)
 
         return call
@@ -104,6 +114,7 @@ class Bench:
             keys=KEYS,
             me="h1",
             cluster="prod",
+            gate=Gate(),
             fence=lambda: self.fence,
             now=lambda: "2026-01-01T00:00:00Z",
         )
@@ -197,7 +208,7 @@ HOST_STEPS: list[tuple[Step, Call]] = [
             {},
         ),
     ),
-    (steps.StartContainer(name="prod-order-1", reason="r"), ("start", ("prod-order-1",), {})),
+    (steps.StartContainer(name="prod-order-1", spec=SPEC, reason="r"), ("start", ("prod-order-1",), {})),
     (steps.UnpauseContainer(name="prod-order-1", id="c", reason="r"), ("unpause", ("c",), {})),
     (
         steps.StopContainer(name="prod-order-1", id="c", grace_s=3.0, reason="r"),
@@ -252,6 +263,39 @@ def test_what_the_engine_says_no_to_is_heard_as_it_was_said(bench: Bench, step: 
     bench.engine.refusing = Refused("the engine's own words")
     with pytest.raises(Refused, match="the engine's own words"):
         bench.apply(step)
+
+
+ROOT = replace(SPEC, privileged=True)
+BIND = VolumeIntent(key="v", name="v", options=(("device", "/"), ("o", "bind"), ("type", "none")))
+NOT_ADMITTED: list[tuple[Step, str]] = [
+    (
+        steps.CreateContainer(name="o", replica=REPLICA, project="prod", spec=ROOT, reason="r"),
+        "privileged: true",
+    ),
+    (steps.StartContainer(name="o", spec=ROOT, reason="r"), "privileged: true"),
+    (steps.StartContainer(name="o", reason="r"), "the spec of o is not known"),
+    (steps.UpdateContainer(name="o", id="c", spec=ROOT, reason="r"), "privileged: true"),
+    (steps.CreateVolume(volume=BIND, reason="r"), "volumes.v.driver_opts: bind of /"),
+    (steps.PullImage(image="other.example.com/x:1", reason="r"), "image: other.example.com/x:1"),
+]
+
+
+@pytest.mark.parametrize(("step", "told"), NOT_ADMITTED, ids=named)
+def test_what_the_host_does_not_admit_never_reaches_docker(bench: Bench, step: Step, told: str) -> None:
+    registries = (registry_of(SPEC.image),)
+    bench.context = replace(bench.context, gate=Gate(policy=Policy(registries=registries)))
+    before = bench.everything()
+    with pytest.raises(NotAdmitted, match=re.escape(told)):
+        bench.apply(step)
+    assert bench.everything() == before
+
+
+def test_a_volume_of_the_engine_is_judged_before_a_container_mounts_it(bench: Bench) -> None:
+    mounts = replace(SPEC, volumes=(Mount(type="volume", target="/v", source="v"),))
+    bench.engine.found_volumes = (VolumeState(name="v", options=BIND.options),)
+    with pytest.raises(NotAdmitted, match=re.escape("volumes.v.driver_opts: bind of /")):
+        bench.apply(steps.StartContainer(name="o", spec=mounts, reason="r"))
+    assert [name for name, *_ in bench.engine.called] == ["volumes"]
 
 
 # ---- a leader's steps

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.admission.policy import Policy, level_policy
 from agent.config import OPTIONS, TOP_OPTIONS, Config, load_config
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
@@ -25,6 +26,8 @@ UNSAID_BY_DEFAULT = {
     "advertise_address",
     "registry_config",
     "web_config",
+    "max_memory",
+    "max_pids",
 }
 
 
@@ -75,6 +78,7 @@ def test_every_field_of_the_settings_can_be_set_by_an_option() -> None:
     read = {section: {attribute for attribute, _ in options.values()} for section, options in OPTIONS.items()}
     assert read["etcd"] == {each.name for each in fields(StoreSettings)}
     assert read["session"] == {each.name for each in fields(SessionSettings)}
+    assert read["admission"] == {each.name for each in fields(Policy)} - {"protected"}
     for section in ("docker", "swarm", "tokens", "reconcile", "http", "log"):
         settings = type(getattr(load_config(SHIPPED), section))
         assert read[section] == {each.name for each in fields(settings)}, section
@@ -249,3 +253,59 @@ def test_a_file_that_is_no_yaml_is_refused_with_its_name(tmp_path: Path) -> None
     (tmp_path / "agent.yaml").write_text("cluster: [")
     with pytest.raises(InvalidDocument, match=r"^/.*/agent\.yaml: line 2, column 1: not YAML: "):
         load_config(tmp_path / "agent.yaml")
+
+
+# ---- admission
+
+ADMISSION = """\
+admission:
+  level: loose
+  privileged: yes
+  capabilities: [CAP_NET_ADMIN]
+  binds: [srv, "/a:rw"]
+  files: ["/a:ro"]
+  host_namespaces: [net]
+  host_ports: [80-]
+  require: [digests]
+  max_memory: 0
+  max_pids: 0
+  registry: [docker.io]
+"""
+
+
+def test_admission_is_read_strictly(tmp_path: Path) -> None:
+    told = [each.partition(": ")[2] for each in refusal(tmp_path, f"{LEAST}{ADMISSION}")]
+    namespaces = "cgroup, ipc, network, pid, userns, uts"
+    needs = "digest, drop-all, no-new-privileges, non-root"
+    bind = "is not an absolute path, or one with :ro for read-only mounts"
+    capability = "'CAP_NET_ADMIN' is not a capability without CAP_, such as NET_ADMIN, or *"
+    assert told == [
+        "admission.level: 'loose' is not one of: baseline, restricted, unrestricted",
+        "admission.privileged: 'yes' is neither true nor false",
+        f"admission.capabilities[0]: {capability}",
+        f"admission.binds[0]: 'srv' {bind}",
+        f"admission.binds[1]: '/a:rw' {bind}",
+        "admission.files[0]: '/a:ro' is not an absolute path",
+        f"admission.host_namespaces[0]: 'net' is not one of: {namespaces}; did you mean 'network'?",
+        "admission.host_ports[0]: '80-' is not a port, a range such as 8000-8099, or *",
+        f"admission.require[0]: 'digests' is not one of: {needs}; did you mean 'digest'?",
+        "admission.max_memory: '0' is too small; the minimum is 1 bytes",
+        "admission.max_pids: '0' is too small; the minimum is 1",
+        "admission.registry: unknown key 'registry'; did you mean 'registries'?",
+    ]
+
+
+def test_an_option_replaces_that_of_its_level_and_no_other(tmp_path: Path) -> None:
+    said = "admission: {level: restricted, binds: [/mnt], require: [], max_memory: 1g}\n"
+    found = load(tmp_path, f"{LEAST}{said}").admission
+    assert found == replace(level_policy("restricted"), binds=("/mnt",), require=(), max_memory_bytes=2**30)
+
+
+def test_the_files_of_the_agent_are_protected_wherever_they_are(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k")
+    (tmp_path / "key").chmod(0o600)
+    docker = "docker: {url: 'unix:///run/other.sock'}\n"
+    said = f"{docker}state_directory: {tmp_path}/state\ntokens: {{key_file: {tmp_path}/key}}\n"
+    found = load(tmp_path, f"{LEAST}{said}").admission.protected
+    assert {f"{tmp_path}/state", f"{tmp_path}/key", "/run/other.sock", "/run/docker.sock"} <= {*found}
+    assert load(tmp_path, f"{LEAST}{said}admission: {{level: unrestricted}}\n").admission.protected == ()

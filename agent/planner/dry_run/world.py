@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
+from agent.admission import Gate, decode
 from agent.diff.nodes import note_join, other_cluster
 from agent.diff.replicas import finished
 from agent.diff.reported import finished_reports
@@ -56,7 +57,7 @@ class World:
         )
         return Observed(
             me=me,
-            host=agent.host,
+            host=self._with_admission(me, agent.host),
             engine_error=agent.engine_error,
             cluster=cluster,
             fence=Fence(key="leader", create_revision=1) if is_leader else None,
@@ -67,6 +68,18 @@ class World:
             show_secrets=self.show_secrets,
             lost_s=dict.fromkeys(self.lost, inf) if is_leader else {},
         )
+
+    def _with_admission(self, me: str, host: HostState | None) -> HostState | None:
+        """Return the host with what its reported policy refuses of the specs that it has or is to have."""
+        policy = decode(host.admission) if host else None
+        if host is None or policy is None:
+            return host
+        cluster, assignment = self.cluster, self.cluster.assignments.get(me)
+        digests = {each.spec for each in (assignment.replicas if assignment else ())}
+        digests |= {each.replica.spec for each in host.containers}
+        specs = {each: cluster.specs[each] for each in digests if each in cluster.specs}
+        volumes = cluster.accepted.made_volumes if cluster.accepted else ()
+        return replace(host, not_admitted=Gate(policy=policy).specs(specs, volumes))
 
     def _watches(self) -> dict[ReplicaKey, ReplicaTimers]:
         """Timers of all replicas; one that is down counts as just stopped, since its host will start it."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from agent.diff import networks
-from agent.diff.replicas import IN_USE
+from agent.diff.replicas import IN_USE, STOPPABLE
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
@@ -125,8 +125,18 @@ class Needs:
     def __init__(self, intent: Intent, host: HostState, cluster: ClusterState, me: str = "") -> None:
         self._intent, self._host, self._cluster, self._me = intent, host, cluster, me
 
+    def admission(self, wanted: Wanted, found: ContainerState | None = None) -> Plan:
+        """Report what this host does not admit of the replica; `found` is its container of that spec."""
+        if not (refused := self._host.not_admitted.get(wanted.replica.spec)):
+            return Plan()
+        runs = found is not None and found.status in STOPPABLE
+        reason = f"it runs on, and is not started again once it ends: {refused}" if runs else refused
+        return blocked_plan(wanted.resource, "admission", reason)
+
     def image(self, wanted: Wanted) -> Plan:
-        """Plan to pull the image if the service's `pull_policy` requires it."""
+        """Plan to pull the image if the service's `pull_policy` requires it and this host admits the replica."""
+        if (refused := self.admission(wanted)) != Plan():
+            return refused
         service = self._intent.service(wanted.replica.service)
         policy = service.pull if service else "missing"
         if (why := why_pull(wanted.spec.image, policy, self._host)) is None:

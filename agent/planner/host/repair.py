@@ -85,6 +85,8 @@ def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
     if found.status == "paused":
         yield steps.UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
     elif found.status == "created":
-        yield steps.StartContainer(name=wanted.name, reason=found.error or "created, but never started")
+        reason = found.error or "created, but never started"
+        yield steps.StartContainer(name=wanted.name, reason=reason, spec=wanted.spec)
     elif _is_down(wanted, found) and not found.restart_backoff_s:
-        yield steps.StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")
+        reason = found.error or f"exited with {found.exit_code}"
+        yield steps.StartContainer(name=wanted.name, reason=reason, spec=wanted.spec)

@@ -250,7 +250,8 @@ class _ReplicaPlanner:
         if (obstacle := self.exclusive.obstacle(wanted)) != Plan():
             return obstacle
         if waits == Plan():
-            return made + Plan((steps.StartContainer(name=wanted.name, reason=reason),))
+            start = steps.StartContainer(name=wanted.name, reason=reason, spec=wanted.spec)
+            return made + Plan((start,))
         # dockerd needs a container's only network when it starts the container, but not to create it.
         overlay_comes = not waits.steps and not waits.blocked
         return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
@@ -279,6 +280,11 @@ class _ReplicaPlanner:
         failed_with = self.failures.get(wanted.resource, "")
         overlays = [network for network, _ in found.addresses if self.needs.is_overlay(network)]
         repair = plan_repair(wanted, found, overlays)
+        if (refused := self.needs.admission(wanted, found)) != Plan():
+            # What runs goes on; nothing of it is changed or started.
+            gated = steps.StartContainer | steps.UpdateContainer
+            left = tuple(step for step in repair.steps if not isinstance(step, gated))
+            return repair._replace(steps=left) + refused
         if repair.of(steps.StartContainer) and (obstacle := self.exclusive.obstacle(wanted)) != Plan():
             held = tuple(step for step in repair.steps if not isinstance(step, steps.StartContainer))
             return repair._replace(steps=held) + obstacle

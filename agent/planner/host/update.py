@@ -192,7 +192,7 @@ def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) ->
     new = aside(wanted)
     start = (
         steps.RenameContainer(name=wanted.name, id=new, reason=reason),
-        steps.StartContainer(name=wanted.name, reason=reason),
+        steps.StartContainer(name=wanted.name, reason=reason, spec=wanted.spec),
     )
     if old.status not in _KEPT:
         remove = steps.RemoveContainer(name=wanted.name, id=old.id, reason=reason)

@@ -96,6 +96,7 @@ EXPECTED: dict[str, str] = {
     "two images of a dead registry": "ReplicasMissing ServiceDown!",
     "external volume missing": "Blocked ServiceDown!",
     "setting that the kernel ignores": "Blocked",
+    "setting that a host does not admit": "Blocked ServiceDown!",
     "volume that docker cannot change": "Blocked",
     "replica moves": "ReplicasMissing",
     "replica not assigned": "ServiceDown!",

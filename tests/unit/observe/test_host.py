@@ -46,6 +46,9 @@ class StillKernel:
     def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
         return ((IPv4Interface("10.0.0.1/24"), "eth0"),)
 
+    def real_path(self, path: str) -> str | None:
+        return path
+
 
 class Scene:
     def __init__(self) -> None:

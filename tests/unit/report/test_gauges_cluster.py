@@ -127,6 +127,7 @@ EXPECTED: dict[str, str] = {
     "quarantined host": "web 3/3, order 4/4, billing 1/1, Ready 2, Blocked 1",
     "two images of a dead registry": "web 1/3, order 1/4, billing 0/1, Ready 1, Progressing 2",
     "external volume missing": "web 3/3, order 4/4, billing 0/1, Ready 3",
+    "setting that a host does not admit": "web 3/3, order 4/4, billing 0/1, Ready 3",
     "setting that the kernel ignores": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "volume that docker cannot change": "web 3/3, order 4/4, billing 1/1, Ready 2, Blocked 1",
     "replica moves": "web 3/3, order 3/4, billing 1/1, Ready 3",
