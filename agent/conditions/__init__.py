@@ -10,9 +10,9 @@ from agent.conditions.condition import (
     ServiceCondition,
 )
 from agent.conditions.goal import Goal, Progress, goal_of, progress_to
-from agent.conditions.own_host import OwnHost, own_host
+from agent.conditions.own_host import OwnHost, own_host, with_own_report
 
 __all__ = [
     "ClusterConditions", "Condition", "Goal", "HostCondition", "OwnHost", "Problem", "Progress",
-    "ReplicaCondition", "ServiceCondition", "conditions_of", "goal_of", "own_host", "progress_to",
+    "ReplicaCondition", "ServiceCondition", "conditions_of", "goal_of", "own_host", "progress_to", "with_own_report",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ class OwnHost:
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     """Return the conditions of the host of this agent. `status` is its report of this moment."""
     cluster = observed.cluster or ClusterState(revision=0)
-    reports = Reports(_with_own(cluster, observed.me, status), seconds_of(status.at) or 0.0)
+    reports = Reports(with_own_report(cluster, observed.me, status), seconds_of(status.at) or 0.0)
     host = _host(observed.me, reports)
     known = Known(hosts={observed.me: host})
     mine = (each for each in places(reports) if each.host == observed.me)
@@ -54,7 +54,7 @@ def _quorum(status: HostStatus) -> Finding:
     return Blocked("QuorumLost", reason or text)
 
 
-def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:
+def with_own_report(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:
     """Return the state as if etcd had the report already: the agent that writes it is present by definition."""
     mine = {me: cluster.assignment} if cluster.assignment else {}
     return replace(

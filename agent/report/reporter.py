@@ -11,6 +11,7 @@ import structlog
 
 from agent.clients import systemd
 from agent.clients.etcd import Store
+from agent.conditions import with_own_report
 from agent.diff.reported import host_of
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
@@ -78,7 +79,7 @@ class Reporter:
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
             with _guarded("metrics"):
-                self._metrics.show_cluster(gauges.ClusterGauges(observed, self._now))
+                self._metrics.show_cluster(gauges.ClusterGauges(_with_report(view), self._now))
                 self._counters.passed(view, self._now())
             with _guarded("journal"):
                 self._journal.passed(observed, plan)
@@ -197,6 +198,14 @@ class Reporter:
             return
         first, self._notified = not self._notified, text
         self._notify(*(["READY=1"] if first else []), f"STATUS={text}")
+
+
+def _with_report(view: gauges.View) -> Observed:
+    """Return what was observed with this host's report of this pass: the one in etcd is of an earlier pass."""
+    observed = view.observed
+    if observed.cluster is None:
+        return observed
+    return replace(observed, cluster=with_own_report(observed.cluster, observed.me, view.status))
 
 
 def _has_lost_keys(before: Observed, now: Observed) -> bool:

@@ -127,12 +127,27 @@ def test_a_status_that_etcd_does_not_take_is_counted(bench: Bench) -> None:
 
 def test_the_leader_exposes_the_cluster_and_no_other_agent_does(bench: Bench) -> None:
     bench.passed(observed(fence=FENCE))
-    assert bench.value("cluster_hosts", state="Unknown") == 3  # no host has reported yet
+    assert bench.value("cluster_hosts", state="Unknown") == 2  # they have not reported yet
 
     bench.passed(observed())
 
     assert bench.value("cluster_hosts", state="Unknown") is None
     assert bench.value("cluster_converged") is None
+
+
+def test_what_the_leader_exposes_of_its_own_host_is_of_this_pass_and_not_of_its_last_report(
+    bench: Bench,
+) -> None:
+    bench.passed(observed(fence=FENCE))
+    reported = bench.status()
+    assert reported is not None
+    of_etcd = cluster(statuses={"node-a": reported}, present={"node-a": reported.instance})
+
+    bench.passed(observed(fence=FENCE, cluster=of_etcd))
+    assert bench.value("cluster_condition", state="Degraded", reason="EngineDown") is None
+
+    bench.passed(observed(fence=FENCE, cluster=of_etcd, host=None, engine_error="timeout"))
+    assert bench.value("cluster_condition", state="Degraded", reason="EngineDown") == 1
 
 
 def test_the_revisions_are_shown(bench: Bench) -> None:
