@@ -255,6 +255,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
             readers.sequence_of(readers.choice(get_args(Requirement)), distinct=True),
         ),
         "max_memory": ("max_memory_bytes", readers.size(1)),
+        "max_replicas": ("max_replicas", readers.integer(0, 100_000)),
         "max_pids": ("max_pids", readers.integer(1, 4_194_304)),
     },
 }

@@ -15,7 +15,7 @@ from agent.errors import NotAdmitted
 from agent.model.phrases import first_of, shorten
 from agent.model.spec import HUB, ContainerSpec, Mount, Pairs, registry_of
 
-_MOST_TOLD = 5
+_MOST_SHOWN = 5
 _QUOTED = frozenset(" :,*#&!|>%@`[]{}'")
 """Characters of a value that YAML may read as something else than text."""
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - every address, in docker's notation
@@ -54,20 +54,20 @@ class Gate:
 
     policy: Policy = BASELINE
     real_path: RealPath = lambda path: path
-    """Returns the path without symbolic links; None: the agent cannot tell."""
+    """Returns the path without symbolic links; None: the agent cannot follow them."""
 
     def refuse(self, found: Iterable[Refusal]) -> None:
         """Raise NotAdmitted if there is a refusal."""
-        if text := self.tell(found):
+        if text := self.describe(found):
             raise NotAdmitted(text)
 
-    def tell(self, found: Iterable[Refusal]) -> str:
+    def describe(self, found: Iterable[Refusal]) -> str:
         """Return one text for the refusals; empty: there is none."""
         texts = list(dict.fromkeys(map(str, found)))
         if not texts:
             return ""
-        told = "; ".join(first_of(texts, _MOST_TOLD, "and {} more"))
-        return f"not admitted by this host (`admission` in agent.yaml, level {self.policy.level}): {told}"
+        shown = "; ".join(first_of(texts, _MOST_SHOWN, "and {} more"))
+        return f"not admitted by this host (`admission` in agent.yaml, level {self.policy.level}): {shown}"
 
     def container(self, spec: ContainerSpec, volumes: Iterable[Volume] = ()) -> Iterator[Refusal]:
         """Yield what the policy does not admit of a container; `volumes` are those that it mounts, as far as known."""
@@ -85,14 +85,17 @@ class Gate:
     def specs(self, specs: Mapping[str, ContainerSpec], volumes: Iterable[Volume]) -> Mapping[str, str]:
         """Return the refusals of each spec that is not admitted, by its hash."""
         known = tuple(volumes)
-        told = ((digest, self.tell(self.container(spec, known))) for digest, spec in specs.items())
-        return {digest: text for digest, text in told if text}
+        described = ((digest, self.describe(self.container(spec, known))) for digest, spec in specs.items())
+        return {digest: text for digest, text in described if text}
 
     def image(self, reference: str) -> Iterator[Refusal]:
         """Yield a refusal if the image is of no admitted registry, or lacks a required digest."""
         registry, entries = registry_of(reference), self.policy.registries
-        path = reference.partition("@")[0]
-        path = path if path.startswith(f"{registry}/") else f"{HUB}/{path.removeprefix(f'index.{HUB}/')}"
+        path = reference.partition("@")[0].removeprefix("index.")
+        path = path.removeprefix(f"{registry}/")
+        if registry == HUB and "/" not in path:
+            path = f"library/{path}"
+        path = f"{registry}/{path}"
         before, colon, tag = path.rpartition(":")
         name = before if colon and "/" not in tag else path
         if not _is_listed(registry, entries) and not _is_listed(name, entries):
@@ -127,9 +130,9 @@ class Gate:
         )
         admitted, why = judge(entries)
         if not admitted:
-            told = _unlisted(key, f"bind of {source}", "binds", policy.binds, source, why)
+            refusal = _unlisted(key, f"bind of {source}", "binds", policy.binds, source, why)
             is_enough, kept = judge((*policy.binds, source))
-            yield told if is_enough else replace(told, setting="level: unrestricted", why=why or kept)
+            yield refusal if is_enough else replace(refusal, setting="level: unrestricted", why=why or kept)
 
 
 def _is_listed(value: str, entries: Entries) -> bool:

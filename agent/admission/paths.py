@@ -21,18 +21,20 @@ def judge(
 ) -> tuple[bool, str]:
     """Return True if the entries admit a bind of `source`, a clean path; else False, with the reason if it is rare.
 
-    An entry may itself be a link: then its target is admitted. For a path that an entry names exactly, and below an
-    entry `/`, links do not matter.
+    An entry may itself be a link: then its target is admitted. For a path that an entry names exactly, links
+    matter only if they lead to a protected path.
     """
     usable = [_path(each) for each in entries if read_only or not each.endswith(READ_ONLY)]
     over = [each for each in usable if _is_within(source, each)]
     if not over:
         return False, ""
     there = real_path(source)
-    if not {source, _ROOT} & {*over}:
-        if there is None:
+    if source not in over:
+        if there is None and (protected or _ROOT not in over):
             return False, _UNSEEN
-        if not any(_is_within(there, real_path(each)) for each in over):
+        if there is not None and not any(
+            each == _ROOT or _is_within(there, real_path(each)) for each in over
+        ):
             return False, f"it is a link to {there}"
     # Nobody but root makes links at a protected path, so that an entry there names its target, too.
     named = {real_path(each) for each in over if any(_is_within(each, top) for top in protected)}

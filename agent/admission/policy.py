@@ -36,7 +36,7 @@ _SAFE_SYSCTLS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a host admits; the defaults are those of `baseline`. Each field but the last is a key of agent.yaml."""
+    """The values that a host admits, by default those of `baseline`. Each field but the last is a key of agent.yaml."""
 
     level: Level = "baseline"
     privileged: bool = False
@@ -71,6 +71,8 @@ class Policy:
     require: tuple[Requirement, ...] = ()
     max_memory_bytes: int | None = None
     max_pids: int | None = None
+    max_replicas: int | None = None
+    """Replicas on this host that run at the same time."""
     protected: Entries = PROTECTED
     """Paths that no bind may contain or lie below, unless an entry of `binds` or `files` names such a path itself."""
 
@@ -104,10 +106,10 @@ def encode(policy: Policy) -> str:
 def decode(text: str) -> Policy | None:
     """Return the policy that a host reports; None: it reports none, or one of another version."""
     with suppress(msgspec.DecodeError):
-        said = msgspec.json.decode(text, type=Policy)
+        read = msgspec.json.decode(text, type=Policy)
         given = msgspec.json.decode(text, type=dict[str, object])
         return replace(
-            level_policy(said.level), **{each: getattr(said, each) for each in _FIELDS if each in given}
+            level_policy(read.level), **{each: getattr(read, each) for each in _FIELDS if each in given}
         )
     return None
 

@@ -356,6 +356,8 @@ class HostState(Frozen):
     """Sysctls of assigned specs that the kernel does not have."""
     admission: str = ""
     """The admission policy in agent.yaml, as the host reports it; empty: not known."""
+    most_replicas: int | None = None
+    """Most replicas that the policy admits; None: any number."""
     not_admitted: Mapping[str, str] = field(default_factory=dict)
     """Hash of a spec -> what the admission policy of this host refuses of it, with the settings that would admit it."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()

@@ -270,9 +270,7 @@ class CreateContainer(_NamingStep, verb="create", budget_s=30.0):
 
 
 class StartContainer(_ContainerStep, verb="start", budget_s=60.0):
-    """Start the container, whose `spec` the host admits at that moment; None: not known, and never started."""
-
-    spec: ContainerSpec | None = field(default=None, repr=False)
+    spec: ContainerSpec | None = field(default=None, repr=False)  # None: not known, and never started
 
 
 class UnpauseContainer(_ContainerStep, verb="unpause"):

@@ -190,6 +190,7 @@ class HostReader:
                     name for each in named for name, _ in each.sysctls if self._kernel.lacks_sysctl(name)
                 ),
                 admission=encode(self._gate.policy),
+                most_replicas=self._gate.policy.max_replicas,
                 not_admitted=self._gate.specs(
                     specs, (*(intent.made_volumes if intent else ()), *every_volume)
                 ),

@@ -81,6 +81,12 @@ def restart(cluster: SimulatedCluster, policies: Mapping[str, Policy]) -> None:
     cluster.rounds(20)
 
 
+def end_all(cluster: SimulatedCluster) -> None:
+    for host in cluster.hosts.values():
+        for name in host.running():
+            host.engine.by_hand.end(name, exit_code=1)
+
+
 EVERYWHERE = dict.fromkeys(NAMES, NARROWED)
 ROOT_ON_THE_HOST: dict[str, dict[str, Any]] = {
     "privileged": {"privileged": True},
@@ -107,6 +113,9 @@ def test_a_refused_spec_is_not_created_and_the_old_replicas_run_on(
     assert {each.resource.removeprefix("container/") for each in found} == set(before)
     assert all("`admission` in agent.yaml, level baseline" in each for each in reasons(cluster))
     assert not any(agent.failed() for agent in cluster.agents.values())
+    end_all(cluster)
+    cluster.rounds(40)
+    assert orders(cluster) == before
     put(cluster, EXAMPLE)
     assert orders(cluster) == before
     assert not [*told(cluster)]
@@ -161,9 +170,7 @@ def test_what_runs_is_not_stopped_by_a_narrower_policy_and_not_started_again(tmp
     restart(cluster, EVERYWHERE)
     assert orders(cluster) == before
     assert all("it runs on, and is not started again" in each for each in reasons(cluster))
-    for host in cluster.hosts.values():
-        for name in host.running():
-            host.engine.by_hand.end(name, exit_code=1)
+    end_all(cluster)
     cluster.rounds(40)
     assert {name: (each, False) for name, (each, _) in before.items()} == orders(cluster)
     assert not any("runs on" in each for each in reasons(cluster))
@@ -197,6 +204,24 @@ def test_a_bind_below_a_listed_path_that_leads_elsewhere_is_refused(tmp_path: Pa
     cluster.rounds(30)
     assert orders(cluster).keys() == before.keys()
     assert orders(cluster) != before
+
+
+def test_no_more_replicas_than_admitted_run_and_none_is_stopped_for_it(tmp_path: Path) -> None:
+    cluster = begun(tmp_path)
+    name = max(NAMES, key=lambda each: len(cluster.hosts[each].running()))
+    host, before = cluster.hosts[name], cluster.hosts[name].running()
+    assert len(before) > 1
+    restart(cluster, {name: Policy(max_replicas=1)})
+    assert host.running() == before
+    assert not [*told(cluster)]
+    for each in before:
+        host.engine.by_hand.end(each, exit_code=1)
+    cluster.rounds(40)
+    assert len(host.running()) == 1
+    assert len(reasons(cluster)) == len(before) - 1
+    assert all("`max_replicas: 1` in agent.yaml" in each for each in reasons(cluster))
+    restart(cluster, {name: Policy(max_replicas=len(before))})
+    assert host.running() == before
 
 
 @pytest.mark.parametrize("kind", [CreateContainer, StartContainer])

@@ -28,6 +28,7 @@ UNSAID_BY_DEFAULT = {
     "web_config",
     "max_memory",
     "max_pids",
+    "max_replicas",
 }
 
 

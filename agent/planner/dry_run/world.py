@@ -79,7 +79,8 @@ class World:
         digests |= {each.replica.spec for each in host.containers}
         specs = {each: cluster.specs[each] for each in digests if each in cluster.specs}
         volumes = cluster.accepted.made_volumes if cluster.accepted else ()
-        return replace(host, not_admitted=Gate(policy=policy).specs(specs, volumes))
+        refused = Gate(policy=policy).specs(specs, volumes)
+        return replace(host, not_admitted=refused, most_replicas=policy.max_replicas)
 
     def _watches(self) -> dict[ReplicaKey, ReplicaTimers]:
         """Timers of all replicas; one that is down counts as just stopped, since its host will start it."""

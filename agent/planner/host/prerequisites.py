@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable
 
 from agent.diff import networks
-from agent.diff.replicas import IN_USE, STOPPABLE
+from agent.diff.replicas import IN_USE, STOPPABLE, finished
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
-from agent.model.spec import ContainerSpec, Port
+from agent.model.spec import ContainerSpec, Key, Port
 from agent.planner.host.wanted import Wanted
 
 # ---- Pulling an image: only before a container is created from it
@@ -124,10 +124,17 @@ class Needs:
 
     def __init__(self, intent: Intent, host: HostState, cluster: ClusterState, me: str = "") -> None:
         self._intent, self._host, self._cluster, self._me = intent, host, cluster, me
+        self._beyond = _beyond(host, cluster)
 
     def admission(self, wanted: Wanted, found: ContainerState | None = None) -> Plan:
         """Report what this host does not admit of the replica; `found` is its container of that spec."""
-        if not (refused := self._host.not_admitted.get(wanted.replica.spec)):
+        refused = self._host.not_admitted.get(wanted.replica.spec, "")
+        if not refused and wanted.replica.key in self._beyond:
+            most = self._host.most_replicas
+            refused = (
+                f"not admitted by this host: `max_replicas: {most}` in agent.yaml, and as many replicas run"
+            )
+        if not refused:
             return Plan()
         runs = found is not None and found.status in STOPPABLE
         reason = f"it runs on, and is not started again once it ends: {refused}" if runs else refused
@@ -249,6 +256,18 @@ class Needs:
         if ready and swarm.local == "active" and not self._host.settles_in_s:
             return Plan()
         return waiting_plan(resource, f"network {network} is not ready yet", f"network/{network}")
+
+
+def _beyond(host: HostState, cluster: ClusterState) -> frozenset[Key]:
+    """Return the assigned replicas that do not run, and for which the policy has no place beside those that run."""
+    if host.most_replicas is None or cluster.assignment is None:
+        return frozenset()
+    up = {each.replica.key for each in host.containers if each.status in STOPPABLE}
+    done = {
+        each.replica.key for each in host.containers if finished(cluster.specs.get(each.replica.spec), each)
+    }
+    rest = [each.key for each in cluster.assignment.replicas if each.key not in up | done]
+    return frozenset(rest[max(host.most_replicas - len(up), 0) :])
 
 
 def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:

@@ -134,9 +134,7 @@ class _ReplicaPlanner:
         """Return the plan for `found`, which has not been started, and the old container that it replaces."""
         if found.locked_by_engine or old.locked_by_engine:
             return self._wait_for_dockerd(found if found.locked_by_engine else old)
-        spec = self.cluster.specs.get(old.replica.spec)
-        replica = replace(wanted.replica, spec=old.replica.spec)
-        before = replace(wanted, replica=replica, spec=spec or wanted.spec)
+        spec, before = self.cluster.specs.get(old.replica.spec), self._before(wanted, old)
         if not self.stale and (left := leave_strangers(before, old, self.strange)) is not None:
             return left
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
@@ -152,6 +150,11 @@ class _ReplicaPlanner:
                 before, old
             )
         return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
+
+    def _before(self, wanted: Wanted, old: ContainerState) -> Wanted:
+        """Return the replica with the spec of its old container; with its own if that is not known."""
+        replica = replace(wanted.replica, spec=old.replica.spec)
+        return replace(wanted, replica=replica, spec=self.cluster.specs.get(old.replica.spec) or wanted.spec)
 
     def _run_again(self, before: Wanted, old: ContainerState) -> Plan:
         if replicas.finished(self.cluster.specs.get(old.replica.spec), old):
@@ -228,7 +231,10 @@ class _ReplicaPlanner:
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not made.of(steps.CreateContainer):
-            return made + waits  # the old container runs until dockerd can create the new one
+            # The old container runs until dockerd can create the new one, which may be never without an edit.
+            if found.status == "exited" and self.needs.admission(wanted) != Plan():
+                made += self._run_again(self._before(wanted, found), found)
+            return made + waits
         if waits != Plan():
             return waits
         if wanted.replica.held and not wanted.replica.stops_first:

@@ -171,7 +171,8 @@ NARROW: list[tuple[Policy, ContainerSpec, ContainerSpec, str]] = [
         spec(image="registry.example.com:5000/shopping:1"),
         "registries:",
     ),
-    (policy(registries=("docker.io/nginx",)), spec(image="nginx:1"), spec(image="nginx-evil:1"), "registries:"),
+    (policy(registries=("docker.io/library/nginx",)), spec(image="nginx:1"), spec(image="nginx-evil:1"), "registries:"),
+    (policy(registries=("docker.io/shop/a",)), spec(image="index.docker.io/shop/a"), spec(image="shop/b"), "regis"),
     (policy(require=("digest",)), spec(image=DIGEST), SPEC, "image: registry"),
     (
         policy(host_ports=("443", "8000-8099")),

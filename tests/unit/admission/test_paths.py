@@ -14,6 +14,7 @@ LINKS = {
     "/srv/back": "/srv/kept",
     "/srv/sock": "/run/docker.sock",
     "/srv/hidden/x": None,
+    "/proc/1/root": None,
     "/mnt/disk/etc": "/etc",
     "/var/run/docker.sock": "/run/docker.sock",
 }
@@ -29,6 +30,9 @@ CASES = [
     ("/srv/sock", ["/srv/sock"], "/run/docker.sock is protected"),
     ("/srv/hidden/x", ["/srv"], "the agent cannot follow its symbolic links"),
     ("/srv/hidden/x", ["/srv/hidden/x"], ""),
+    ("/proc/1/root", ["/"], "the agent cannot follow its symbolic links"),
+    ("/srv/out", ["/"], "/run/docker.sock is protected"),
+    ("/mnt/x", ["/"], ""),
     ("/run/docker.sock", ["/run"], "/run/docker.sock is protected"),
     ("/run", ["/run"], "/run/docker.sock is protected"),
     ("/run/docker.sock", ["/run/docker.sock"], ""),
