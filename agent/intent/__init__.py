@@ -7,6 +7,7 @@ skip a section with faults, so that one error is reported once.
 from agent.intent.checks import check_sections, with_pool
 from agent.intent.cluster import Cluster, read_cluster
 from agent.intent.deploy import settle_hosts
+from agent.intent.extent import check_extent
 from agent.intent.guard import document_hash
 from agent.intent.mounts import read_file
 from agent.intent.networks import read_network, read_volume
@@ -77,9 +78,12 @@ def _services(
         secrets={key: read_file(place) for key, place in _named(fields, "secrets")},
         configs={key: read_file(place) for key, place in _named(fields, "configs")},
     )
+    places = dict(_named(fields, "services"))
+    services = [resolve(read_service(key, place, names), place, known) for key, place in places.items()]
+    if (fitting := check_extent(root, services, hosts)) is None:
+        return ()
     return tuple(
-        settle_hosts(resolve(read_service(key, place, names), place, known), place, hosts)
-        for key, place in _named(fields, "services")
+        settle_hosts(each, places[each.name], hosts, fitting[each.where.constraints]) for each in services
     )
 
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import msgspec
 
 from agent.intent.cluster import Cluster
+from agent.intent.extent import refuse
 from agent.intent.ports import clash
 from agent.model.intent import GWBRIDGE, NetworkIntent, ServiceIntent, SwarmIntent, VolumeIntent
+from agent.model.records import LARGEST_VALUE
 from agent.model.spec import ContainerSpec, Port
 from agent.yamldoc import Cursor
 
-LARGEST_SPEC = 1_500_000
-"""Bytes of a stored spec, in JSON. etcd refuses a request of more than 1.5 MiB (--max-request-bytes)."""
 MOST_OF_SPECS = 6_000_000
 """Bytes of all specs together. The leader needs about ten times that much memory for them."""
 
@@ -111,16 +111,12 @@ def _check_sizes(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
     whole = 0
     for each in services:
         size = len(msgspec.json.encode(each.spec)) - _DEFAULTS
-        if size > LARGEST_SPEC:
-            _refuse(root.at("services", each.name), "has", size, LARGEST_SPEC)
+        if size > LARGEST_VALUE:
+            problem = f"has {size} bytes as JSON, aliases expanded"
+            refuse(root.at("services", each.name), problem, LARGEST_VALUE)
         whole += size
     if whole > MOST_OF_SPECS:
-        _refuse(root.at("services"), "have", whole, MOST_OF_SPECS)
-
-
-def _refuse(place: Cursor, has: str, size: int, most: int) -> None:
-    problem = f"{has} {size} bytes as JSON, aliases expanded"
-    place.hidden().fault(problem, f"the maximum is {most}", kind="size")
+        refuse(root.at("services"), f"have {whole} bytes as JSON, aliases expanded", MOST_OF_SPECS)
 
 
 def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:

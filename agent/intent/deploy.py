@@ -23,7 +23,9 @@ Condition = Literal["none", "on-failure", "any"]
 _RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failure", "any": "always"}
 """Restart policies by Swarm's condition, as Compose maps them."""
 
+Hosts = tuple[intent.HostIntent, ...]
 MOST_ON_A_HOST = 1000
+"""Replicas on one host."""
 
 _CONSTRAINT = re.compile(r"\s*(?P<of>[^\s=!]+)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
 _LABEL = re.compile(r"node\.(labels\.[A-Za-z0-9][A-Za-z0-9_./-]{0,126})")
@@ -227,11 +229,8 @@ def _preference(cursor: Cursor) -> str | None:
 
 # ---- `x-hosts`: the number of replicas on each host. `deploy` can replace it
 
-_MOST_OF_A_HOST = 1000
-"""Replicas of one service on one host."""
-
 Placement = tuple[tuple[str, int], ...]
-HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, _MOST_OF_A_HOST)))
+HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_ON_A_HOST)))
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
@@ -259,24 +258,22 @@ def _placement_keys(deploy: Deploy) -> list[str]:
 
 
 def settle_hosts(
-    service: intent.ServiceIntent, cursor: Cursor, hosts: tuple[intent.HostIntent, ...]
+    service: intent.ServiceIntent, cursor: Cursor, hosts: Hosts, fitting: Hosts
 ) -> intent.ServiceIntent:
-    """Return `service` with the hosts of mode global. Note a fault if none of `hosts` meets its constraints."""
-    unmet = [service.where.unmet(each) for each in hosts]
-    if service.where.constraints and hosts and all(unmet):
-        listed_unmet = ", ".join(dict.fromkeys(str(each) for each in unmet))
+    """Return `service` with the hosts of mode global. Note a fault if none of `hosts` is `fitting`."""
+    if service.where.constraints and hosts and not fitting:
+        listed_unmet = ", ".join(dict.fromkeys(str(service.where.unmet(each)) for each in hosts))
         problem = f"no declared host meets these constraints: {listed_unmet}"
         place = cursor.at("deploy", "placement", "constraints").hidden()
         place.conflict(problem, "correct the constraints, or the labels in x-cluster.hosts")
     if not service.everywhere:
         return service
-    fitting = (each.name for each, constraint in zip(hosts, unmet, strict=True) if not constraint)
-    return replace(service, placement=tuple((name, 1) for name in fitting))
+    return replace(service, placement=tuple((each.name, 1) for each in fitting))
 
 
 def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
     """Return (host, replicas), from a mapping or from a list of hosts with one replica each."""
-    count = integer(0, _MOST_OF_A_HOST)
+    count = integer(0, MOST_ON_A_HOST)
     if place.is_mapping:
         found = [(key, count(value)) for key, value in place.entries()]
     else:
@@ -288,6 +285,7 @@ def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
 
 def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placement:
     found: dict[str, int] = {}
+    declared = frozenset(hosts)
     for place, count in pairs:
         host = readers.text(place)
         if host is None:
@@ -295,7 +293,7 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placeme
         if host in found:
             problem = f"names the host {place.shown} twice"
             place.conflict(problem, "write host: 2 for two replicas on one host")
-        elif hosts and host not in hosts:
+        elif hosts and host not in declared:
             known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
             place.conflict(f"{place.shown} is not a declared host", known)
         found[host] = count

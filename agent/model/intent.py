@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from agent.model import Frozen
-from agent.model.spec import ContainerSpec, Pairs
+from agent.model.spec import ContainerSpec, Pairs, spec_hash
 
 GWBRIDGE = "docker_gwbridge"
 LOCAL_DRIVER = "local"
@@ -37,11 +37,15 @@ class HostIntent(Frozen):
     role: Role
     availability: Availability = "active"
     labels: Pairs = ()
+    _by_name: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The labels, filled at the first look-up: a document has up to a million constraints to check."""
 
     def feature(self, of: str) -> str | None:
         """Return the `hostname`, `role` or `labels.<name>` of the host; None: the host has no such label."""
         if of.startswith(LABEL):
-            return dict(self.labels).get(of.removeprefix(LABEL))
+            if not self._by_name:
+                self._by_name.update(self.labels)
+            return self._by_name.get(of.removeprefix(LABEL))
         return self.name if of == "hostname" else self.role
 
 
@@ -182,6 +186,14 @@ class ServiceIntent(Frozen):
     pull: Pull = "missing"
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
+    _hash: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def spec_hash(self) -> str:
+        """Return the hash of the spec, computed once: a pass of the leader needs it for every replica."""
+        if not self._hash:
+            self._hash.append(spec_hash(self.spec))
+        return self._hash[0]
 
     @property
     def replica_count(self) -> int:
@@ -203,6 +215,9 @@ class Intent(Frozen):
     services: tuple[ServiceIntent, ...] = ()
     digest: str = ""
     """Hash of the document without its confirmation token."""
+    _hosts: dict[str, HostIntent] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _services: dict[str, ServiceIntent] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By name, filled at the first look-up, in one step: several threads read the same document."""
 
     @property
     def managers(self) -> tuple[HostIntent, ...]:
@@ -215,10 +230,14 @@ class Intent(Frozen):
         return tuple(each for each in self.volumes if not each.external)
 
     def host(self, name: str) -> HostIntent | None:
-        return next((each for each in self.hosts if each.name == name), None)
+        if not self._hosts:
+            self._hosts.update({each.name: each for each in self.hosts})
+        return self._hosts.get(name)
 
     def service(self, name: str) -> ServiceIntent | None:
-        return next((each for each in self.services if each.name == name), None)
+        if not self._services:
+            self._services.update({each.name: each for each in self.services})
+        return self._services.get(name)
 
     def network(self, name: str) -> NetworkIntent | None:
         """Return the network that Docker knows by `name`, or None."""

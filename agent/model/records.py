@@ -17,6 +17,9 @@ MOST_KEYS = 3
 VERSION = 1
 """Format of the records. `decode` refuses every other format, and unknown fields."""
 
+LARGEST_VALUE = 1_500_000
+"""Bytes of one value. etcd refuses a request of more than 1.5 MiB (--max-request-bytes), key included."""
+
 R = TypeVar("R")
 
 

@@ -24,6 +24,9 @@ R = TypeVar("R")
 
 LONGEST_PROBLEM = 200
 """Characters of the problem of an unreadable value in logs and statuses. The value may have any size."""
+_SMALL = (records.Presence, records.LeaderRecord, records.Disruption, records.MembershipOrder)
+_LARGEST_SMALL = 20_000
+"""Bytes of a record with a few texts. Every other one may have LARGEST_VALUE."""
 UNREADABLE = "?"
 """Host or instance in an unreadable lock or presence: an agent other than this one."""
 
@@ -76,7 +79,10 @@ class Values:
         return decoded
 
     def _decode(self, found: store.KeyValue, kind: type[R]) -> R | None:
+        most = _LARGEST_SMALL if kind in _SMALL else records.LARGEST_VALUE
         try:
+            if len(found.value) > most:
+                raise Invalid(f"not a {kind.__name__}: {len(found.value)} bytes, and the maximum is {most}")
             return records.decode(kind, found.value)
         except Invalid as error:
             self.mark_unreadable(found.key, str(error))

@@ -230,6 +230,8 @@ class ClusterReader:
 
 
 def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:
+    if len(raw) > records.LARGEST_VALUE:
+        raise Invalid(f"not a container spec: {len(raw)} bytes, and the maximum is {records.LARGEST_VALUE}")
     if hashlib.sha256(raw).hexdigest() != digest:
         raise Invalid("the spec is damaged: the hash of its content differs from its name")
     return decode(raw)

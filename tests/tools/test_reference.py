@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from agent.intent import MOST_NAMED, TOP_KEYS, cluster, deploy, limits, mounts, networks, ports, process
-from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED
+from agent.intent.checks import MOST_OF_SPECS, MOST_PUBLISHED
+from agent.intent.extent import MOST_CONSIDERED, MOST_IN_ALL
 from agent.intent.process import MOST_SPLIT
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.resolve import KNOWN
 from agent.intent.service import FIELDS, OTHERS
+from agent.model.records import LARGEST_VALUE
 from agent.yamldoc import MAX_BYTES, MAX_KEPT
 from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
 from agent.yamldoc.readers import LONGEST_TEXT
@@ -93,14 +95,16 @@ def test_the_bounds_in_the_reference_are_the_real_ones() -> None:
     for bound in (
         MAX_BYTES,
         MAX_KEPT,
-        LARGEST_SPEC,
+        LARGEST_VALUE,
         MOST_OF_SPECS,
         MAX_NODES,
         MOST_PUBLISHED,
+        MOST_IN_ALL,
+        MOST_CONSIDERED,
         *in_characters,
     ):
         assert f"{bound:,}" in bounds
-    for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS):
+    for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS, deploy.MOST_REPLICAS, deploy.MOST_ON_A_HOST):
         assert str(bound) in bounds
 
 

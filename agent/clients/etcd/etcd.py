@@ -117,8 +117,9 @@ class EtcdStore:
         self._watches: list[EtcdWatch] = []
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
-        request = calls.read_request(ranges)
-        return calls.snapshot_of(self._calls.repeated("read", self._transaction(request)))
+        response = self._calls.repeated("read", self._transaction(calls.read_request(ranges)))
+        calls.refuse_rest(response, ranges)
+        return calls.snapshot_of(response)
 
     def first_key(self, start: str, end: str) -> str | None:
         request = calls.first_key_request(start, end)

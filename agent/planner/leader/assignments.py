@@ -1,17 +1,20 @@
 """The assignments of all hosts: compute them from the placement and the rollouts, and publish them."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 
 from agent.diff.nodes import why_absent
+from agent.intent.extent import LONGEST_REASON
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
-from agent.model.phrases import and_more, first_of, short_id
+from agent.model.phrases import and_more, cut, first_of, short_id
 from agent.model.plan import Plan, blocked_plan, waiting_plan
-from agent.model.spec import Key, spec_hash
+from agent.model.spec import Key
 from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import with_recreations, with_replicas
 from agent.planner.leader.ipam import reserve_addresses
@@ -37,7 +40,12 @@ def with_dependencies(
     """Return `wanted` with the unmet dependencies (`waits`) of each replica that was never allowed to start."""
     free = {replica.key for each in current.values() for replica in each.replicas if not replica.waits}
     free |= {each.key for status in cluster.statuses.values() for each in status.replicas}
-    waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
+    replicas: defaultdict[str, list[_Where]] = defaultdict(list)
+    for host, each in sorted(wanted.items()):
+        for replica in each.replicas:
+            replicas[replica.service].append((host, replica))
+    lack = cache(lambda name, how: _lack(name, how, replicas.get(name, []), cluster))
+    waits = {each.name: _unmet(each.depends_on, lack) for each in intent.services}
 
     def held(_: str, replica: records.Replica) -> records.Replica:
         unmet = waits[replica.service]
@@ -48,22 +56,15 @@ def with_dependencies(
     return with_replicas(wanted, held)
 
 
-def _unmet(
-    needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState
-) -> tuple[str, str] | None:
+def _unmet(needs: tuple[tuple[str, str], ...], lack: Callable[[str, str], str]) -> tuple[str, str] | None:
     """Return why the dependencies of a service are not met, and the key of the first; None if they are."""
-    unmet = {name: why for name, how in needs if (why := _lack(name, how, wanted, cluster))}
-    return ("; ".join(unmet.values()), f"service/{next(iter(unmet))}") if unmet else None
+    unmet = {name: why for name, how in needs if (why := lack(name, how))}
+    why = cut("; ".join(unmet.values()), LONGEST_REASON)
+    return (why, f"service/{next(iter(unmet))}") if unmet else None
 
 
-def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
+def _lack(service: str, how: str, replicas: list[_Where], cluster: ClusterState) -> str:
     """Return why `service` does not meet `how`; empty if it does. Unreachable hosts count only if all are."""
-    replicas = [
-        (host, replica)
-        for host, each in sorted(wanted.items())
-        for replica in each.replicas
-        if replica.service == service
-    ]
     reachable = [each for each in replicas if not why_absent(each[0], cluster)]
     to, asked = _CONDITIONS[how]
     left = [
@@ -139,7 +140,7 @@ def assign(
     replicas: dict[str, list[records.Replica]] = {each.name: [] for each in intent.hosts}
     replicas |= {name: [] for name in sorted(current) if name not in replicas}
     for service in intent.services:
-        decision = decisions.get(service.name) or RolloutDecision(target=spec_hash(service.spec))
+        decision = decisions.get(service.name) or RolloutDecision(target=service.spec_hash)
         for host, slots in placement.slots[service.name].items():
             for slot in slots:
                 spec = decision.stays.get((host, slot), decision.target)
@@ -184,7 +185,7 @@ def plan_assignments(
     wanted, given_up = reserve_addresses(intent, wanted, settled_now, cluster, seen, previous)
     wanted = with_recreations(with_dependencies(intent, wanted, settled_now, cluster), cluster)
     wanted = _with_prefetching(wanted, placement)
-    specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
+    specs = {**cluster.specs, **{service.spec_hash: service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
         lost = {replica.spec for replica in assignment.replicas} - cluster.stored_specs
@@ -217,7 +218,7 @@ def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, re
 
 
 def _pending(intent: Intent, replicas: list[records.Replica]) -> tuple[str, ...]:
-    asked = {service.name: spec_hash(service.spec) for service in intent.services}
+    asked = {service.name: service.spec_hash for service in intent.services}
     return tuple(sorted({replica.service for replica in replicas if replica.spec != asked[replica.service]}))
 
 
@@ -260,7 +261,7 @@ def _describe_record(service: ServiceIntent, record: records.Rollout, cluster: C
 
 def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
     """Return the image of a spec, followed by the hash if the intent's spec has the same image."""
-    if digest == spec_hash(service.spec):
+    if digest == service.spec_hash:
         return service.spec.image
     spec = cluster.specs.get(digest)
     if spec is None:

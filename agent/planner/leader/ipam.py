@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
 from agent.model.records import Assignment, Replica, StartObstacle
-from agent.model.spec import Key, spec_hash
+from agent.model.spec import Key, Pairs
 from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.address_conflicts import first_of_cycles, with_replicas
 
@@ -58,6 +59,33 @@ class _User:
     """True if the node is a previous one of `host`: the swarm frees the address when the record of that node goes."""
 
 
+class _Reports:
+    """The users that the hosts report: read once for all overlays."""
+
+    def __init__(self, cluster: ClusterState) -> None:
+        self.known: dict[tuple[str, str], _User] = {}
+        self.on: defaultdict[str, list[tuple[str, _User]]] = defaultdict(list)
+        """Overlay -> (address, user)."""
+        self.failed: set[tuple[str, Key | None]] = set()
+        for name, status in sorted(cluster.statuses.items()):
+            reachable = not why_absent(name, cluster)
+            for net in filter(attrgetter("own_address"), status.networks):
+                own = _User(text=f"{name}'s own endpoint on {net.name}", host=name, reachable=reachable)
+                self.on[net.name].append((net.own_address, own))
+            self.known |= {(name, each.id): _reported(each, name, cluster) for each in status.attached}
+            for each in status.replicas:
+                user = self.known[name, each.id] = _reported(each, name, cluster)
+                # A dockerd that was killed still shows the addresses of containers that ended with it.
+                if each.status in STOPPABLE:
+                    for network, address in filter(itemgetter(1), each.addresses):
+                        self.on[network].append((address, user))
+                elif reachable and each.error and _failed_again(each, status):
+                    self.failed.add((name, each.key))
+                    why = f"an endpoint of {name} itself: its dockerd refused the address as in use, twice"
+                    for network, address in _refused(each):
+                        self.on[network].append((address, _User(text=why, host=name)))
+
+
 class AddressUsers:
     """All users of one overlay, `seen` on the leader's `host`. None: it lists none, or its dockerd does not answer."""
 
@@ -65,30 +93,30 @@ class AddressUsers:
         self,
         network: str,
         cluster: ClusterState,
+        reports: _Reports,
         host: HostState | None,
         seen: NetworkState | None,
         previous: Mapping[str, str],
     ) -> None:
-        self._cluster, self._network = cluster, network
+        self._cluster, self._failed = cluster, reports.failed
         self._by_address: defaultdict[str, list[_User]] = defaultdict(list)
         self.live: dict[tuple[str, Key], str] = {}
         """(host, replica) -> the address that it has there now."""
-        self._failed: set[tuple[str, Key]] = set()
         given_out = seen.address_users if seen else None
-        for name in sorted(cluster.statuses):
-            self._look(name, only_now=given_out is not None)
+        for address, user in reports.on[network]:
+            if user.key and user.reachable:
+                self.live[user.host, user.key] = address
+            # Swarm's list is more recent than the report of an unreachable host.
+            if user.reachable or given_out is None:
+                self._by_address[address].append(user)
         nodes = {status.node_id: name for name, status in cluster.statuses.items() if status.node_id}
-        known: dict[tuple[str, str], _User] = {}
-        for name, status in cluster.statuses.items():
-            known |= {(name, each.id): _reported(each, name, cluster) for each in status.attached}
-            known |= {(name, each.id): _reported(each, name, cluster) for each in status.replicas}
         listed = {each.id for each in (host.swarm.nodes if host else None) or ()}
         for address, what, node in given_out or ():
             on = nodes.get(node, "")
             if node not in nodes and (node in previous or (listed and node and node not in listed)):
                 user = self._of_previous_node(what, previous.get(node, ""), node)
             else:
-                user = self._given_out(what, known.get((on, what)), on, node)
+                user = self._given_out(what, reports.known.get((on, what)), on, node)
             self._by_address[address].append(user)
 
     @property
@@ -128,35 +156,6 @@ class AddressUsers:
             if other:
                 yield each
 
-    def _look(self, name: str, *, only_now: bool) -> None:
-        """Read the report of one host. `only_now`: ignore it if unreachable, as Swarm's list is more recent."""
-        reachable = not why_absent(name, self._cluster)
-        for network in self._cluster.statuses[name].networks:
-            if network.name == self._network and network.own_address and (reachable or not only_now):
-                own = _User(text=f"{name}'s own endpoint on {self._network}", host=name)
-                self._by_address[network.own_address].append(own)
-        for each in self._cluster.statuses[name].replicas:
-            # A dockerd that was killed still shows the addresses of containers that ended with it.
-            up = each.status in STOPPABLE
-            address = dict(each.addresses).get(self._network, "") if up else ""
-            if reachable and each.error and not up and _failed_again(each, self._cluster.statuses[name]):
-                self._failed.add((name, each.key))
-                if refused := self._refused(each):
-                    text = f"an endpoint of {name} itself: its dockerd refused the address as in use, twice"
-                    self._by_address[refused].append(_User(text=text, host=name))
-            if address and reachable:
-                self.live[name, each.key] = address
-            if address and (reachable or not only_now):
-                self._by_address[address].append(_reported(each, name, self._cluster))
-
-    def _refused(self, found: ReplicaReport) -> str:
-        """Return the reserved address that dockerd refused to the container; empty: it refused none."""
-        changed = {
-            each.subject for each in found.differences
-        }  # the container asks for an earlier address there
-        asked = is_about_an_address(found.error) and self._network not in changed
-        return dict(found.reserved).get(self._network, "") if asked else ""
-
     def _given_out(self, what: str, named: _User | None, host: str, node: str) -> _User:
         if what.startswith(_SERVICE):
             return _User(text=f"the {what}")
@@ -179,6 +178,13 @@ def _failed_again(found: ReplicaReport, status: HostStatus) -> bool:
     own = f"container/{found.name}-"
     attempts = (each.attempts for each in status.blocked if own.startswith(f"{each.resource}-"))
     return found.name.endswith(AGAIN) or max(attempts, default=0) > 1
+
+
+def _refused(found: ReplicaReport) -> Pairs:
+    """Return (overlay, address) of the reserved addresses one of which dockerd refused; none for another error."""
+    changed = {each.subject for each in found.differences}  # the container asks for an earlier address there
+    refused = found.reserved if is_about_an_address(found.error) else ()
+    return tuple(each for each in refused if each[0] not in changed)
 
 
 def _reported(found: Attached | ReplicaReport, host: str, cluster: ClusterState) -> _User:
@@ -253,21 +259,26 @@ def reserve_addresses(
     reserved: dict[Key, dict[str, str]] = {}
     obstacles: dict[Key, StartObstacle] = {}
     given_up: dict[tuple[Key, str], str] = {}
-    for network in sorted({network for asks in asked.values() for network in asks.overlays}):
+    on: defaultdict[str, list[tuple[str, Key, Asks]]] = defaultdict(list)
+    for (name, key), asks in asked.items():
+        for network in asks.overlays:
+            on[network].append((name, key, asks))
+    reports, had = _Reports(cluster), {key: dict(each.addresses) for key, each in before.items()}
+    for network in sorted(on):
         declared = intent.network(network)
         seen = found_for(declared, host, cluster.record) if declared and host else None
         overlay = _Overlay(
             network=network,
             pool=_pool(intent, network, cluster, host, seen),
-            users=AddressUsers(network, cluster, host, seen, previous),
-            where={key: name for (name, key), asks in asked.items() if network in asks.reserved},
-            had={key: dict(replica.addresses).get(network, "") for key, replica in before.items()},
+            users=AddressUsers(network, cluster, reports, host, seen, previous),
+            where={key: name for name, key, asks in on[network] if network in asks.reserved},
+            had={key: had.get(key, {}).get(network, "") for _, key, _ in on[network]},
         )
         for key, address in overlay.chosen().items():
             reserved.setdefault(key, {})[network] = address
-            if (had := overlay.had.get(key)) and had != address:
-                given_up[key, network] = f"{had} ({overlay.why_lost(key, had)})"
-        for (name, key), asks in asked.items():
+            if (lost := overlay.had.get(key)) and lost != address:
+                given_up[key, network] = f"{lost} ({overlay.why_lost(key, lost)})"
+        for name, key, asks in on[network]:
             found = overlay.held(name, key, asks, reserved.get(key, {}).get(network, ""))
             if found.why:
                 obstacles.setdefault(key, found)
@@ -276,7 +287,7 @@ def reserve_addresses(
 
     def with_addresses(name: str, replica: Replica) -> Replica:
         key = replica.key
-        kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
+        kept = had.get(key, {}) if asked[name, key].unknown else {}
         addresses = {**kept, **reserved.get(key, {})}
         replica = replace(replica, addresses=tuple(sorted(addresses.items())))
         if replica.held or key not in obstacles:
@@ -289,7 +300,7 @@ def reserve_addresses(
 
 def _asks(intent: Intent, replica: Replica, cluster: ClusterState) -> Asks:
     service, spec = intent.service(replica.service), cluster.specs.get(replica.spec)
-    if service and spec_hash(service.spec) == replica.spec:
+    if service and service.spec_hash == replica.spec:
         spec = service.spec
     return Asks(unknown=True) if spec is None else asks_of(intent, spec)
 
@@ -311,10 +322,9 @@ class _Overlay:
         given: dict[str, Key] = {}
         for key in sorted(self.where):
             self._give(given, key, self.had.get(key, ""))
-        left = [key for key in sorted(self.where) if key not in given.values()]
-        for key in left:
+        for key in sorted(self.where.keys() - {*given.values()}):
             self._give(given, key, self.users.live.get((self.where[key], key), ""))
-        left = [key for key in left if key not in given.values()]
+        left = sorted(self.where.keys() - {*given.values()})
         # A previous reservation that cannot be kept stays out of the pool: the replica's container may still use it.
         taken = {*given, *self.users.addresses}
         free = (each for each in self.pool.addresses() if each not in taken)

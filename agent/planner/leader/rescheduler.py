@@ -1,104 +1,20 @@
 """The scheduling of one service with `deploy.replicas`: the disposition and the host of each replica."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal
 
-from agent.intent.ports import clash
-from agent.model.intent import HostIntent, Intent, ServiceIntent
+from agent.intent.deploy import MOST_ON_A_HOST
+from agent.model.intent import ServiceIntent
 from agent.model.phrases import first_of
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.records import Replica, StartObstacle
-from agent.model.spec import Key, Port
-from agent.planner.leader.scheduler_state import SchedulerState, replicas_of, spec_of
-
-# ---- The choice of a host for a replica
-#
-# The next replica goes to the host with the fewest replicas: first counted over the values of the spread labels, then
-# for the service on the host, then for all services on the host. Among equals the first host of the document wins.
-
+from agent.model.spec import Key
+from agent.planner.leader.host_picker import HostPicker
+from agent.planner.leader.scheduler_state import SchedulerState, spec_of
 
 _MOST_NAMED = 8
-"""Largest number of hosts that a reason names."""
-
-
-class HostPicker:
-    """The published ports and the replica counts of every host while replicas are placed."""
-
-    def __init__(self, intent: Intent, state: SchedulerState) -> None:
-        self._intent, self._state = intent, state
-        self._count: Counter[tuple[str, str]] = Counter()
-        self._load: Counter[str] = Counter()
-        self._ports: defaultdict[str, list[tuple[str, Port]]] = defaultdict(list)
-        for service in intent.services:
-            for host, count in service.placement:
-                if count:
-                    self.take(service, host, count)
-
-    def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        self._count[service.name, host] += count
-        self._load[host] += count
-        self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
-
-    def release(self, service: ServiceIntent, host: str) -> None:
-        self._count[service.name, host] -= 1
-        self._load[host] -= 1
-        for port in service.spec.ports:
-            if port.published:
-                self._ports[host].remove((service.name, port))
-
-    def count(self, service: ServiceIntent, host: str) -> int:
-        return self._count[service.name, host]
-
-    def port_in_use(self, service: ServiceIntent, host: str) -> str:
-        """Describe the first port of the service that another replica publishes on that host; empty: none."""
-        for port in service.spec.ports:
-            for holder, other in self._ports[host]:
-                if clash(port, other):
-                    return f"port {port.published}/{port.protocol} is published by {holder}"
-        return ""
-
-    def why_rejected(self, service: ServiceIntent, host: HostIntent) -> str:
-        """Return why a host cannot take one more replica; empty if it can."""
-        if not self._state.takes_new(host):
-            states = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
-            return states[host.availability]
-        if unmet := service.where.unmet(host):
-            return f"{unmet} is not met"
-        most = service.where.most_per_host
-        if most is not None and self.count(service, host.name) >= most:
-            return f"max_replicas_per_node {most} is reached"
-        return self.port_in_use(service, host.name)
-
-    def best(self, service: ServiceIntent) -> str | None:
-        """Return the best host for one more replica; None: no host can take it."""
-        fitting = [each for each in self._intent.hosts if not self.why_rejected(service, each)]
-        if not fitting:
-            return None
-        groups: Counter[tuple[str | None, ...]] = Counter()
-        for host in self._intent.hosts:
-            for group in _groups(service, host):
-                groups[group] += self.count(service, host.name)
-        return min(
-            fitting,
-            key=lambda host: (
-                host.name in self._state.lost_s,
-                [groups[group] for group in _groups(service, host)],
-                self.count(service, host.name),
-                self._load[host.name],
-            ),
-        ).name
-
-    def why_none(self, service: ServiceIntent) -> str:
-        reasons = [f"{each.name}: {self.why_rejected(service, each)}" for each in self._intent.hosts]
-        return "; ".join(first_of(reasons, _MOST_NAMED, "and {} more hosts"))
-
-
-def _groups(service: ServiceIntent, host: HostIntent) -> list[tuple[str | None, ...]]:
-    """Return the spread groups of a host, the widest first; hosts without the label form one group."""
-    values = tuple(host.feature(of) for of in service.where.spread)
-    return [values[: length + 1] for length in range(len(values))]
-
+"""Largest number of replicas that a reason names."""
 
 Disposition = Literal["homeless", "leaves", "stays"]
 """homeless: it gets another host immediately; leaves: after its next host has pulled the image."""
@@ -117,7 +33,7 @@ class ReplicaScheduler:
         self.left = Plan()
         self.again: list[float] = []
         """Seconds until time alone may change the schedule."""
-        self._has = replicas_of(service.name, state.current)
+        self._has = state.has.get(service.name, {})
         self._from: dict[int, str] = {}
         """Slot -> its current host."""
         self._disposition: dict[int, Disposition] = {}
@@ -143,22 +59,23 @@ class ReplicaScheduler:
     def keep(self) -> None:
         """Decide the disposition of each existing replica, and drop the surplus."""
         self._from = self._origins()
-        surplus = len(self._from) - (self.service.replicas or 0)
         for slot, host in sorted(self._from.items()):
             self._disposition[slot], self._why[slot] = self._disposition_on(host)
             if self._disposition[slot] != "homeless":
                 self.at[slot] = host
                 self.picker.take(self.service, host)
-        for _ in range(surplus):
-            slot = max(self._from, key=self._dispensable)
+        surplus = max(0, len(self._from) - (self.service.replicas or 0))
+        for slot in self._dispensable()[:surplus] if surplus else ():
             if slot in self.at:
                 self.picker.release(self.service, self.at.pop(slot))
             del self._from[slot], self._disposition[slot], self._why[slot]
 
     def _origins(self) -> dict[int, str]:
         """Return the current host of each replica: of several assigned hosts the one that is no prefetch target."""
-        slots = {slot for replicas in self._has.values() for slot in replicas}
-        places = {slot: [host for host, replicas in self._has.items() if slot in replicas] for slot in slots}
+        places: defaultdict[int, list[str]] = defaultdict(list)
+        for at, replicas in self._has.items():
+            for slot in replicas:
+                places[slot].append(at)
 
         def likely(slot: int, host: str) -> tuple[bool, bool, bool, str]:
             held = bool(self._has[host][slot].held)
@@ -181,11 +98,20 @@ class ReplicaScheduler:
             return "leaves", f"{name}: {unmet} is not met"
         if where.most_per_host is not None and self.picker.count(self.service, name) >= where.most_per_host:
             return "leaves", f"{name}: max_replicas_per_node {where.most_per_host} is exceeded"
+        if self.picker.is_full(name):
+            return "leaves", f"{name}: {MOST_ON_A_HOST} replicas on one host is exceeded"
         return "stays", ""
 
-    def _dispensable(self, slot: int) -> tuple[int, int, int]:
-        crowd = self.picker.count(self.service, self._from[slot])
-        return -_DISPOSITIONS.index(self._disposition[slot]), crowd, slot
+    def _dispensable(self) -> list[int]:
+        """Return the slots, first those of the first disposition, then the last slot on the host with most of them."""
+        crowd = {host: self.picker.count(self.service, host) for host in self.origins}
+        ranks = []
+        for order, disposition in enumerate(_DISPOSITIONS):
+            for slot in reversed(self._with(disposition)):
+                host = self._from[slot]
+                ranks.append((-order, crowd[host], slot))
+                crowd[host] -= slot in self.at
+        return [slot for _, _, slot in sorted(ranks, reverse=True)]
 
     def complete(self) -> None:
         """Place the homeless replicas, then the new ones; then move those that leave."""
@@ -195,10 +121,10 @@ class ReplicaScheduler:
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
         left = [slot for slot in (*homeless, *new) if not self._place(slot)]
         self._move()
-        left += [slot for slot in self._disposition if slot not in self.at and slot not in left]
+        left += sorted({slot for slot in self._disposition if slot not in self.at} - {*left})
         if left:
-            names = ", ".join(self._name(slot) for slot in sorted(left))
-            self._block(f"{names}: no host can run it: {self.picker.why_none(self.service)}")
+            names = first_of([self._name(slot) for slot in sorted(left)], _MOST_NAMED, "and {} more")
+            self._block(f"{', '.join(names)}: no host can run it: {self.picker.why_none(self.service)}")
         self._await_lost()
 
     def _with(self, disposition: Disposition) -> list[int]:

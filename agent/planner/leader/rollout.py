@@ -14,11 +14,18 @@ from dataclasses import dataclass, field, replace
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
-from agent.model.records import Assignment, Replica, Rollout
-from agent.model.spec import spec_hash
+from agent.model.records import Replica, Rollout
 from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placement, placement_of, settled
-from agent.planner.leader.scheduler_state import DOWN_S, Condition, Slots, condition, current_of
+from agent.planner.leader.scheduler_state import (
+    DOWN_S,
+    Condition,
+    Has,
+    Slots,
+    by_service,
+    condition,
+    current_of,
+)
 
 Place = tuple[str, int]
 """(host, slot)"""
@@ -62,19 +69,17 @@ _STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
 class ServiceRollout:
     """The rollout of one service, with everything on which the decision depends."""
 
-    def __init__(
-        self, service: ServiceIntent, observed: Observed, current: Mapping[str, Assignment], slots: Slots
-    ) -> None:
+    def __init__(self, service: ServiceIntent, observed: Observed, has: Has, slots: Slots) -> None:
         self.service, self.observed, self.cluster = service, observed, etcd_of(observed)
-        self.to = spec_hash(service.spec)
+        self.to = service.spec_hash
         self.record = self.cluster.rollouts.get(service.name)
         kept = {(host, n) for host, ns in slots.items() for n in ns}
         self.total = len(kept)
         self.had: dict[Place, Replica] = {
-            (host, replica.slot): replica
-            for host, assignment in sorted(current.items())
-            for replica in assignment.replicas
-            if replica.service == service.name and (host, replica.slot) in kept
+            (host, slot): replica
+            for host, replicas in has.items()
+            for slot, replica in replicas.items()
+            if (host, slot) in kept
         }
 
     def held(self) -> RolloutDecision:
@@ -138,7 +143,8 @@ class ServiceRollout:
             if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
         }
         moves = self._next(config, pending, known, len(open_))
-        left = [place for place in pending if place not in moves]
+        moving = frozenset(moves)
+        left = [place for place in pending if place not in moving]
         if not moves and not open_ and not left:
             over = replace(rollout, state="rolled-back", failed=()) if rollout.back else None
             return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
@@ -202,10 +208,9 @@ class ServiceRollout:
 
     def _moved(self, rollout: Rollout) -> list[Place]:
         """Return the replicas that got the target spec since this rollout or rollback began."""
+        target, already = _target(rollout), frozenset(rollout.already)
         return [
-            place
-            for place, replica in self.had.items()
-            if replica.spec == _target(rollout) and place[1] not in rollout.already
+            place for place, replica in self.had.items() if replica.spec == target and place[1] not in already
         ]
 
     def _condition(self, place: Place) -> Condition:
@@ -215,7 +220,8 @@ class ServiceRollout:
         return tuple(sorted(slot for (_, slot), replica in self.had.items() if replica.spec == digest))
 
     def _stays(self, moves: tuple[Place, ...]) -> dict[Place, str]:
-        return {place: replica.spec for place, replica in self.had.items() if place not in moves}
+        moved = frozenset(moves)
+        return {place: replica.spec for place, replica in self.had.items() if place not in moved}
 
     def _most_common(self) -> str:
         counts = Counter(replica.spec for replica in self.had.values() if replica.spec != self.to)
@@ -246,9 +252,10 @@ def plan_rollouts(
     cluster = etcd_of(observed)
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placement = placement or placement_of(intent, observed)
-    current, decisions = settled(intent, current_of(intent, cluster), placement), {}
+    has = by_service(settled(intent, current_of(intent, cluster), placement))
+    decisions = {}
     for service in intent.services:
-        rollout = ServiceRollout(service, observed, current, placement.slots[service.name])
+        rollout = ServiceRollout(service, observed, has.get(service.name, {}), placement.slots[service.name])
         decisions[service.name] = rollout.held() if service.name in damaged else rollout.decision()
     return decisions
 

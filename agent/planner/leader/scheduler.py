@@ -22,8 +22,9 @@ from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
 from agent.model.status import Waiting
-from agent.planner.leader.rescheduler import HostPicker, ReplicaScheduler
-from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_of, replicas_of, slots_of
+from agent.planner.leader.host_picker import HostPicker
+from agent.planner.leader.rescheduler import ReplicaScheduler
+from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_of, slots_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ def schedule(
             left += schedulers[service.name].left
         else:
             counts = _counts(service, state, schedulers)
-            slots[service.name] = slots_of(service, current, counts)
+            slots[service.name] = slots_of(state.has.get(service.name, {}), counts)
             left += _refused(service, counts, state)
     left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
@@ -122,7 +123,7 @@ def _counts(
     service: ServiceIntent, state: SchedulerState, schedulers: Mapping[str, ReplicaScheduler]
 ) -> dict[str, int]:
     """Return host -> number of replicas for a service with fixed replicas."""
-    has = replicas_of(service.name, state.current)
+    has = state.has.get(service.name, {})
     counts = {}
     for name, count in service.placement:
         host, kept = state.intent.host(name), min(count, len(has.get(name, {})))

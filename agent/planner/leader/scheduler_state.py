@@ -17,7 +17,7 @@ from agent.diff.replicas import (
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed, ReplicaTimers
 from agent.model.records import Assignment, Replica, StartObstacle
-from agent.model.spec import ContainerSpec, Key, spec_hash
+from agent.model.spec import ContainerSpec, Key
 from agent.model.status import HostStatus, ReplicaReport
 
 # ---- The condition of a replica, from the report of its host and the time for which the report is unchanged
@@ -40,7 +40,7 @@ class Condition:
 
 
 def spec_of(replica: Replica, service: ServiceIntent | None, cluster: ClusterState) -> ContainerSpec | None:
-    if service and spec_hash(service.spec) == replica.spec:
+    if service and service.spec_hash == replica.spec:
         return service.spec
     return cluster.specs.get(replica.spec)
 
@@ -169,22 +169,24 @@ Slots = Mapping[str, list[int]]
 """Host -> the slots of the replicas of one service."""
 
 
-def replicas_of(service: str, current: Mapping[str, Assignment]) -> dict[str, dict[int, Replica]]:
-    """Return host -> slot -> replica for one service, as assigned now; hosts sorted by name."""
-    return {
-        host: {replica.slot: replica for replica in assignment.replicas if replica.service == service}
-        for host, assignment in sorted(current.items())
-    }
+Has = Mapping[str, Mapping[int, Replica]]
+"""Host -> slot -> replica of one service; hosts sorted by name, without those that have none."""
 
 
-def slots_of(
-    service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int]
-) -> dict[str, list[int]]:
+def by_service(current: Mapping[str, Assignment]) -> Mapping[str, Has]:
+    """Return the assigned replicas of every service."""
+    found: defaultdict[str, defaultdict[str, dict[int, Replica]]] = defaultdict(lambda: defaultdict(dict))
+    for host, assignment in sorted(current.items()):
+        for replica in assignment.replicas:
+            found[replica.service][host][replica.slot] = replica
+    return found
+
+
+def slots_of(has: Has, counts: Mapping[str, int]) -> dict[str, list[int]]:
     """Return host -> slots, as many as `counts` has for the host.
 
     A replica keeps its slot and its host; a new one takes the lowest slot not in use.
     """
-    has = replicas_of(service.name, current)
     kept = {host: sorted(has.get(host, ()))[:count] for host, count in counts.items()}
     used = {slot for slots in kept.values() for slot in slots}
     free = (slot for slot in range(1, 1_000_000) if slot not in used)
@@ -206,6 +208,7 @@ class SchedulerState:
         for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
             for each in status.replicas:
                 self._reports[each.key].setdefault(name, []).append(each.status)
+        self.has = by_service(current)
         self._assigned: defaultdict[Key, set[str]] = defaultdict(set)
         for name, assignment in current.items():
             for replica in assignment.replicas:

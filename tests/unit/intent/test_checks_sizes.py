@@ -2,8 +2,9 @@
 
 import pytest
 
-from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS
+from agent.intent.checks import MOST_OF_SPECS
 from agent.intent.process import MOST_SPLIT
+from agent.model.records import LARGEST_VALUE
 from agent.model.spec import encode
 from tests.unit.intent.documents import CLUSTER, faults, parse, spec_of
 
@@ -37,7 +38,7 @@ def labels(count: int) -> str:
 
 def test_a_service_that_no_key_of_etcd_can_hold_is_refused() -> None:
     each = 100_000
-    most = LARGEST_SPEC // each
+    most = LARGEST_VALUE // each
     assert len(parse(sharing("x" * each, labels(most - 1), 1)).services) == 1
     (fault,) = faults(sharing("x" * each, labels(most), 1))
     assert fault.startswith("services.s0: has 1500")

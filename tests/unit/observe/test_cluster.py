@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.model import spec
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
+from agent.model.records import LARGEST_VALUE, Assignment, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader
 from agent.observe.accepted import LONGEST_PROBLEM
@@ -286,6 +286,17 @@ def test_a_record_that_cannot_be_read_is_named_briefly_and_nothing_else_suffers(
     suffers = SHOWN_IN[key] | {"revision", "unreadable", "newer_format"}
     for name in {each.name for each in fields(ClusterState)} - suffers:
         assert getattr(state, name) == getattr(whole, name)
+
+
+@pytest.mark.parametrize("key", [*SHOWN_IN, KEYS.spec(DIGEST)])
+def test_a_value_that_is_too_large_is_not_decoded(key: str) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{key: GOOD[key] + b" " * LARGEST_VALUE})
+    state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
+    ((where, problem),) = state.unreadable
+    assert where == key
+    assert f"{LARGEST_VALUE + len(GOOD[key])} bytes, and the maximum is " in problem
 
 
 def test_every_record_is_spoiled_here() -> None:

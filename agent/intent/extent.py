@@ -1,0 +1,84 @@
+"""Bounds what a document stands for: a few lines can ask for millions of replicas.
+
+Everything here is computed from the written numbers, before any list of replicas or of their hosts exists.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from agent.intent.deploy import MOST_ON_A_HOST, Hosts
+from agent.model.intent import Constraint, ServiceIntent
+from agent.model.phrases import counted, shorten
+from agent.model.records import LARGEST_VALUE
+from agent.yamldoc import Cursor
+
+MOST_IN_ALL = 20_000
+"""Replicas of all services on all hosts together."""
+MOST_CONSIDERED = 1_000_000
+"""Pairs of a host and a constraint or spread label, over all services."""
+LONGEST_REASON = 200
+"""Characters of the reason why a replica waits for others; the other reasons in an assignment are no longer."""
+_REPLICA = 1200
+"""Bytes of a replica in an assignment with its longest reasons, without addresses and the name of its service."""
+_ADDRESS = len('["","255.255.255.255"],')
+
+Fitting = Mapping[tuple[Constraint, ...], Hosts]
+"""The hosts that meet some constraints."""
+
+
+class _Load(NamedTuple):
+    """The replicas of one or several hosts, and the bytes of their assignments."""
+
+    replicas: int = 0
+    size: int = 0
+
+    def plus(self, service: ServiceIntent, count: int) -> "_Load":
+        addresses = sum(len(each.network.encode()) + _ADDRESS for each in service.spec.networks)
+        each = _REPLICA + 2 * len(service.name) + addresses
+        return _Load(self.replicas + count, self.size + count * each)
+
+
+def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) -> Fitting | None:
+    """Return the hosts that meet the constraints of each service.
+
+    Return None, with a fault, for too many constraints, too many replicas, or too large an assignment.
+    """
+    place = root.at("services")
+    asked = sum(len(each.where.constraints + each.where.spread) for each in services)
+    if asked * len(hosts) > MOST_CONSIDERED:
+        what = f"{asked} constraints and spread labels for {len(hosts)} hosts"
+        return refuse(place, f"{what} are {asked * len(hosts)} pairs", MOST_CONSIDERED)
+    rules = {each.where.constraints: each.where for each in services}
+    fitting = {key: tuple(each for each in hosts if not where.unmet(each)) for key, where in rules.items()}
+    able = {each.name: fitting[each.where.constraints] for each in services}
+    total = sum(len(able[each.name]) if each.everywhere else each.replica_count for each in services)
+    if total > MOST_IN_ALL:
+        return refuse(place, f"{total} replicas of all services", MOST_IN_ALL)
+    fixed = {each.name: _Load() for each in hosts}
+    shared: dict[tuple[Constraint, ...], _Load] = {}
+    for service in services:
+        everywhere = able[service.name] if service.everywhere else ()
+        for host, count in (*service.placement, *((each.name, 1) for each in everywhere)):
+            fixed[host] = fixed.get(host, _Load()).plus(service, count)
+        room = (service.where.most_per_host or MOST_IN_ALL) * len(able[service.name])
+        for key in {(), service.where.constraints}:
+            shared[key] = shared.get(key, _Load()).plus(service, min(service.replicas or 0, room))
+    loads = [(f"on {host}", load) for host, load in fixed.items()]
+    for key, load in shared.items():
+        on = fitting[key] if key else hosts
+        columns = zip(load, *(fixed[each.name] for each in on), strict=True)
+        least = _Load(*(-(-sum(column) // max(1, len(on))) for column in columns))
+        rule = shorten(f" with {', '.join(map(str, key))}") if key else ""
+        loads.append((f"on at least one of {counted(len(on), 'host')}{rule}", least))
+    for where, load in loads:
+        bounds = ("replicas", MOST_ON_A_HOST), ("bytes of assignment", LARGEST_VALUE)
+        for found, (unit, most) in zip(load, bounds, strict=True):
+            if found > most:
+                return refuse(place, f"{found} {unit} {where}", most)
+    return fitting
+
+
+def refuse(place: Cursor, problem: str, most: int) -> Fitting | None:
+    """Note a fault; return None."""
+    place.hidden().fault(problem, f"the maximum is {most}", kind="size")
+    return None
