@@ -24,12 +24,9 @@ class History:
     def doubt(
         self, found: Accepted, known: Accepted | None, snapshot: Snapshot, store: Store | None
     ) -> Doubt:
-        """Return why `found` does not count although it is later than `known`; empty if the operator put it.
-
-        `store` None: it is from the disk of this host, which checked it before. Raises Unreachable, Refused.
-        """
+        """Return why `found`, later than `known`, does not count; empty: it does. Raises Unreachable, Refused."""
         if store is None:
-            return ""
+            return ""  # it is from the disk of this host, which checked it before
         if known and found.epoch > known.epoch + HIGHEST_STEP:
             return "forged"
         if known and (found.revision, found.document) == (known.revision, known.document):
@@ -38,19 +35,17 @@ class History:
         if newest and newest.mod_revision <= found.revision:
             return "" if _is(newest, found) else "forged"
         value = snapshot.get(self._accepted)
-        if value and self._last and self._last[0] == value:
-            return self._last[1]
-        doubt = self._ask(store, found, known)
-        self._last = (value, doubt) if value else None
-        return doubt
+        if value and (self._last is None or self._last[0] != value):
+            self._last = value, self._ask(store, found, known)
+        return self._last[1] if self._last else ""
 
     def _ask(self, store: Store, found: Accepted, known: Accepted | None) -> Doubt:
         try:
             if not _is(store.read_at(self._intent, found.revision), found):
                 return "forged"
             # A document of the next epoch has a lower revision only if etcd has lost the one that this host knows.
-            replayed = known and found.revision < known.revision
-            if replayed and known and _is(store.read_at(self._intent, known.revision), known):
+            replayed = known if known and found.revision < known.revision else None
+            if replayed and _is(store.read_at(self._intent, replayed.revision), replayed):
                 return "forged"
         except Compacted:
             return "compacted"

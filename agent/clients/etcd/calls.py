@@ -56,12 +56,16 @@ def bounds(key: str, *, prefix: bool) -> tuple[bytes, bytes]:
     return (raw or b"\0", range_end(raw)) if prefix else (raw, b"")
 
 
-def read_request(ranges: Sequence[KeyRange], *, count_only: bool = False) -> etcd_pb2.TxnRequest:
-    """Return one transaction with all reads: its answer is a linearizable snapshot."""
+def read_request(
+    ranges: Sequence[KeyRange], *, count_only: bool = False, revision: int = 0
+) -> etcd_pb2.TxnRequest:
+    """Return one transaction with all reads: its answer is a linearizable snapshot. `revision` 0: the newest."""
     gets = []
     for each in ranges:
         key, end = bounds(each.key, prefix=each.prefix)
-        gets.append(etcd_pb2.RangeRequest(key=key, range_end=end, count_only=count_only, limit=MOST_KEYS))
+        get = etcd_pb2.RangeRequest(key=key, range_end=end, limit=MOST_KEYS, revision=revision)
+        get.count_only = count_only
+        gets.append(get)
     return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get) for get in gets])
 
 
@@ -75,11 +79,6 @@ def refuse_rest(response: etcd_pb2.TxnResponse, ranges: Sequence[KeyRange]) -> N
 
 def first_key_request(start: str, end: str) -> etcd_pb2.TxnRequest:
     get = etcd_pb2.RangeRequest(key=start.encode(), range_end=end.encode(), keys_only=True, limit=1)
-    return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
-
-
-def past_request(key: str, revision: int) -> etcd_pb2.TxnRequest:
-    get = etcd_pb2.RangeRequest(key=key.encode(), revision=revision)
     return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
 
 

@@ -128,10 +128,10 @@ class EtcdStore:
 
     def read_at(self, key: str, revision: int) -> store.KeyValue | None:
         # etcd takes a revision of 0 or less for the newest one, and refuses one that it has not reached.
-        newest = self.read([store.KeyRange(key=key)]).revision
-        if not 0 < revision <= newest:
+        ranges = [store.KeyRange(key=key)]
+        if not 0 < revision <= self.read(ranges).revision:
             return None
-        request = calls.past_request(key, revision)
+        request = calls.read_request(ranges, revision=revision)
         return calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).get(key)
 
     def txn(
