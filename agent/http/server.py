@@ -128,7 +128,7 @@ class WebServer:
         self._open[connection] = self._loop.create_task(self._converse(connection, accepted))
 
     def _make_room(self, client: str) -> None:
-        """Close the oldest connection, best one not `asked`, of the busiest client if `client` or all have the most."""
+        """If `client` or all have the most, close the oldest connection of the busiest, if possible not `asked`."""
         busy = Counter(each.client for each in self._open)
         if busy[client] >= MOST_OF_CLIENT:
             busy = Counter({client: MOST_OF_CLIENT})

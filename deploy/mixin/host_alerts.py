@@ -111,6 +111,17 @@ HOSTS = (
         ),
     ),
     Alert(
+        name="LoginFailures",
+        expr=f"increase({PREFIX}login_failures_total[15m]) > 20",
+        severity="warning",
+        summary="The agent on {{ $labels.host }} refuses many logins to its pages",
+        description=(
+            '{{ printf "%.0f" $value }} logins had a wrong name or password within 15 minutes: somebody guesses, or '
+            "a client has an old password. The pages of others work. journalctl -u swarmkeeper -g login names the "
+            "client."
+        ),
+    ),
+    Alert(
         name="AgentDown",
         expr=(
             f'up{{job="{JOB}"}} == 0 unless on (cluster) '
