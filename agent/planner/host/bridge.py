@@ -13,7 +13,7 @@ from agent.planner.host import bridge_swap
 
 # ---- `method: rejoin`: leave the swarm, create docker_gwbridge, join again
 #
-# The order of steps loses nothing: the leader demotes the host (leader/roles.py) and orders it to leave
+# The order of steps loses nothing: the leader demotes the host (leader/nodes.py) and orders it to leave
 # (leader/membership_orders.py); the replicas stop, the host leaves, the bridge is created, the host joins in its
 # declared role, and the replicas start. A container that runs while its host leaves loses its networks for good
 # (docs/gwbridge.md), so nothing begins while an unmanaged container is on an overlay.

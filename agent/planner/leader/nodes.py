@@ -4,16 +4,19 @@ The leader manages only the node labels that an intent set; one more label lists
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from agent.diff.nodes import HOST_LABEL, NodeOwners, etcd_of, gone_nodes, removed_hosts
+from agent.diff import nodes
 from agent.model.host_state import Difference, NodeState, describe
-from agent.model.intent import Availability, HostIntent, Intent
-from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
+from agent.model.intent import Availability, HostIntent, Intent, Role
+from agent.model.leader_steps import DemoteNode, ForgetHost, PromoteNode, RemoveNode, UpdateNode
 from agent.model.observed import Observed
-from agent.model.plan import Plan, blocked_plan
+from agent.model.phrases import instead, short_id
+from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
-from agent.planner.leader.roles import plan_roles
+from agent.planner.leader.disruption import rejoining_host, role_for_now
 
 LABELS_LABEL = "io.swarmkeeper.labels"
 """Node label: the names of the labels that the intent set, separated by spaces."""
@@ -23,13 +26,13 @@ _CLAIMED = (
 )
 
 
-def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
+def plan_nodes(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners) -> Plan:
     """Update every node to its host's declaration, and remove the records of ghosts."""
-    plan, gone = Plan(), gone_nodes(intent, observed, node_owners)
+    plan, gone = Plan(), nodes.gone_nodes(intent, observed, node_owners)
     for each in intent.hosts:
         if node := node_owners.now.get(each.name):
             plan += _plan_node(node, each.name, each.availability, _labels(each, observed))
-    for name in removed_hosts(intent, etcd_of(observed)):
+    for name in nodes.removed_hosts(intent, nodes.etcd_of(observed)):
         node = node_owners.now.get(name)
         if node and node.id not in {each.node.id for each in gone}:
             plan += _plan_node(node, name, "drain", dict(node.labels) | _host_label(name, observed))
@@ -76,15 +79,15 @@ def _labels(host: HostIntent, observed: Observed) -> dict[str, str]:
 
 def _host_label(host: str, observed: Observed) -> dict[str, str]:
     """Return the label that names the node's host; empty unless the host's running agent reported."""
-    known = host == observed.me or etcd_of(observed).status_of(host) is not None
-    return {HOST_LABEL: host} if known else {}
+    known = host == observed.me or nodes.etcd_of(observed).status_of(host) is not None
+    return {nodes.HOST_LABEL: host} if known else {}
 
 
 def _label_differences(
     labels: Pairs, without: tuple[str, ...], found: dict[str, str]
 ) -> Iterator[Difference]:
     for name, value in labels:
-        text = "its agent reports this node id" if name == HOST_LABEL else ""
+        text = "its agent reports this node id" if name == nodes.HOST_LABEL else ""
         yield _differs(f"label {name}", value, found.get(name), text)
     for name in without:
         yield _differs(f"label {name}", "", found.get(name), f"label {name}: no longer declared")
@@ -100,25 +103,25 @@ def _differs(field: str, wanted: str, found: str | None, text: str = "") -> Diff
 # The host itself removes its replicas and leaves the swarm. The last part follows here: the keys of the host.
 
 
-def plan_removals(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
+def plan_removals(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners | None) -> Plan:
     """Forget the removed hosts that are empty and outside the swarm; block the others with the reason.
 
     `node_owners` None: the node list is unknown now.
     """
     plan = Plan()
-    for name in removed_hosts(intent, etcd_of(observed)):
+    for name in nodes.removed_hosts(intent, nodes.etcd_of(observed)):
         if node_owners is None:
             plan += _blocked(name, "the node list is unknown now")
-        elif nodes := [*filter(None, [node_owners.now.get(name)]), *node_owners.previous_of(name)]:
-            plan += _blocked(name, _waits_for(name, nodes[0], observed))
+        elif left := [*filter(None, [node_owners.now.get(name)]), *node_owners.previous_of(name)]:
+            plan += _blocked(name, _waits_for(name, left[0], observed))
         else:
             plan += _plan_keys(intent, name, observed)
     return plan
 
 
 def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
-    status = etcd_of(observed).status_of(name)
-    if name not in etcd_of(observed).present and node.state != "down":
+    status = nodes.etcd_of(observed).status_of(name)
+    if name not in nodes.etcd_of(observed).present and node.state != "down":
         return f"its agent does not run and its node is {node.state}: start the agent or power off the host"
     if node.reachable is not None or node.role == "manager":
         return "it is still a manager"
@@ -131,7 +134,7 @@ def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
 
 
 def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
-    cluster = etcd_of(observed)
+    cluster = nodes.etcd_of(observed)
     status, assignment = cluster.statuses.get(name), cluster.assignments[name]
     if assignment.replicas or assignment.revision != intent.revision:
         return _blocked(name, "its assignment is not empty yet")
@@ -156,15 +159,15 @@ def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Obs
     """
     if status.joining:
         return True
-    if name not in etcd_of(observed).present:
+    if name not in nodes.etcd_of(observed).present:
         return False
-    return etcd_of(observed).status_of(name) is None or status.bridge.revision != intent.revision
+    return nodes.etcd_of(observed).status_of(name) is None or status.bridge.revision != intent.revision
 
 
 def _other_name(status: HostStatus, name: str, observed: Observed) -> str:
     """Return the name under which a running agent reports the node of this old status; empty if none does."""
-    for other in sorted(etcd_of(observed).present):
-        report = etcd_of(observed).status_of(other)
+    for other in sorted(nodes.etcd_of(observed).present):
+        report = nodes.etcd_of(observed).status_of(other)
         if other != name and report and report.node_id and report.node_id == status.node_id:
             return other
     return ""
@@ -176,3 +179,164 @@ def _forget(name: str, why: str) -> Plan:
 
 def _blocked(name: str, why: str) -> Plan:
     return blocked_plan(f"host/{name}", "removal", f"no longer in the intent: {why}")
+
+
+# ---- Roles: promote before demote, one change at a time, never below a quorum
+#
+# A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1. The rules that keep it:
+#
+# - promote, and demote a reachable manager, only if reachable(n) = n; n managers then stay certain for quorum(n + 1),
+#   as a new manager counts before it answers, and n - 1 for quorum(n - 1);
+# - demote an unreachable manager at any time: reachable stays the same, and quorum(n - 1) <= quorum(n).
+
+
+Why = tuple[BlockedKind | Literal["waiting"], str, str]
+"""(kind, reason, condition key of the cause). `waiting` is no fault: another change comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """A node with another role than the wanted one."""
+
+    host: str
+    node: NodeState
+    role: Role
+    """The wanted role."""
+    reason: str
+
+    @property
+    def is_loss(self) -> bool:
+        """True if the change demotes a reachable manager."""
+        return self.role == "worker" and bool(self.node.reachable)
+
+    def step(self) -> PromoteNode | DemoteNode:
+        kind = PromoteNode if self.role == "manager" else DemoteNode
+        return kind(node_id=self.node.id, host=self.host, version=self.node.version, reason=self.reason)
+
+
+def plan_roles(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners) -> Plan:
+    """Change the next role, and block the other changes with the reason."""
+    changes = sorted(_changes(intent, observed, node_owners), key=lambda each: _order(each, observed))
+    chosen: _Change | None = None
+    plan = Plan()
+    for each in changes:
+        why = _why_waits(each, intent, observed)
+        if why is None and (moving := _role_in_transition(observed, node_owners, each.node.id)):
+            why = ("waiting", *moving)
+        if why is None and chosen:
+            why = ("waiting", f"one role at a time, {chosen.host} first", f"host/{chosen.host}")
+        if why is None:
+            chosen = each
+        else:
+            kind, cause, on = why
+            resource, reason = f"node/{each.node.id}", f"{each.reason}: {cause}"
+            if kind == "waiting":
+                plan += waiting_plan(resource, reason, on)
+            else:
+                plan += blocked_plan(resource, kind, reason)
+    return Plan((chosen.step(),) if chosen else ()) + plan
+
+
+def _changes(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners) -> list[_Change]:
+    wanted: list[tuple[str, NodeState, Role, str]] = []
+    for each in intent.hosts:
+        node, role = node_owners.now.get(each.name), role_for_now(each, intent, nodes.etcd_of(observed))
+        if node:
+            why = "" if role == each.role else " while another host rejoins"
+            reason = f"{each.name}: {instead(role, node.role, why)}"
+            wanted.append((each.name, node, role, reason))
+    gone = {each.node.id: each for each in nodes.gone_nodes(intent, observed, node_owners)}
+    for name in nodes.removed_hosts(intent, nodes.etcd_of(observed)):
+        node = node_owners.now.get(name)
+        if node and node.id not in gone:
+            wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
+    # A node outside raft cannot be demoted; its record is removed as a worker's.
+    wanted += [
+        (each.host, each.node, "worker", f"{each.reason}, and this one is down")
+        for each in gone.values()
+        if each.node.reachable is not None
+    ]
+    wanted += [
+        (name, node, "worker", f"{name}: its engine cannot resume this manager")
+        for name, node in nodes.unresumable_managers(observed, node_owners)
+        if node.id not in gone
+    ]
+    return [
+        _Change(host=host, node=node, role=role, reason=reason)
+        for host, node, role, reason in wanted
+        if node.role != role
+    ]
+
+
+def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
+    """Sort key: demote unreachable managers, promote, demote reachable ones; this host and the raft leader are last."""
+    kind = 2 if change.is_loss else 0 if change.role == "worker" else 1
+    mine = observed.host is not None and change.node.id == observed.host.swarm.node_id
+    return (kind, mine, change.node.leader, change.host)
+
+
+def _role_in_transition(
+    observed: Observed, node_owners: nodes.NodeOwners, changed: str
+) -> tuple[str, str] | None:
+    """Return the role change that has not completed, and its condition key; None: every change has.
+
+    The node `changed` itself may be changed back.
+    """
+    if any(each.startswith("node/") for each in observed.in_flight):
+        return "another node is being updated", ""
+    names = {node.id: name for name, node in node_owners.now.items()}
+    for node in _nodes(observed):
+        # A promoted node that is down gets no vote before it returns, so no other change waits for it.
+        joining = node.role == "manager" and node.reachable is None and node.state == "ready"
+        leaving = node.role == "worker" and node.reachable is not None
+        if (joining or leaving) and node.id != changed:
+            name = names.get(node.id)
+            who = name or f"node {short_id(node.id)}"
+            return f"{who} is becoming a {node.role}", f"host/{name}" if name else ""
+    for name, node in node_owners.now.items():
+        status = nodes.etcd_of(observed).status_of(name)
+        if name == observed.me or status is None or not status.engine_up or node.state != "ready":
+            continue
+        if status.state == "active" and status.is_manager != (node.role == "manager"):
+            return f"{name} has not reported yet that it is a {node.role}", f"host/{name}"
+    return None
+
+
+def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | None:
+    managers = [each for each in _nodes(observed) if each.reachable is not None]
+    if change.role == "worker" and change.node.reachable is None:
+        return "waiting", "its promotion has not completed, and Docker demotes only managers", ""
+    if change.role == "worker" and not change.is_loss:
+        return None
+    if change.node.state != "ready" and change.role == "manager":
+        return _why_unpromotable(change, observed)
+    unreached = [each.hostname for each in managers if not each.reachable]
+    after = len(managers) + (1 if change.role == "manager" else -1)
+    if change.is_loss and after == 0:
+        return "quorum", "it is the only manager", ""
+    if unreached:
+        reached = len(managers) - len(unreached) - (1 if change.is_loss else 0)
+        reason = (
+            f"{after} managers need a quorum of {nodes.quorum(after)}, and only {reached} would surely be reachable; "
+            f"no role changes while {', '.join(unreached)} cannot be reached"
+        )
+        return "quorum", reason, ""
+    if change.role == "manager":
+        return _why_unpromotable(change, observed)
+    if observed.host and change.node.id == observed.host.swarm.node_id:
+        return "waiting", "another declared manager must become the leader first", "leader/"
+    # While a host rejoins, there is one manager less than declared.
+    if after < len(intent.managers) and change.host != rejoining_host(intent, nodes.etcd_of(observed)):
+        return "quorum", f"only {after} of the {len(intent.managers)} declared managers would remain", ""
+    return None
+
+
+def _why_unpromotable(change: _Change, observed: Observed) -> Why | None:
+    status = nodes.etcd_of(observed).statuses.get(change.host)
+    why = nodes.promotion_obstacle(change.node, status, _nodes(observed))
+    return ("role", why, "") if why else None
+
+
+def _nodes(observed: Observed) -> tuple[NodeState, ...]:
+    assert observed.host is not None
+    return observed.host.swarm.nodes or ()

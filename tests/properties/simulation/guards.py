@@ -20,7 +20,7 @@ from agent.planner.host import bridge, bridge_swap, membership, update
 from agent.planner.host.bridge_swap import needs_disruption
 from agent.planner.host.update import stop_and_remove
 from agent.planner.host.wanted import Wanted
-from agent.planner.leader import roles
+from agent.planner.leader import nodes
 from tests.fakes.engine import FakeEngine
 from tests.fakes.store import FakeStore
 
@@ -28,7 +28,7 @@ from tests.fakes.store import FakeStore
 @contextmanager
 def no_quorum_guard() -> Iterator[None]:
     """Roles are changed whoever is away."""
-    with mock.patch.object(roles, "_why_waits", return_value=None):
+    with mock.patch.object(nodes, "_why_waits", return_value=None):
         yield
 
 

@@ -12,7 +12,7 @@ from agent.model.leader_steps import DemoteNode, GrantDisruption, PromoteNode
 from agent.model.observed import Observed
 from agent.model.records import Disruption
 from agent.planner.leader.disruption import may_grant, plan_disruption
-from agent.planner.leader.roles import plan_roles
+from agent.planner.leader.nodes import plan_roles
 from agent.planner.leader.rollout import exceeds_ratio, startable
 from tests.support.builders import cluster, host, intent, member, node, observed
 from tests.support.guests import disruption, says

@@ -11,7 +11,7 @@ from agent.model.intent import Intent
 from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.plan import Plan
 from agent.model.status import JoinedReport
-from agent.planner.leader.roles import plan_roles
+from agent.planner.leader.nodes import plan_roles
 from tests.support.builders import intent, node, status, told
 from tests.unit.planner.leader.swarms import nodes_of, seen
 
