@@ -12,10 +12,10 @@ from agent.admission import paths
 from agent.admission.paths import RealPath
 from agent.admission.policy import BASELINE, ENGINE_CAPABILITIES, Entries, HostNamespace, Policy, Requirement
 from agent.errors import NotAdmitted
-from agent.model.phrases import first_of, shorten
+from agent.model.phrases import cut, first_of, shorten
 from agent.model.spec import HUB, ContainerSpec, Mount, Pairs, registry_of
 
-_MOST_SHOWN = 5
+_MOST_SHOWN, _MOST_TEXT = 5, 4000
 _QUOTED = frozenset(" :,*#&!|>%@`[]{}'")
 """Characters of a value that YAML may read as something else than text."""
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - every address, in docker's notation
@@ -67,7 +67,8 @@ class Gate:
         if not texts:
             return ""
         shown = "; ".join(first_of(texts, _MOST_SHOWN, "and {} more"))
-        return f"not admitted by this host (`admission` in agent.yaml, level {self.policy.level}): {shown}"
+        level = f"`admission` in agent.yaml, level {self.policy.level}"
+        return cut(f"not admitted by this host ({level}): {shown}", _MOST_TEXT)
 
     def container(self, spec: ContainerSpec, volumes: Iterable[Volume] = ()) -> Iterator[Refusal]:
         """Yield what the policy does not admit of a container; `volumes` are those that it mounts, as far as known."""
@@ -120,7 +121,8 @@ class Gate:
     def _bind(self, mount: Mount, key: str = "volumes") -> Iterator[Refusal]:
         policy, source = self.policy, paths.clean(mount.source or "")
         is_file = mount.read_only and not mount.create_host_path
-        entries = (*policy.binds, *(policy.files if is_file else ()))
+        setting, listed = ("files", policy.files) if is_file else ("binds", policy.binds)
+        entries = (*policy.binds, *policy.files) if is_file else policy.binds
         judge = partial(
             paths.judge,
             source,
@@ -130,8 +132,8 @@ class Gate:
         )
         admitted, why = judge(entries)
         if not admitted:
-            refusal = _unlisted(key, f"bind of {source}", "binds", policy.binds, source, why)
-            is_enough, kept = judge((*policy.binds, source))
+            refusal = _unlisted(key, f"bind of {source}", setting, listed, source, why)
+            is_enough, kept = judge((*entries, source))
             yield refusal if is_enough else replace(refusal, setting="level: unrestricted", why=why or kept)
 
 

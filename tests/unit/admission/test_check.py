@@ -264,6 +264,7 @@ def test_a_refusal_is_one_text_with_the_level_and_at_most_five_values() -> None:
     )
     assert told.endswith("; and 1 more")
     gate.refuse(gate.container(spec(cap_add=("BPF",))))
+    assert len(gate.describe(gate.container(spec(annotations=(("x" * 10_000, "1"),))))) < 5000
 
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "deploy/examples").glob("*.yaml"))
