@@ -1,7 +1,4 @@
-"""Bounds what a document stands for: a few lines can ask for millions of replicas.
-
-Everything here is computed from the written numbers, before any list of replicas or of their hosts exists.
-"""
+"""Bounds what a document stands for, from the written numbers alone: before any list of replicas or hosts exists."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -27,10 +24,9 @@ Fitting = Mapping[tuple[Constraint, ...], Hosts]
 
 
 class _Load(NamedTuple):
-    """The replicas of one or several hosts, and the bytes of their assignments."""
-
     replicas: int = 0
     size: int = 0
+    """Bytes of assignments."""
 
     def plus(self, service: ServiceIntent, count: int) -> "_Load":
         addresses = sum(len(each.network.encode()) + _ADDRESS for each in service.spec.networks)
@@ -39,10 +35,7 @@ class _Load(NamedTuple):
 
 
 def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) -> Fitting | None:
-    """Return the hosts that meet the constraints of each service.
-
-    Return None, with a fault, for too many constraints, too many replicas, or too large an assignment.
-    """
+    """Return the hosts that meet the constraints of each service; None, with a fault, if they ask for too much."""
     place = root.at("services")
     asked = sum(len(each.where.constraints + each.where.spread) for each in services)
     if asked * len(hosts) > MOST_CONSIDERED:
@@ -79,6 +72,5 @@ def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) 
 
 
 def refuse(place: Cursor, problem: str, most: int) -> Fitting | None:
-    """Note a fault; return None."""
     place.hidden().fault(problem, f"the maximum is {most}", kind="size")
     return None

@@ -8,7 +8,7 @@ then is lower than before, and the host ignores its values until the next epoch.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from agent.clients.etcd import Store
 from agent.errors import Invalid, NewerFormat
@@ -20,13 +20,14 @@ from agent.observe.history import History
 from agent.yamldoc.faultlist import printable
 
 R = TypeVar("R")
+Known = dict[str, tuple[tuple[type, int, int], object]]
+"""Key -> (kind, mod_revision and hash of the value, record)."""
 
 
 LONGEST_PROBLEM = 200
 """Characters of the problem of an unreadable value in logs and statuses. The value may have any size."""
 _SMALL = (records.Presence, records.LeaderRecord, records.Disruption, records.MembershipOrder)
-_LARGEST_SMALL = 20_000
-"""Bytes of a record with a few texts. Every other one may have LARGEST_VALUE."""
+_LARGEST_SMALL = 20_000  # bytes
 UNREADABLE = "?"
 """Host or instance in an unreadable lock or presence: an agent other than this one."""
 
@@ -42,8 +43,10 @@ _DOUBTS = {
 class Values:
     """Decodes the values of one snapshot, and records the unreadable ones."""
 
-    def __init__(self, snapshot: store.Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, snapshot: store.Snapshot, known: Known | None = None) -> None:
+        """`known` has the records of the last snapshot. An unchanged one is used again, instead of a second copy."""
+        self.snapshot, self._before = snapshot, known or {}
+        self.known: Known = {}
         self.unreadable: dict[str, str] = {}
         self.newer_format: set[str] = set()
         """Unreadable keys that a newer agent wrote."""
@@ -79,16 +82,23 @@ class Values:
         return decoded
 
     def _decode(self, found: store.KeyValue, kind: type[R]) -> R | None:
+        content = (kind, found.mod_revision, hash(found.value))  # a wiped etcd counts from zero
+        before = self._before.get(found.key)
+        if before and before[0] == content:
+            self.known[found.key] = before
+            return cast(R, before[1])
         most = _LARGEST_SMALL if kind in _SMALL else records.LARGEST_VALUE
         try:
             if len(found.value) > most:
                 raise Invalid(f"not a {kind.__name__}: {len(found.value)} bytes, and the maximum is {most}")
-            return records.decode(kind, found.value)
+            record = records.decode(kind, found.value)
         except Invalid as error:
             self.mark_unreadable(found.key, str(error))
             if isinstance(error, NewerFormat):
                 self.newer_format.add(found.key)
             return None
+        self.known[found.key] = content, record
+        return record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
-from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Values, read_document
+from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Known, Values, read_document
 
 S = TypeVar("S", records.Tokens, records.UnlockKeys)
 
@@ -74,6 +74,7 @@ class ClusterReader:
         self._accepted_revision = AcceptedStore(keys, me)
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
+        self._known: Known = {}
         self.wide = True
         """True if the last reading included the keys of all hosts, as the leader's does."""
 
@@ -107,7 +108,7 @@ class ClusterReader:
         return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state
 
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
-        values = Values(snapshot)
+        values = Values(snapshot, self._known)
         held = self._accepted_revision.look(values, store)
         named = {replica.spec for replica in held.assignment.replicas} if held.assignment else set()
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
@@ -115,6 +116,7 @@ class ClusterReader:
         mine = named | running
         self._learn_specs(store, mine | self._assigned_specs(values), values)
         state = self._state(values, held, rollouts)
+        self._known = values.known
         return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(mine))
 
     def _assigned_specs(self, values: Values) -> set[str]:

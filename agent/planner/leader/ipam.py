@@ -65,7 +65,6 @@ class _Reports:
     def __init__(self, cluster: ClusterState) -> None:
         self.known: dict[tuple[str, str], _User] = {}
         self.on: defaultdict[str, list[tuple[str, _User]]] = defaultdict(list)
-        """Overlay -> (address, user)."""
         self.failed: set[tuple[str, Key | None]] = set()
         for name, status in sorted(cluster.statuses.items()):
             reachable = not why_absent(name, cluster)

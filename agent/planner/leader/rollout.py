@@ -143,8 +143,8 @@ class ServiceRollout:
             if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
         }
         moves = self._next(config, pending, known, len(open_))
-        moving = frozenset(moves)
-        left = [place for place in pending if place not in moving]
+        stays = self._stays(moves)
+        left = [place for place in pending if place in stays]
         if not moves and not open_ and not left:
             over = replace(rollout, state="rolled-back", failed=()) if rollout.back else None
             return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
@@ -154,7 +154,7 @@ class ServiceRollout:
         waits, waits_on = self._waits(open_, away, watch_s)
         return RolloutDecision(
             target=target,
-            stays=self._stays(moves),
+            stays=stays,
             record=rollout,
             moves=moves,
             total=self.total,
