@@ -81,12 +81,13 @@ class LinuxKernel:
         up = bool(int.from_bytes(flags[16:18], "little") & _IFF_UP)
         if address is None or mask is None:
             return LinkState(address=None, up=up)
-        return LinkState(address=_interface(address[_ADDRESS], mask[_ADDRESS]), up=up)
+        return LinkState(address=_interface(address, mask), up=up)
 
     def addresses(self) -> Addresses:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-            found = [(_with_mask(handle, each), _name(each)) for each in _every_address(handle)]
-        return tuple((address, device) for address, device in found if address is not None)
+            found = [(each, _ioctl(handle, _SIOCGIFNETMASK, each)) for each in _every_address(handle)]
+        # Without a mask the address has been removed meanwhile.
+        return tuple((_interface(each, mask), _name(each)) for each, mask in found if mask is not None)
 
     def routes(self) -> Routes:
         try:
@@ -146,19 +147,14 @@ def _every_address(handle: socket.socket) -> list[bytes]:
     return [filled[at : at + _IFREQ.size] for at in range(0, len(filled), _IFREQ.size)]
 
 
-def _with_mask(handle: socket.socket, ifreq: bytes) -> IPv4Interface | None:
-    """Return the address of the ifreq with its mask; None when the address has been removed meanwhile."""
-    mask = _ioctl(handle, _SIOCGIFNETMASK, ifreq)
-    return None if mask is None else _interface(ifreq[_ADDRESS], mask[_ADDRESS])
-
-
 def _name(ifreq: bytes) -> str:
     """Return the name of the device without the label of an address (`eth0:1`)."""
     return ifreq[:16].partition(b"\0")[0].decode(errors="replace").partition(":")[0]
 
 
 def _interface(address: bytes, mask: bytes) -> IPv4Interface:
-    return IPv4Interface((IPv4Address(address), str(IPv4Address(mask))))
+    """Return the address of one ifreq with the mask of another one."""
+    return IPv4Interface((IPv4Address(address[_ADDRESS]), str(IPv4Address(mask[_ADDRESS]))))
 
 
 def _route(columns: list[bytes]) -> tuple[IPv4Network, str] | None:

@@ -26,17 +26,12 @@ class Credentials:
 
     server: str
     """The key of the entry in `auths`, unchanged."""
-    user: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
+    secret: Mapping[str, str] = field(repr=False)
+    """`identitytoken`, or `username` and `password`."""
 
     def header(self) -> str:
         """Return the value of X-Registry-Auth (https://docs.docker.com/reference/api/engine/: Authentication)."""
-        parts: dict[str, str] = {"serveraddress": self.server}
-        if self.identity_token:
-            parts["identitytoken"] = self.identity_token
-        else:
-            parts |= {"username": self.user, "password": self.password}
+        parts = {"serveraddress": self.server, **self.secret}
         return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
 
@@ -98,8 +93,7 @@ def read_auths(raw: bytes) -> Mapping[str, Credentials]:
 
 def _registry(server: str) -> str:
     """Return the registry that the key `server` names: a host, or a URL such as `https://host/v1/`."""
-    host = server.partition("://")[2] or server
-    host = host.partition("/")[0]
+    host = (server.partition("://")[2] or server).partition("/")[0]
     return HUB if host in _HUB_NAMES else host
 
 
@@ -108,14 +102,14 @@ def _credentials(server: str, entry: Any) -> Credentials:
     if not isinstance(entry, dict) or not all(isinstance(each, str) for each in entry.values()):
         raise Invalid(f"{place}: expected an object of strings")
     if token := entry.get("identitytoken"):
-        return Credentials(server=server, identity_token=token)
+        return Credentials(server=server, secret={"identitytoken": token})
     if auth := entry.get("auth"):
         user, password = _decoded(place, auth)
     else:
         user, password = entry.get("username", ""), entry.get("password", "")
     if not user or not password:
         raise Invalid(f"{place}: no credentials: expected auth (user:password in base64) or identitytoken")
-    return Credentials(server=server, user=user, password=password)
+    return Credentials(server=server, secret={"username": user, "password": password})
 
 
 def _decoded(place: str, auth: str) -> tuple[str, str]:

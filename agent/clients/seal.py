@@ -19,8 +19,6 @@ from agent.model.records import Tokens, UnlockKeys
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
 KEY_BYTES = 32
 _NO_KEY = "sealed, but this host has no key: set tokens.key_file in agent.yaml as on the other hosts"
 
@@ -38,6 +36,9 @@ class _SealedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cluster: str
     swarm_id: str
     unlock: tuple[str, ...]
+
+
+T = TypeVar("T", _SealedTokens, _SealedKeys)
 
 
 class WithoutKey:
@@ -86,26 +87,22 @@ class WithKeys:
     def close(self, tokens: Tokens) -> Tokens:
         # The content names cluster and swarm, so that a value of another cluster or swarm is refused.
         content = _SealedTokens(self._cluster, tokens.swarm_id, tokens.worker, tokens.manager)
-        return replace(
-            tokens, worker="", manager="", sealed=self._fernet.encrypt(msgspec.json.encode(content)).decode()
-        )
+        return replace(tokens, worker="", manager="", sealed=self._sealed(content))
 
     def open(self, tokens: Tokens) -> Tokens:
         if not tokens.sealed:
             return tokens
-        content = self._opened(tokens.sealed, _SealedTokens)
-        self._check(content.cluster, content.swarm_id, tokens.swarm_id)
+        content = self._opened(tokens, _SealedTokens)
         return replace(tokens, worker=content.worker, manager=content.manager, sealed="")
 
     def close_keys(self, keys: UnlockKeys) -> UnlockKeys:
         content = _SealedKeys(cluster=self._cluster, swarm_id=keys.swarm_id, unlock=keys.keys)
-        return replace(keys, keys=(), sealed=self._fernet.encrypt(msgspec.json.encode(content)).decode())
+        return replace(keys, keys=(), sealed=self._sealed(content))
 
     def open_keys(self, keys: UnlockKeys) -> UnlockKeys:
         if not keys.sealed:
             raise Invalid("not sealed: no agent of this cluster wrote it")
-        content = self._opened(keys.sealed, _SealedKeys)
-        self._check(content.cluster, content.swarm_id, keys.swarm_id)
+        content = self._opened(keys, _SealedKeys)
         return replace(keys, keys=content.unlock, sealed="")
 
     def is_current(self, keys: UnlockKeys) -> bool:
@@ -116,15 +113,17 @@ class WithKeys:
             return False
         return True
 
-    def _opened(self, sealed: str, kind: type[T]) -> T:
+    def _sealed(self, content: msgspec.Struct) -> str:
+        return self._fernet.encrypt(msgspec.json.encode(content)).decode()
+
+    def _opened(self, value: Tokens | UnlockKeys, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(self._fernet.decrypt(sealed.encode()), type=kind)
+            content = msgspec.json.decode(self._fernet.decrypt(value.sealed.encode()), type=kind)
         except (InvalidToken, msgspec.MsgspecError):
             raise Invalid(f"sealed with a key that is not in {self._named}") from None
-
-    def _check(self, cluster: str, swarm_id: str, named: str) -> None:
-        if (cluster, swarm_id) != (self._cluster, named):
+        if (content.cluster, content.swarm_id) != (self._cluster, value.swarm_id):
             raise Invalid("sealed for another cluster or swarm")
+        return content
 
 
 Seal = WithoutKey | WithKeys

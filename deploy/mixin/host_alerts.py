@@ -116,7 +116,7 @@ HOSTS = (
         severity="warning",
         summary="The agent on {{ $labels.host }} refuses many logins to its pages",
         description=(
-            '{{ printf "%.0f" $value }} logins had a wrong name or password within 15 minutes: somebody guesses, or '
+            '{{ printf "%.0f" $value }} logins had a wrong name or password within 15 minutes: a client guesses, or '
             "a client has an old password. The pages of others work. journalctl -u swarmkeeper -g login names the "
             "client."
         ),

@@ -63,10 +63,8 @@ _etcdrpc: Any = etcdpb  # generated code has no annotations
 
 Metadata = tuple[tuple[str, str], ...]
 
-Fingerprint = tuple[tuple[str, int, int], ...]
 
-
-def credentials_fingerprint(settings: StoreSettings) -> Fingerprint:
+def credentials_fingerprint(settings: StoreSettings) -> tuple[tuple[str, int, int], ...]:
     """Return the TLS files with times and inodes, to detect a replacement. Raises Unreachable for a missing file."""
     paths = [path for path in (settings.ca_file, settings.cert_file, settings.key_file) if path is not None]
     try:
@@ -182,8 +180,18 @@ class Pool:
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[Connection]:
         """Provide the connection for one call or stream. Raises Unreachable."""
-        connection = self._enter()
+        with self._lock:
+            if self._closed:
+                raise Unreachable("the etcd client is closed")
+            outdated = self._outdated()
+            if self._connection is None or outdated:
+                self._connection = Connection(self._endpoints[self._next], self._settings)
+            connection = self._connection
+            entered = connection.enter()
+            assert entered, "give_up and close remove a connection from the pool before they retire it"
         try:
+            if outdated is not None:
+                outdated.retire()
             yield connection
         finally:
             connection.leave()
@@ -204,20 +212,6 @@ class Pool:
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.retire(now=True)
-
-    def _enter(self) -> Connection:
-        with self._lock:
-            if self._closed:
-                raise Unreachable("the etcd client is closed")
-            outdated = self._outdated()
-            if self._connection is None or outdated:
-                self._connection = Connection(self._endpoints[self._next], self._settings)
-            connection = self._connection
-            entered = connection.enter()
-            assert entered, "give_up and close remove a connection from the pool before they retire it"
-        if outdated is not None:
-            outdated.retire()
-        return connection
 
     def _outdated(self) -> Connection | None:
         """Return the connection if its TLS files were replaced; gRPC reads them only once."""

@@ -185,9 +185,11 @@ class EtcdStore:
 
     def alarm(self) -> str:
         def call(client: Any) -> str:
-            # Every member reports the alarms of all, to every user.
+            # Every member reports the alarms of all, to every user, in texts such as `memberID:1 alarm:NOSPACE`.
             stub, request = client.maintenancestub, etcd_pb2.StatusRequest()
-            return _alarm_of(stub.Status(request, timeout=client.timeout, metadata=client.metadata))
+            response = stub.Status(request, timeout=client.timeout, metadata=client.metadata)
+            errors = " ".join(response.errors)
+            return next((each for each in ("CORRUPT", "NOSPACE") if each in errors), "")
 
         return self._calls.repeated("status", call)
 
@@ -203,9 +205,3 @@ class EtcdStore:
 
     def _transaction(self, request: etcd_pb2.TxnRequest) -> Callable[[Any], etcd_pb2.TxnResponse]:
         return lambda client: self._calls.transact(client, request)
-
-
-def _alarm_of(response: etcd_pb2.StatusResponse) -> str:
-    """Return NOSPACE or CORRUPT from the errors of a member, such as `memberID:1 alarm:NOSPACE`; empty: no alarm."""
-    errors = " ".join(response.errors)
-    return next((each for each in ("CORRUPT", "NOSPACE") if each in errors), "")

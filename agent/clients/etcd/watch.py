@@ -115,9 +115,8 @@ class WatchStream:
         if response.compact_revision:
             raise StreamEnded("compacted", f"revisions up to {response.compact_revision} were compacted")
         if response.canceled:
-            raise StreamEnded(
-                "refused", cut(response.cancel_reason) or "etcd cancelled the watch and gave no reason"
-            )
+            reason = cut(response.cancel_reason) or "etcd cancelled the watch and gave no reason"
+            raise StreamEnded("refused", reason)
         if response.created:
             self._confirmed += 1
             if self._is_open:

@@ -14,7 +14,7 @@ from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import and_more, cut, first_of, short_id
 from agent.model.plan import Plan, blocked_plan, waiting_plan
-from agent.model.spec import Key
+from agent.model.spec import Key, Pairs
 from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import with_recreations, with_replicas
 from agent.planner.leader.ipam import reserve_addresses
@@ -56,7 +56,7 @@ def with_dependencies(
     return with_replicas(wanted, held)
 
 
-def _unmet(needs: tuple[tuple[str, str], ...], lack: Callable[[str, str], str]) -> tuple[str, str] | None:
+def _unmet(needs: Pairs, lack: Callable[[str, str], str]) -> tuple[str, str] | None:
     """Return why the dependencies of a service are not met, and the key of the first; None if they are."""
     unmet = {name: why for name, how in needs if (why := lack(name, how))}
     why = cut("; ".join(unmet.values()), LONGEST_REASON)
@@ -119,7 +119,7 @@ _MOST_NAMED = 8
 """Largest number of details that the reason of one step lists."""
 Decisions = Mapping[str, RolloutDecision]
 GivenUp = Mapping[tuple[Key, str], str]
-NONE: Decisions = MappingProxyType({})
+_NONE: Decisions = MappingProxyType({})
 """No decisions: every replica gets the spec of the intent immediately."""
 
 
@@ -127,7 +127,7 @@ def assign(
     intent: Intent,
     current: Assignments,
     epoch: int = 0,
-    decisions: Decisions = NONE,
+    decisions: Decisions = _NONE,
     placement: Placement | None = None,
 ) -> dict[str, records.Assignment]:
     """Return the assignment of every declared host, and an empty one for each removed host that has one now.
@@ -165,7 +165,7 @@ def assign(
 def plan_assignments(
     intent: Intent,
     cluster: ClusterState,
-    decisions: Decisions = NONE,
+    decisions: Decisions = _NONE,
     seen: HostState | None = None,
     placement: Placement | None = None,
     previous: Mapping[str, str] = MappingProxyType({}),
@@ -224,17 +224,16 @@ def _pending(intent: Intent, replicas: list[records.Replica]) -> tuple[str, ...]
 
 def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
     """Publish and withdraw rollout records, and report each rollout that waits or is paused."""
-    steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
     plan = Plan()
     for name, decision in decisions.items():
         before, record, service = cluster.rollouts.get(name), decision.record, intent.service(name)
         assert service is not None
         if record and record != before:
             reason = _describe_record(service, record, cluster)
-            steps.append(leader_steps.PublishRollout(service=name, rollout=record, reason=reason))
+            plan += Plan((leader_steps.PublishRollout(service=name, rollout=record, reason=reason),))
         elif before and not record:
             reason = f"all replicas have {_called(service, decision.target, cluster)}"
-            steps.append(leader_steps.WithdrawRollout(service=name, reason=reason))
+            plan += Plan((leader_steps.WithdrawRollout(service=name, reason=reason),))
         elif record and decision.waits and not decision.moves:
             target = _called(service, decision.target, cluster)
             reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
@@ -242,9 +241,9 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
                 plan += waiting_plan(f"rollout/{name}", reason, decision.waits_on)
             else:
                 plan += blocked_plan(f"rollout/{name}", "rollout", reason)
-    gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
-    steps += [leader_steps.WithdrawRollout(service=name, reason="removed from the document") for name in gone]
-    return Plan(tuple(steps)) + plan
+    for name in sorted(cluster.rollouts.keys() - decisions.keys()):
+        plan += Plan((leader_steps.WithdrawRollout(service=name, reason="removed from the document"),))
+    return plan
 
 
 def _describe_record(service: ServiceIntent, record: records.Rollout, cluster: ClusterState) -> str:

@@ -6,6 +6,7 @@ spec, so a rollout treats a new digest like any other change, and a rollback ret
 
 from dataclasses import replace
 
+from agent.diff.nodes import etcd_of
 from agent.model import records, steps
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
@@ -38,9 +39,8 @@ def resolved(observed: Observed) -> Intent | None:
 
 def plan_digests(observed: Observed) -> Plan:
     """Plan to resolve the missing tags of the accepted document. Report `digests` as blocked after a failed attempt."""
-    cluster = observed.cluster
-    intent = cluster.accepted if cluster else None
-    if cluster is None or intent is None or not intent.policy.resolve_digests:
+    cluster, intent = etcd_of(observed), observed.accepted
+    if intent is None or not intent.policy.resolve_digests:
         return Plan()
     tags, asked = _tags(intent), _asked(intent, cluster)
     if not (lacking := tuple(each for each in tags if each not in asked)):
@@ -52,12 +52,8 @@ def plan_digests(observed: Observed) -> Plan:
         images=tuple(each for each in before if each[0] in tags),
         asked=tuple(sorted(asked)),
     )
-    step = steps.ResolveDigests(
-        images=lacking,
-        known=known,
-        over=cluster.digests_revision,
-        reason=f"{', '.join(lacking)} for revision {intent.revision}",
-    )
+    reason = f"{', '.join(lacking)} for revision {intent.revision}"
+    step = steps.ResolveDigests(images=lacking, known=known, over=cluster.digests_revision, reason=reason)
     return Plan((step,), _waits(observed, lacking, frozenset(image for image, _ in before)))
 
 

@@ -54,10 +54,8 @@ def _plan_unread(observed: Observed) -> Plan:
 
 def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
     """Return why this host is ineligible; empty if it is eligible."""
-    if cluster.newer_format:
-        return (
-            f"{cluster.newer_format[0]} is of a newer agent, and this one would overwrite what it cannot read"
-        )
+    if unread := cluster.newer_format:
+        return f"{unread[0]} is of a newer agent, and this one would overwrite what it cannot read"
     if cluster.accepted_doubt == "compacted" and cluster.refusal:
         return "this host cannot check the accepted document, and another one may have"
     if observed.host and (other := other_cluster(observed.host, cluster.record)):
@@ -68,9 +66,8 @@ def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
         return _ineligible_before_any(cluster)
     if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
         return "this host holds the disruption slot and rejoins the swarm"
-    if not _declared_manager(observed.me, cluster, intent) and not _is_interim_leader(
-        observed, cluster, intent
-    ):
+    declared = _declared_manager(observed.me, cluster, intent)
+    if not declared and not _is_interim_leader(observed, cluster, intent):
         return "the intent does not declare this host a manager"
     if observed.host is None:
         return _ineligible_blind(observed, cluster, intent)
@@ -203,9 +200,8 @@ def _ineligible_for_a_name(observed: Observed, cluster: ClusterState, host: Host
     for other, status in _others_that_could_lead(observed.me, cluster, intent):
         local = {each.name for each in status.networks if each.scope != "swarm" or each.left_behind}
         if missing.isdisjoint(local):
-            return (
-                f"dockerd has a network of its own named {min(refused)}, and {other} can create that overlay"
-            )
+            own = f"dockerd has a network of its own named {min(refused)}"
+            return f"{own}, and {other} can create that overlay"
     return ""
 
 

@@ -38,7 +38,7 @@ class _Ranking:
         """Heaps; an entry counts only while it has the rank of its place."""
 
     def change(self, host: str, count: int, rank: _Rank | None) -> None:
-        """Count so many more replicas on a host, and rank it anew within its group; None: it can take no more."""
+        """Count so many more replicas on a host, and rank it again within its group; None: it can take no more."""
         here = self._places[host]
         groups = [here[1 : length + 1] for length in range(1, len(here))]
         self._counts.update(dict.fromkeys(groups, count))

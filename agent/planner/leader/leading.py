@@ -72,9 +72,8 @@ def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState) -> records
         why.append(f"etcd was rolled back, {cluster.store_rolled_back}: apply the correct document again")
     if guarded := guarding(cluster):
         confirm, taken = guarded
-        why.append(
-            f"it would remove {taken}: to confirm, apply it again with x-cluster.policy.confirm: {confirm}"
-        )
+        again = f"apply it again with x-cluster.policy.confirm: {confirm}"
+        why.append(f"it would remove {taken}: to confirm, {again}")
     if not why:
         return verdict
     holding = cluster.accepted.revision if cluster.accepted else 0

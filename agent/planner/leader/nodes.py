@@ -3,7 +3,6 @@
 The leader manages only the node labels that an intent set; one more label lists their names. All other labels stay.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +13,6 @@ from agent.model.leader_steps import DemoteNode, ForgetHost, PromoteNode, Remove
 from agent.model.observed import Observed
 from agent.model.phrases import instead, short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
-from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 from agent.planner.leader.disruption import rejoining_host, role_for_now
 
@@ -57,7 +55,12 @@ def _plan_node(node: NodeState, host: str, availability: Availability, wanted: d
     if not drained and not labels and not without:
         return Plan()
     differences = [_differs("availability", availability, node.availability)] if drained else []
-    differences += _label_differences(labels, without, found)
+    for name, value in labels:
+        text = "its agent reports this node id" if name == nodes.HOST_LABEL else ""
+        differences.append(_differs(f"label {name}", value, found.get(name), text))
+    for name in without:
+        text = f"label {name}: no longer declared"
+        differences.append(_differs(f"label {name}", "", found.get(name), text))
     step = UpdateNode(
         node_id=node.id,
         host=host,
@@ -81,16 +84,6 @@ def _host_label(host: str, observed: Observed) -> dict[str, str]:
     """Return the label that names the node's host; empty unless the host's running agent reported."""
     known = host == observed.me or nodes.etcd_of(observed).status_of(host) is not None
     return {nodes.HOST_LABEL: host} if known else {}
-
-
-def _label_differences(
-    labels: Pairs, without: tuple[str, ...], found: dict[str, str]
-) -> Iterator[Difference]:
-    for name, value in labels:
-        text = "its agent reports this node id" if name == nodes.HOST_LABEL else ""
-        yield _differs(f"label {name}", value, found.get(name), text)
-    for name in without:
-        yield _differs(f"label {name}", "", found.get(name), f"label {name}: no longer declared")
 
 
 def _differs(field: str, wanted: str, found: str | None, text: str = "") -> Difference:

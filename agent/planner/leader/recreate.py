@@ -57,14 +57,12 @@ def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | 
         return blocked_plan(resource, "foreign", f"{why} {short_id(kept[0].id)}; {remedy}")
     if found is None and record and wanted.name in dict(record.overlay_ids):
         # swarm.py publishes the record first: workers would take the new overlay for an earlier one.
-        return waiting_plan(
-            resource, "missing in the swarm: it is created once the key swarm no longer has its id"
-        )
+        reason = "missing in the swarm: it is created once the key swarm no longer has its id"
+        return waiting_plan(resource, reason)
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
-    if not networks.is_ours(wanted, found) and (
-        wrong := describe(networks.overlay_differences(wanted, found))
-    ):
+    wrong = describe(networks.overlay_differences(wanted, found))
+    if wrong and not networks.is_ours(wanted, found):
         cause = "the overlay is not managed by this cluster, so it is not changed"
         return blocked_plan(resource, "foreign", f"{wrong}: {cause}")
     return Plan()
@@ -135,11 +133,8 @@ def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
     """
     if intent.policy.allow_network_recreate:
         return True
-    joining = {
-        digest
-        for digest, spec in cluster.specs.items()
-        if any(each.network == change.name for each in spec.networks)
-    }
+    specs = cluster.specs.items()
+    joining = {each for each, spec in specs if any(one.network == change.name for one in spec.networks)}
     replicas = [
         each
         for status in cluster.statuses.values()

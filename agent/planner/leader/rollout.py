@@ -29,6 +29,7 @@ from agent.planner.leader.scheduler_state import (
 
 Place = tuple[str, int]
 """(host, slot)"""
+Conditions = Mapping[Place, Condition]
 
 
 def startable(parallelism: int, total: int, updating: int, idle: int) -> int:
@@ -114,10 +115,8 @@ class ServiceRollout:
         found = {slot: self._condition((host, slot)) for host, slot in self._moved(rollout)}
         failures = {slot: each.why for slot, each in found.items() if each.is_ == "failed"}
         failed = tuple(sorted({*rollout.failed, *failures}))
-        why = rollout.why
-        if failures.keys() - set(rollout.failed):
-            first = min(failures.keys() - set(rollout.failed))
-            why = f"{self.service.name}-{first}: {failures[first]}"
+        first = min(failures.keys() - set(rollout.failed), default=None)
+        why = rollout.why if first is None else f"{self.service.name}-{first}: {failures[first]}"
         rollout = replace(rollout, failed=failed, why=why)
         if rollout.state == "rolled-back":
             return self.record or rollout
@@ -165,7 +164,7 @@ class ServiceRollout:
         )
 
     def _next(
-        self, config: Update, pending: list[Place], known: Mapping[Place, Condition], updating: int
+        self, config: Update, pending: list[Place], known: Conditions, updating: int
     ) -> tuple[Place, ...]:
         """Return the replicas to update now: all idle ones, and running ones up to the limit."""
         idle = [place for place in pending if not known[place].up]
@@ -181,10 +180,7 @@ class ServiceRollout:
         )
         return (*sorted(idle), *able[: startable(config.parallelism, self.total, updating, len(idle))])
 
-    def _waits(
-        self, open_: Mapping[Place, Condition], away: Mapping[Place, Condition], watch_s: float
-    ) -> tuple[str, str]:
-        """Return the reason why the rollout waits, and the condition key of the cause."""
+    def _waits(self, open_: Conditions, away: Conditions, watch_s: float) -> tuple[str, str]:
         for (host, slot), each in open_.items():
             name = f"{self.service.name}-{slot}"
             on = f"host/{host}" if each.is_ == "unreachable" else f"replica/{name}"
