@@ -38,7 +38,7 @@ _LONGEST_HEAD = 16384
 _BACKLOG = 1024
 _PAUSE_S = 0.1
 _PIECE = 65536
-"""asyncio copies what it cannot send at once."""
+"""asyncio buffers what it cannot send at once."""
 _HIGHEST_PORT = 65535
 
 
@@ -124,17 +124,17 @@ class WebServer:
             return
         accepted.setblocking(False)
         connection = _Connection(_client(address[0]))
-        self._make_room(connection.client)
+        self._close_surplus(connection.client)
         self._open[connection] = self._loop.create_task(self._converse(connection, accepted))
 
-    def _make_room(self, client: str) -> None:
+    def _close_surplus(self, client: str) -> None:
         """If `client` or all have the most, close the oldest connection of the busiest, if possible not `asked`."""
-        busy = Counter(each.client for each in self._open)
-        if busy[client] >= MOST_OF_CLIENT:
-            busy = Counter({client: MOST_OF_CLIENT})
+        counts = Counter(each.client for each in self._open)
+        if counts[client] >= MOST_OF_CLIENT:
+            counts = Counter({client: MOST_OF_CLIENT})
         elif len(self._open) < MOST_OPEN:
             return
-        self._open.pop(min(self._open, key=lambda each: (-busy[each.client], each.asked))).cancel()
+        self._open.pop(min(self._open, key=lambda each: (-counts[each.client], each.asked))).cancel()
 
     async def _converse(self, connection: _Connection, accepted: socket.socket) -> None:
         reader = asyncio.StreamReader(_LONGEST_HEAD, self._loop)
@@ -205,12 +205,12 @@ def _client(host: str) -> str:
 def _respond(head: bytes, sources: Sources, allows: Callable[[str | None], bool | None]) -> bytes:
     """Return the answer to the request with this head; b"" if `allows` cannot tell."""
     line, _, fields = head.partition(b"\n")
-    words = line.decode("latin-1").split()
+    parts = line.decode("latin-1").split()
     try:
         authorization = parse_headers(io.BytesIO(fields)).get("Authorization")
     except HTTPException:
-        words = []
-    match words:
+        parts = []
+    match parts:
         case ["GET" | "HEAD", target, version] if version.startswith("HTTP/1."):
             allowed = allows(authorization)
             if allowed is None:
@@ -228,4 +228,4 @@ def _respond(head: bytes, sources: Sources, allows: Callable[[str | None], bool 
         f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nAllow: GET, HEAD\r\n"
         f"{challenge if found.status is HTTPStatus.UNAUTHORIZED else ''}\r\n"
     )
-    return header.encode() + (b"" if words[:1] == ["HEAD"] else found.body)
+    return header.encode() + (b"" if parts[:1] == ["HEAD"] else found.body)

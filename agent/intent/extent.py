@@ -53,9 +53,9 @@ def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) 
         everywhere = able[service.name] if service.everywhere else ()
         for host, count in (*service.placement, *((each.name, 1) for each in everywhere)):
             fixed[host] = fixed.get(host, _Load()).plus(service, count)
-        room = (service.where.most_per_host or MOST_IN_ALL) * len(able[service.name])
+        most = (service.where.most_per_host or MOST_IN_ALL) * len(able[service.name])
         for key in {(), service.where.constraints}:
-            shared[key] = shared.get(key, _Load()).plus(service, min(service.replicas or 0, room))
+            shared[key] = shared.get(key, _Load()).plus(service, min(service.replicas or 0, most))
     loads = [(f"on {host}", load) for host, load in fixed.items()]
     for key, load in shared.items():
         on = fitting[key] if key else hosts

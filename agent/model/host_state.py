@@ -105,7 +105,7 @@ GivenOut = tuple[tuple[str, str, str], ...]
 
 
 class NetworkFacts(Frozen):
-    """What the observation of a network and a report of it have in common."""
+    """The fields that the observation of a network and a report of it share."""
 
     id: str
     name: str
@@ -193,7 +193,7 @@ def describe(differences: Iterable[Difference]) -> str:
 
 
 class ContainerFacts(Frozen):
-    """What the observation of a managed container and a report of it have in common."""
+    """The fields that the observation of a managed container and a report of it share."""
 
     id: str
     name: str

@@ -17,7 +17,7 @@ ReplicaKey = tuple[str, str, int]
 
 
 Doubt = Literal["", "forged", "compacted"]
-"""Why the accepted document in etcd does not count: etcd's history of `intent` does not have it, or it is compacted."""
+"""The reason that the accepted document in etcd does not count: etcd's history lacks it, or is compacted there."""
 
 
 class ReplicaTimers(Frozen):
@@ -54,7 +54,7 @@ class ClusterState(Frozen):
     accepted_text: str = field(default="", repr=False)
     """The source of `accepted`."""
     accepted_doubt: Doubt = ""
-    """Why the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
+    """The reason that the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
     store_rolled_back: str = ""
     """Description of what in etcd is older than the accepted state on this host; empty: nothing."""
     confirmed: bool = False

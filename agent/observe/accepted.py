@@ -33,7 +33,7 @@ UNREADABLE = "?"
 
 
 _DOUBTS = {
-    "forged": "etcd's history of intent does not have it at revision {revision}: somebody with the rights of an agent "
+    "forged": "etcd's history of intent does not have it at revision {revision}: a program with the rights of an agent "
     "wrote it; change the agents' credentials for etcd",
     "compacted": "etcd has compacted revision {revision}, and this host has not seen intent as it was then: apply the "
     "document again",
@@ -44,7 +44,7 @@ class Values:
     """Decodes the values of one snapshot, and records the unreadable ones."""
 
     def __init__(self, snapshot: store.Snapshot, known: Known | None = None) -> None:
-        """`known` has the records of the last snapshot. An unchanged one is used again, instead of a second copy."""
+        """`known` has the records of the last snapshot. An unchanged one is used again, to save memory."""
         self.snapshot, self._before = snapshot, known or {}
         self.known: Known = {}
         self.unreadable: dict[str, str] = {}
@@ -118,7 +118,7 @@ class EffectiveState:
     accepted_held: bool
     """True if `intent` is remembered: etcd has another accepted document, none, or an unreadable one."""
     doubt: observed.Doubt
-    """Why the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
+    """The reason that the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
     store_rolled_back: str
     """The sign that etcd was rolled back; empty if it was not."""
     noticed_at: int
@@ -189,13 +189,13 @@ class AcceptedStore:
             self._known[key] = value
             self._notice("", values)
             self._look_at_revision(values.snapshot.revision)
-        elif self._is_doubtful(found, values, etcd):
+        elif self._is_refused(found, values, etcd):
             return
         elif self._adopt(found, value, values):
             self._known[key] = value
             self._notice("", values)
 
-    def _is_doubtful(self, found: records.Accepted, values: Values, etcd: Store | None) -> bool:
+    def _is_refused(self, found: records.Accepted, values: Values, etcd: Store | None) -> bool:
         """Return True if the document is not proven to be the operator's, and mark its key."""
         known = self._document
         mine = known and records.Accepted(revision=known.revision, document=known.text, epoch=self._epoch)

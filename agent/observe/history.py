@@ -1,6 +1,6 @@
 """Checks an accepted document against the history of `intent`, which operators alone can write.
 
-Agents can write every other key. Without this check, whoever has the rights of one agent could declare services on all
+Agents can write every other key. Without this check, one stolen agent could declare services on all
 hosts in the key `accepted`.
 """
 

