@@ -17,7 +17,7 @@ ReplicaKey = tuple[str, str, int]
 
 
 Doubt = Literal["", "forged", "compacted"]
-"""The reason that the accepted document in etcd does not count: etcd's history lacks it, or is compacted there."""
+"""The fault of an accepted document in etcd: etcd's history of `intent` does not have it, or is compacted."""
 
 
 class ReplicaTimers(Frozen):
@@ -54,7 +54,7 @@ class ClusterState(Frozen):
     accepted_text: str = field(default="", repr=False)
     """The source of `accepted`."""
     accepted_doubt: Doubt = ""
-    """The reason that the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
+    """Reason against the accepted document in etcd; empty: it counts, or is absent or unreadable."""
     store_rolled_back: str = ""
     """Description of what in etcd is older than the accepted state on this host; empty: nothing."""
     confirmed: bool = False

@@ -33,8 +33,8 @@ UNREADABLE = "?"
 
 
 _DOUBTS = {
-    "forged": "etcd's history of intent does not have it at revision {revision}: a program with the rights of an agent "
-    "wrote it; change the agents' credentials for etcd",
+    "forged": "etcd's history of intent does not have it at revision {revision}: an agent's rights in etcd were "
+    "misused: change the agents' credentials",
     "compacted": "etcd has compacted revision {revision}, and this host has not seen intent as it was then: apply the "
     "document again",
 }
@@ -118,7 +118,7 @@ class EffectiveState:
     accepted_held: bool
     """True if `intent` is remembered: etcd has another accepted document, none, or an unreadable one."""
     doubt: observed.Doubt
-    """The reason that the accepted document in etcd does not count; empty: it does, or is absent or unreadable."""
+    """Reason against the accepted document in etcd; empty: it counts, or is absent or unreadable."""
     store_rolled_back: str
     """The sign that etcd was rolled back; empty if it was not."""
     noticed_at: int
@@ -189,13 +189,13 @@ class AcceptedStore:
             self._known[key] = value
             self._notice("", values)
             self._look_at_revision(values.snapshot.revision)
-        elif self._is_refused(found, values, etcd):
+        elif self._is_unproven(found, values, etcd):
             return
         elif self._adopt(found, value, values):
             self._known[key] = value
             self._notice("", values)
 
-    def _is_refused(self, found: records.Accepted, values: Values, etcd: Store | None) -> bool:
+    def _is_unproven(self, found: records.Accepted, values: Values, etcd: Store | None) -> bool:
         """Return True if the document is not proven to be the operator's, and mark its key."""
         known = self._document
         mine = known and records.Accepted(revision=known.revision, document=known.text, epoch=self._epoch)

@@ -1,7 +1,7 @@
 """Checks an accepted document against the history of `intent`, which operators alone can write.
 
-Agents can write every other key. Without this check, one stolen agent could declare services on all
-hosts in the key `accepted`.
+Agents can write every other key. Without this check, a stolen agent's certificate could declare services on all hosts
+in the key `accepted`.
 """
 
 from agent.clients.etcd import Store
