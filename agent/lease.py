@@ -83,10 +83,10 @@ def resign(store: Store, fence: Fence) -> None:
     store.txn([Compare(key=fence.key, create_revision=fence.create_revision)], [Delete(key=fence.key)])
 
 
-# ---- The lease of this agent, with its presence and the leader lock
+# ---- The lease
 #
-# The lease has its own thread and etcd client, so that no slow work or long read delays a renewal. A lost lease
-# takes both keys with it, and the leader then finds `lease_id` None.
+# It has its own thread and etcd client, so that no slow work or long read delays a renewal. A lost lease takes the
+# presence and the lock with it, and the leader then finds `lease_id` None.
 #
 # Validity counts from *before* the renewal was sent, because etcd may have counted from any moment since, and on
 # CLOCK_BOOTTIME, because a lease also expires while the machine is suspended.

@@ -45,11 +45,9 @@ class Backoff:
             del self._failures[resource]
 
     def reset(self) -> None:
-        """Delete all failures, so that every step may be attempted immediately."""
         self._failures.clear()
 
     def ready(self, resource: str, task: str, now: float) -> bool:
-        """Return True if `task` may be attempted on `resource` now."""
         failure = self._failures.get(resource)
         return failure is None or failure.task != task or failure.retry_at <= now
 
@@ -112,14 +110,10 @@ class Dispatcher:
         for step in plan.steps:
             chains.setdefault(step.resource, []).append(step)
         with self._changed:
-            # A chain that completed meanwhile may have been in flight at the observation: a plan without it proves
-            # nothing.
-            circuits = {
-                step.circuit for each in (*chains.values(), *self._in_flight.values()) for step in each
-            }
-            self._backoff.forget(
-                frozenset(chains.keys() | self._in_flight.keys() | self._completed.keys() | circuits)
-            )
+            steps = (*plan.steps, *(step for chain in self._in_flight.values() for step in chain))
+            known = {name for step in steps for name in (step.resource, step.circuit)}
+            # A chain that completed meanwhile may have been in flight at the observation, so a plan may lack it.
+            self._backoff.forget(frozenset(known | self._completed.keys()))
             for lane in self._pools:
                 self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
 
@@ -129,7 +123,6 @@ class Dispatcher:
             self._backoff.reset()
 
     def next_retry(self) -> float | None:
-        """Return the seconds until the next retry; None: no retry is pending."""
         with self._changed:
             return self._backoff.next_retry(self._clock())
 
@@ -155,9 +148,8 @@ class Dispatcher:
             chains = barriers[:1] if quiet else []
         for chain in chains:
             resource = chain[0].resource
-            if self._is_open(chain[0].circuit, now):
-                continue
-            if resource not in self._in_flight and resource not in self._completed and not self._closed:
+            begun = resource in self._in_flight or resource in self._completed
+            if not (begun or self._closed or self._is_open(chain[0].circuit, now)):
                 self._in_flight[resource] = chain
                 self._pools[lane].submit(self._run, chain)
 
@@ -169,7 +161,6 @@ class Dispatcher:
         return tried or not self._backoff.ready(circuit, _PROBE, now)
 
     def _run(self, chain: Chain) -> None:
-        """Run the steps on a worker's thread until one does not succeed."""
         outcome: Outcome | None = None
         for step in chain:
             outcome = self._run_step(step, chain)

@@ -27,7 +27,6 @@ RESYNC = frozenset({"resync"})
 RESYNC_JITTER = 0.1
 """Share of the resync interval. It spreads the passes of hosts that started together."""
 
-
 UNSETTLED_S = 2.0
 """Seconds to the next pass while a raft leader is missing or a membership is changing."""
 UNREAD_S = 5.0
@@ -113,7 +112,6 @@ class Reconciler:
         return plan
 
     def _reset_backoff(self, observed: Observed) -> None:
-        """Reset every backoff in a new epoch: another intent, a dockerd or a swarm that is back."""
         accepted = observed.accepted
         swarm = observed.host.swarm if observed.host else None
         backoff_epoch = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
@@ -124,14 +122,11 @@ class Reconciler:
     def _until_next(self) -> float:
         jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
         resync_s = self._schedule.resync_s * (1 + jitter)
-        retry_s = self._dispatcher.next_retry()
-        if retry_s is not None:
-            resync_s = min(resync_s, retry_s)
-        return max(0.0, min(resync_s, self.look_again_s or resync_s))
+        waits = (resync_s, self._dispatcher.next_retry(), self.look_again_s)
+        return min((each for each in waits if each), default=0.0)
 
 
 def _look_again_s(observed: Observed) -> float:
-    """Return the seconds to the next pass without a trigger; 0: not before the resync."""
     disruption = observed.cluster is not None and observed.cluster.disruption is not None
     times = (
         _looks_at_host_in_s(observed.host),

@@ -50,7 +50,10 @@ def run(config: Config) -> NoReturn:
     finally:
         daemon.close()
     log.info("stopped")
-    _exit_now(code)
+    # A normal exit joins the worker threads, and a pull may hang for an hour; it also takes a third of a second more.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Daemon:
@@ -126,9 +129,8 @@ class Daemon:
         if self._thread.is_alive():
             self._thread.join(STEPS_END_S)
         if not self._dispatcher.close(STEPS_END_S):
-            log.warning(
-                "steps in flight continue in dockerd", steps=[str(s) for s in self._dispatcher.in_flight]
-            )
+            left = [str(each) for each in self._dispatcher.in_flight]
+            log.warning("steps in flight continue in dockerd", steps=left)
         self._reporter.close()
         self._later.close()
         if self._web:
@@ -138,16 +140,6 @@ class Daemon:
 
     def _is_alive(self) -> bool:
         return time.monotonic() - self._loop.last_pass_at < STALLED_S
-
-
-def _exit_now(code: int) -> NoReturn:
-    """Exit without waiting for worker threads: at a normal exit Python joins them, and a pull may hang for an hour.
-
-    Without workers it still saves the third of a second that Python's shutdown takes.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 FAILED = 1

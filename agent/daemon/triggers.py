@@ -78,7 +78,6 @@ class Triggers:
         self._looker = threading.Thread(target=self._look, name="bridge", daemon=True)
 
     def start(self, ranges: Sequence[KeyRange]) -> None:
-        """Start to read the engine's events and to watch `ranges` in etcd."""
         self._listener.start()
         self._looker.start()
         self.rearm(ranges)

@@ -197,6 +197,7 @@ class Agent:
 def environment_of(config: Config) -> Environment:
     """Return the real environment. Raises Invalid when registry credentials or a sealing key cannot be read."""
     metrics = Metrics(version=__version__, host=config.host, cluster=config.cluster)
+    new_store = partial(EtcdStore, observe_call=metrics.observe_store_call)
     instance = uuid.uuid4().hex
     registries = RegistryConfig(config.docker.registry_config)
     registries.check()
@@ -209,10 +210,8 @@ def environment_of(config: Config) -> Environment:
             machine_id=lease.machine_id(),
             advertise=config.swarm.advertise_address,
         ),
-        store=EtcdStore(config.store, observe_call=metrics.observe_store_call),
-        lease_store=EtcdStore(
-            for_session(config.store, config.session), observe_call=metrics.observe_store_call
-        ),
+        store=new_store(config.store),
+        lease_store=new_store(for_session(config.store, config.session)),
         engine=DockerEngine(
             config.docker.url,
             config.docker.timeout_s,

@@ -30,7 +30,6 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """True if the value is null or missing."""
         return self.plain and self.text in _NULL
 
     @property

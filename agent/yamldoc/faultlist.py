@@ -36,7 +36,6 @@ class Faults:
         self._found.append(replace(fault, path=path, problem=problem, remedy=remedy))
 
     def raise_if_any(self) -> None:
-        """Raise InvalidDocument with all faults, if there are any."""
         if self._found:
             self.stop()
 

@@ -167,7 +167,6 @@ class Fields:
         return iter(self._found)
 
     def at(self, key: str) -> Cursor | None:
-        """Return the place of `key`'s value; None if the key is absent."""
         return self._found.get(key)
 
     @overload
@@ -272,7 +271,6 @@ def matching(pattern: str, wanted: str) -> Reader[str]:
 
 
 def choice(options: tuple[W, ...]) -> Reader[W]:
-    """Return a reader of one of `options`."""
     by_text = {str(each): each for each in options}
 
     @after(text)
@@ -296,13 +294,10 @@ def boolean(cursor: Cursor, _: str) -> bool | None:
 
 
 def integer(low: int, high: int) -> Reader[int]:
-    """Return a reader of whole numbers from `low` to `high`."""
     return _measured(whole_number, "a whole number", "", (low, high), str)
 
 
 def number(low: float, high: float) -> Reader[float]:
-    """Return a reader of decimal numbers from `low` to `high`."""
-
     def decimal(written: str) -> float | None:
         return float(written) if _NUMBER.fullmatch(written) else None
 
@@ -364,8 +359,6 @@ def address(cursor: Cursor, value: str) -> IPv4Address | None:
 
 
 def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False) -> Reader[tuple[T, ...]]:
-    """Return a reader of lists of the values of `reader`."""
-
     def read(cursor: Cursor) -> tuple[T, ...] | None:
         places = cursor.items()
         if cursor.is_sequence and len(places) < at_least:

@@ -182,8 +182,8 @@ class Tokens:
             )
         except FAILURES as error:
             failure = failure_of(error, connection.endpoint)
-            if failure.code == "FAILED_PRECONDITION" and "not enabled" in failure.details:
-                return HAS_LEADER  # etcd has authentication disabled
+            if _auth_is_off(failure):
+                return HAS_LEADER
             refused = failure.as_error()
             if isinstance(refused, Refused):
                 # Wrong password: etcd would hash it again for every retry of every thread.
@@ -199,6 +199,10 @@ class Tokens:
             return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"etcd password file {path}: {error}") from error
+
+
+def _auth_is_off(failure: Failure) -> bool:
+    return failure.code == "FAILED_PRECONDITION" and "not enabled" in failure.details
 
 
 # ---- Newest revision and cluster id in etcd's answers, and detection of another or restored etcd
