@@ -296,10 +296,8 @@ class Attached(Frozen):
     """True for a task of a swarm service, which the swarm creates and removes."""
 
 
-GOSSIP = "7946/tcp"
-"""Port of the gossip between the dockerds of a swarm about overlays (docs.docker.com: swarm mode, open ports)."""
-RAFT = "2377/tcp"
-"""Port on which a manager listens, and no worker does (same source)."""
+GOSSIP, RAFT = "7946/tcp", "2377/tcp"
+"""Ports of every dockerd in a swarm, and of managers only (docs.docker.com: swarm mode, open ports)."""
 
 
 class HostState(Frozen):
