@@ -110,7 +110,7 @@ def has_duplicate_address(
 
 def is_about_an_address(error: str) -> bool:
     """Return True if docker refused a start for an address on a network: for a port its error has more text."""
-    return error.strip().lower() == IN_USE
+    return error.strip().lower().removeprefix(_SETTING_UP) == IN_USE
 
 
 _NO_NETWORK = re.compile(
@@ -131,6 +131,8 @@ AGAIN = "-again"
 """End of the name of a new container that failed for a network twice, which counts as a refusal."""
 
 
+_SETTING_UP = "failed to set up container networking: "
+"""Beginning of every error of a network on engine 28."""
 IN_USE = "address already in use"
 """Docker's error for an address or port in use; only after it the listening ports are read."""
 

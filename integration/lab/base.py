@@ -20,6 +20,8 @@ class Base:
 
     name: str
     suite: str = ""
+    from_sid: tuple[str, ...] = ()
+    """Packages that are sid's, the release in which Debian has what is new first."""
 
     @property
     def is_machine(self) -> bool:
@@ -37,7 +39,9 @@ class Base:
 
 MACHINE = Base("machine")
 DEBIAN_13 = Base("debian-13", "trixie")
-BASES = (MACHINE, DEBIAN_13)
+# A base is part of the name of a lab, which has at most 30 characters.
+DOCKER_SID = Base("docker-sid", "trixie", ("containerd", "docker-cli", "docker.io", "runc"))
+BASES = (MACHINE, DEBIAN_13, DOCKER_SID)
 
 
 def store() -> Path:

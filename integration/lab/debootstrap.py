@@ -1,5 +1,6 @@
 """Making a base's tree: Debian's own debootstrap, into a folder that appears under its name when it is complete.
 
+Packages of sid are installed in the tree after that, by its own apt.
 A file in the tree lists what it was made of. When that is no longer what is wanted, the tree is made again, unless
 hosts run on it.
 """
@@ -21,6 +22,21 @@ TOOLS = REPOSITORY / "build/tools"
 # Beside script/packages.txt: what every machine has anyway, and what is a package of its own since Debian 13 (docker).
 BESIDES = ("ca-certificates", "docker-cli", "iputils-ping", "procps", "python3", "systemd-sysv")
 LOG_END = 800
+# Run with the suite as $0 and the tree as $1, then the mirror and the packages. The default release keeps all else at
+# the suite; policy-rc.d(8) forbids the packages to start their services. As debootstrap, it takes a mirror that is
+# behind: signatures are checked, the date is not.
+FROM_SID = """
+tree=$1 mirror=$2; shift 2
+mount -t proc proc "$tree/proc"
+echo "deb $mirror sid main" >"$tree/etc/apt/sources.list.d/sid.list"
+printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d"
+chmod 755 "$tree/usr/sbin/policy-rc.d"
+export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
+chroot "$tree" apt-get update -q -o Acquire::Check-Valid-Until=false
+chroot "$tree" apt-get install -qy --no-install-recommends -o "APT::Default-Release=$0" $(printf '%s/sid ' "$@")
+rm "$tree/usr/sbin/policy-rc.d"
+rm -r "$tree"/var/lib/apt/lists/*
+"""
 
 
 def make(base: Base) -> None:
@@ -50,12 +66,19 @@ def is_made(base: Base) -> bool:
 
 def recipe(base: Base) -> str:
     """What the tree is made of, as it is written into it."""
-    return f"{base.suite}\n{os.environ.get('SWARMKEEPER_MIRROR', MIRROR)}\n{' '.join(_packages())}\n"
+    of_sid = f"sid: {' '.join(base.from_sid)}\n" if base.from_sid else ""
+    return f"{base.suite}\n{_mirror()}\n{' '.join(_packages(base))}\n{of_sid}"
 
 
-def _packages() -> list[str]:
+def _mirror() -> str:
+    return os.environ.get("SWARMKEEPER_MIRROR", MIRROR)
+
+
+def _packages(base: Base) -> list[str]:
+    """The packages that are of the base's own suite."""
     lines = (REPOSITORY / "script/packages.txt").read_text().splitlines()
-    return sorted({*BESIDES, *(line.split()[0] for line in lines if line and not line.startswith("#"))})
+    wanted = {*BESIDES, *(line.split()[0] for line in lines if line and not line.startswith("#"))}
+    return sorted(wanted - {*base.from_sid})
 
 
 def _is_as_wanted(base: Base) -> bool:
@@ -72,18 +95,21 @@ def _debootstrap(base: Base) -> None:
     fresh, log = _unfinished(base), _log(base)
     store().mkdir(parents=True, exist_ok=True)
     _delete(fresh)
-    suite, mirror, packages = recipe(base).splitlines()
     program, environment = _find_program()
     # In namespaces of its own: what it mounts goes with it, and nothing of it outlives this process.
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    options = [f"--keyring={KEYRING}", "--variant=minbase", f"--include={packages.replace(' ', ',')}"]
+    options = [f"--keyring={KEYRING}", "--variant=minbase", f"--include={','.join(_packages(base))}"]
+    commands = [[program, *options, base.suite, str(fresh), _mirror()]]
+    if base.from_sid:
+        commands.append(["sh", "-ec", FROM_SID, base.suite, str(fresh), _mirror(), *base.from_sid])
     with log.open("w") as file:
-        done = subprocess.run(
-            [*apart, program, *options, suite, str(fresh), mirror],
-            stdout=file, stderr=file, env=os.environ | environment, check=False,
-        )  # fmt: skip
-    if done.returncode != 0:
-        raise LabError(f"debootstrap of {base.name} failed, see {log}: {log.read_text()[-LOG_END:].strip()}")
+        for command in commands:
+            done = subprocess.run(
+                [*apart, *command], stdout=file, stderr=file, env=os.environ | environment, check=False
+            )
+            if done.returncode != 0:
+                said = log.read_text()[-LOG_END:].strip()
+                raise LabError(f"debootstrap of {base.name} failed, see {log}: {said}")
     for package in (fresh / "var/cache/apt/archives").glob("*.deb"):
         package.unlink()
     (fresh / RECIPE.lstrip("/")).write_text(recipe(base))

@@ -30,6 +30,7 @@ collect_ignore = (
             "jobs_over_time",
             "kept_overlays",
             "pull",
+            "refused_starts",
             "values_on_docker",
             "volumes_over_time",
         )

@@ -31,6 +31,16 @@ RICH_CONFIG: Mapping[str, Any] = {
 assert len(RICH_SAYS) == len(RICH_CONFIG)
 
 
+CHECKS_NAMES_SINCE = 25
+"""The engine from which on no network is created beside another one of its name, whatever the request says."""
+
+
+def checks_names(engine: Engine) -> bool:
+    """True for an engine that refuses an overlay for another network of this host with its name."""
+    major = engine.info().version.partition(".")[0]
+    return major.isdecimal() and int(major) >= CHECKS_NAMES_SINCE
+
+
 class Scene(Protocol):
     """An engine, and an operator at its keyboard."""
 

@@ -49,6 +49,8 @@ class Registry(BaseHTTPRequestHandler):
     """Version 2 of the registry's HTTP API, as far as a pull that fails needs it."""
 
     locked = len(sys.argv) > 2
+    # A TLS handshake gets an answer with a status line, which tells containerd to ask again without TLS.
+    default_request_version = "HTTP/1.0"
 
     def do_GET(self) -> None:
         repository = "" if self.path == "/v2/" else self.path.split("/")[2]

@@ -10,12 +10,14 @@ from agent.clients.docker import DockerEngine
 from agent.diff.container import CREATION
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
 from agent.model.host_state import NetworkState
-from tests.contract.engines import CLUSTER
+from tests.contract.engines import CLUSTER, checks_names
 from tests.contract.pairs import OTHER
 from tests.contract.test_overlays import MOVED, NET, SPEC, ours, run, start
 from tests.support.attachments import end_attachment
 from tests.support.docker_daemon import ADDRESS, DockerDaemon, load_images, running
 from tests.support.etcd_server import eventually
+
+NO_START = "does not belong to any|after successful attachment|no configured subnet or ip-range contain"
 
 
 class Scene(NamedTuple):
@@ -85,7 +87,7 @@ def test_it_is_told_from_the_overlay_of_the_swarm_and_no_container_starts_until_
     second.stop(scene.container, 0.0)
     second.disconnect(scene.container, kept.id)
     second.connect(scene.container, SPEC.networks[0], ("x",))
-    with pytest.raises(SwarmkeeperError, match=r"does not belong to any|after successful attachment"):
+    with pytest.raises(SwarmkeeperError, match=NO_START):
         second.start(scene.container)
     assert scene.kept() == [kept]
 
@@ -104,7 +106,12 @@ def test_it_is_told_from_the_overlay_of_the_swarm_and_no_container_starts_until_
 def test_the_overlay_is_recreated_on_a_host_that_has_kept_an_earlier_one(scene: Scene) -> None:
     before = scene.new()
     scene.second.remove_network(before.id)
-    scene.second.create_network(NET)
+    if checks_names(scene.second):
+        with pytest.raises(Conflict, match="already exists"):
+            scene.second.create_network(NET)
+        scene.first.create_network(NET)
+    else:
+        scene.second.create_network(NET)
 
     assert scene.new().id not in (before.id, scene.old.id)
     assert [each.left_behind for each in scene.kept()] == [True]

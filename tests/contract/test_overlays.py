@@ -15,7 +15,7 @@ from agent.model.host_state import ContainerState, NetworkState
 from agent.model.intent import NetworkIntent
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from tests.contract.engines import CLUSTER
+from tests.contract.engines import CLUSTER, checks_names
 from tests.contract.pairs import KINDS, OTHER, swarm_and_outsider
 from tests.support.docker_daemon import ADDRESS, BARE
 from tests.support.etcd_server import eventually
@@ -259,6 +259,11 @@ def test_a_replica_that_does_not_run_is_taken_off_where_the_overlay_is_not_known
     assert [each.found for each in off.differences] == ["nothing"]
 
 
+def named(engine: Engine) -> list[NetworkState]:
+    """The networks with the name of the overlay."""
+    return [each for each in engine.networks() if each.name == NET.name]
+
+
 LOCAL = NetworkIntent(
     key="ov",
     name="ov",
@@ -273,11 +278,17 @@ def test_an_overlay_is_created_beside_a_local_network_of_its_name_which_gets_the
     pair: Pair,
 ) -> None:
     """Names do not identify networks: the ids of the endpoints do."""
-    first, _ = pair
+    first, second = pair
     first.create_network(LOCAL)
-    first.create_network(NET)
+    if checks_names(first):
+        with pytest.raises(Conflict, match="already exists"):
+            first.create_network(NET)
+        second.create_network(NET)
+    else:
+        first.create_network(NET)
 
-    found = {(each.driver, each.scope): each.id for each in first.networks() if each.name == "ov"}
+    eventually(lambda: len(named(first)) == 2, GONE_S)
+    found = {(each.driver, each.scope): each.id for each in named(first)}
     assert found.keys() == {("bridge", "local"), ("overlay", "swarm")}
     local, overlay = found["bridge", "local"], found["overlay", "swarm"]
     made = run(first, 1)
@@ -288,7 +299,7 @@ def test_an_overlay_is_created_beside_a_local_network_of_its_name_which_gets_the
     first.disconnect(made, local)
     assert [each.network_ids for each in ours(first)] == [()]
     first.remove_network(local)
-    assert [each.id for each in first.networks() if each.name == "ov"] == [overlay]
+    assert [each.id for each in named(first)] == [overlay]
     first.connect(made, SPEC.networks[0], ("x",))
     start(first, made)
     assert [dict(each.network_ids) for each in ours(first)] == [{"ov": overlay}]

@@ -15,17 +15,41 @@ from agent.clients.registry_config import RegistryConfig
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from tests.contract.engines import CLUSTER
 from tests.contract.registry import KNOWN, MANIFEST, digest
+from tests.support import docker_daemon
 from tests.support.docker_daemon import BARE, DockerDaemon
 from tests.support.etcd_server import eventually
 
 PORT, LOCKED = 5000, 5002
+CONTAINERD_SINCE = 25
+"""The engine from which on containerd can keep the images, as an option."""
 SCRIPT = Path(__file__).with_name("registry.py")
 
 
+@pytest.fixture(scope="module", params=["graph driver", "containerd"])
+def daemon(
+    request: pytest.FixtureRequest, dockerd: DockerDaemon, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DockerDaemon]:
+    """An engine that keeps images with a graph driver, and one that lets containerd keep them."""
+    if request.param == "graph driver":
+        yield dockerd
+        return
+    with contextlib.closing(dockerd.client()) as client:
+        version = client.version()["Version"]
+    if int(version.partition(".")[0]) < CONTAINERD_SINCE:
+        pytest.skip(f"engine {version} has no image store of containerd")
+    settings = {"features": {"containerd-snapshotter": True}}
+    made = DockerDaemon(tmp_path_factory.mktemp("containerd"), settings=settings)
+    with docker_daemon.running(made):
+        docker_daemon.load_images(made)
+        with contextlib.closing(made.client()) as client:
+            assert "io.containerd.snapshotter.v1" in str(client.info()["DriverStatus"])
+        yield made
+
+
 @pytest.fixture(scope="module")
-def engine(dockerd: DockerDaemon) -> Iterator[DockerEngine]:
-    """An engine with that registry beside it; dockerd takes plain HTTP from 127.0.0.0/8."""
-    network = f"--net=/proc/{dockerd.pid}/ns/net"
+def engine(daemon: DockerDaemon) -> Iterator[DockerEngine]:
+    """The client, with that registry beside the engine; dockerd takes plain HTTP from 127.0.0.0/8."""
+    network = f"--net=/proc/{daemon.pid}/ns/net"
     program = ["nsenter", network, sys.executable, "-I", str(SCRIPT)]
     registries = [
         subprocess.Popen([*program, str(PORT)]),
@@ -34,7 +58,7 @@ def engine(dockerd: DockerDaemon) -> Iterator[DockerEngine]:
     try:
         for port in (PORT, LOCKED):
             eventually(lambda port=port: _listens(network, port), 10.0)  # type: ignore[misc]
-        with contextlib.closing(DockerEngine(dockerd.url, 10.0, CLUSTER)) as engine:
+        with contextlib.closing(DockerEngine(daemon.url, 10.0, CLUSTER)) as engine:
             yield engine
     finally:
         for registry in registries:
@@ -53,9 +77,9 @@ def _listens(network: str, port: int) -> bool:
 @pytest.mark.parametrize(
     ("repository", "kind", "words"),
     [
-        ("absent", Refused, "manifest unknown"),
-        ("secret", Refused, "authentication required|unauthorized"),
-        ("busy", Unreachable, "toomanyrequests"),
+        ("absent", Refused, "manifest unknown|not found"),
+        ("secret", Refused, "authentication required|[Uu]nauthorized"),
+        ("busy", Unreachable, "toomanyrequests|429 Too Many Requests"),
         ("broken", Unreachable, "[Uu]navailable"),
     ],
 )
@@ -79,19 +103,19 @@ def test_a_registry_that_is_not_there_may_come(engine: DockerEngine) -> None:
 @pytest.mark.parametrize(
     ("password", "words"),
     [
-        ("wrong", "unauthorized|authentication required|no basic auth"),
+        ("wrong", "[Uu]nauthorized|authentication required|no basic auth"),
         ("right", "manifest unknown|not found"),
     ],
 )
 def test_the_credentials_of_the_file_are_what_the_registry_is_shown(
-    engine: DockerEngine, dockerd: DockerDaemon, tmp_path: Path, password: str, words: str
+    engine: DockerEngine, daemon: DockerDaemon, tmp_path: Path, password: str, words: str
 ) -> None:
     file = tmp_path / "registry.json"
     auth = base64.b64encode(f"robot:{password}".encode()).decode()
     file.write_text(json.dumps({"auths": {f"127.0.0.1:{LOCKED}": {"auth": auth}}}))
     image = f"127.0.0.1:{LOCKED}/absent:1.0.0"
     known = RegistryConfig(str(file))
-    private = DockerEngine(dockerd.url, 10.0, CLUSTER, credentials=known.header)
+    private = DockerEngine(daemon.url, 10.0, CLUSTER, credentials=known.header)
     with contextlib.closing(private) as with_credentials:
         for ask in (with_credentials.pull, with_credentials.digest_of):
             with pytest.raises(Refused, match=words):
@@ -116,9 +140,9 @@ def test_a_digest_of_a_registry_that_is_away_may_come(engine: DockerEngine) -> N
 
 
 def test_the_last_words_of_a_container_are_read_with_and_without_a_terminal(
-    engine: DockerEngine, dockerd: DockerDaemon
+    engine: DockerEngine, daemon: DockerDaemon
 ) -> None:
-    with contextlib.closing(dockerd.client()) as client:
+    with contextlib.closing(daemon.client()) as client:
         for tty in (False, True):
             say = ["/bin/sh", "-c", "exec >&2; echo one; echo two; echo three"]
             made = client.create_container(BARE, say, tty=tty)["Id"]

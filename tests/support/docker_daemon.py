@@ -6,14 +6,16 @@ every container go with it, and so does every mount. The network namespace has n
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
@@ -46,12 +48,20 @@ exec dockerd "$@"
 
 
 class DockerDaemon:
-    """One engine. It may be killed, frozen and started again on the same disk."""
+    """One engine. It may be killed, frozen and started again on the same disk. `settings` are its daemon.json."""
 
-    def __init__(self, directory: Path, *, address: str = ADDRESS, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        address: str = ADDRESS,
+        arguments: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.directory = directory
         self.address = address
         self._arguments = tuple(arguments)
+        self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,7 +79,7 @@ class DockerDaemon:
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "daemon.json").write_text("{}")
+        (self.directory / "daemon.json").write_text(json.dumps(self._settings))
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
         eventually(self._serves, READY_S, f"dockerd; see {self.directory}/log")

@@ -45,11 +45,13 @@ def why_pull(image: str, policy: Pull, host: HostState) -> str | None:
 # Docker has two errors for it. "port is already allocated" concerns its own table of ports: a container has the
 # port or, after a crash of dockerd, nothing has it: dockerd restored the mapping of a removed endpoint, including
 # docker-proxy, and keeps it until it restarts (docs/engine-quirks.md). "address already in use" comes from the
-# kernel: a process listens on the port.
+# kernel: a process listens on the port. Engine 28 words it in another way than 20.10 and 26.1.
 
 
 _ALLOCATED = re.compile(r"Bind for \S*:(\d+) failed: port is already allocated")
-_BOUND = re.compile(rf"listen (tcp|udp)\d? \S*:(\d+): bind: {IN_USE}")
+_BOUND = re.compile(
+    rf"(?:listen (tcp|udp)\d? \S*:(\d+): bind|host port (?:for )?(?:\[\S*?\]|[\d.]*):(\d+)\S*/(tcp|udp)): {IN_USE}"
+)
 
 
 def heed_ports(
@@ -95,7 +97,8 @@ def _failed_for(spec: ContainerSpec, error: str) -> Iterable[Port]:
     if match := _ALLOCATED.search(error):
         return [port for port in spec.ports if port.published == int(match[1])]
     if match := _BOUND.search(error):
-        return [port for port in spec.ports if (port.protocol, port.published) == (match[1], int(match[2]))]
+        protocol, number = match[1] or match[4], int(match[2] or match[3])
+        return [port for port in spec.ports if (port.protocol, port.published) == (protocol, number)]
     return ()
 
 

@@ -23,6 +23,7 @@ START = StartContainer(name="prod-order-1", reason="created, but never started")
         ),
         ("listen tcp4 0.0.0.0:80: bind: address already in use", "port"),
         ("Address already in use", "network"),
+        ("failed to set up container networking: Address already in use", "network"),
         ("network my-network-overlay not found", "network"),
         ("attaching to network failed, make sure your network options are correct", "network"),
         ("could not find a network matching network mode my-network-overlay", "network"),

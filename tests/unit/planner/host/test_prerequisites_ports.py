@@ -16,6 +16,10 @@ ALLOCATED = (
     "driver failed programming external connectivity: Bind for 0.0.0.0:8080 failed: port is already allocated"
 )
 IN_USE = "Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use"
+ENGINE_28 = (
+    "failed to set up container networking: driver failed programming external connectivity on endpoint "
+    "prod-order-1 (12740d5f): failed to bind host port {}: address already in use"
+)
 START = f"start container/prod-order-1: {ALLOCATED}"
 CURE = "run `systemctl restart docker` on this host"
 NOBODY = (
@@ -49,10 +53,19 @@ def test_a_port_that_a_container_has_is_named_with_it_and_no_start_is_tried() ->
     ]
 
 
-def test_a_port_that_a_process_has_is_named_as_its() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        IN_USE,
+        ENGINE_28.format("for 0.0.0.0:8080:172.17.0.3:80/tcp"),
+        ENGINE_28.format("for [2001:db8:5::1]:8080:[fd00:7::2]:80/tcp"),
+        ENGINE_28.format("0.0.0.0:8080/tcp"),
+    ],
+)
+def test_a_port_that_a_process_has_is_named_as_its(error: str) -> None:
     named = "`ss -lnp 'sport = :8080'` on the host shows it"
 
-    assert plan(error=IN_USE, listening=("8080/tcp",)) == [
+    assert plan(error=error, listening=("8080/tcp",)) == [
         f"blocked container/prod-order-1: port 8080/tcp is used by a process of the host: {named}"
     ]
 

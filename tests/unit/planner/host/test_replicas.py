@@ -481,13 +481,16 @@ def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old
     assert told(plan_replicas(ONE, stale)) == []
 
 
+@pytest.mark.parametrize("error", ["", "failed to set up container networking: "], ids=["20.10", "28"])
 @pytest.mark.parametrize(
     ("status", "does"),
     [("created", "create remove rename start"), ("exited", "create rename rename start remove")],
 )
-def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(status: str, does: str) -> None:
+def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(
+    status: str, does: str, error: str
+) -> None:
     """The swarm remembers what it gave the container, so that every further start of it would fail the same way."""
-    seen = container(1, status=status, error="Address already in use")
+    seen = container(1, status=status, error=f"{error}Address already in use")
     lines = replicas(ONE, host(seen))
 
     assert [each.split()[0] for each in lines] == does.split()
