@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from agent.admission import Gate
 from agent.apply import apply
 from agent.clients.docker import Engine
 from agent.diff.bridge import form_of, mark_of, refused_form
@@ -336,7 +337,7 @@ def test_a_form_that_docker_refuses_leaves_the_bridge_as_it_was_with_the_refusal
     step = SwapBridge(bridge=declared, old=(old.id,), release=(), before=before, mark=mark, reason="r")
 
     with pytest.raises(Refused, match="failed to parse"):
-        apply(SimpleNamespace(engine=live.engine), step)  # type: ignore[arg-type]
+        apply(SimpleNamespace(engine=live.engine, gate=Gate()), step)  # type: ignore[arg-type]
 
     new = live.bridge()
     assert new.id != old.id

@@ -125,7 +125,8 @@ class FakeEngine(FakeWire):
 
     @call()
     def overlay_peers(self, network_id: str) -> OverlayPeers:
-        return OverlayPeers(self.nets.peers(network_id))
+        peers = self.nets.peers(network_id)
+        return OverlayPeers(peers, f"{self.address}-on-it" if peers else "")
 
     @call()
     def overlay_users(self, network_id: str) -> Pairs:
