@@ -1,12 +1,12 @@
 """Attacks on a cluster with a document, or with an agent's rights in etcd: no host runs more than it is to run."""
 
-import json
 import time
 from functools import partial
 from typing import Any
 
 import pytest
 
+from agent.model.records import Accepted, encode
 from integration.cluster import EXAMPLE, PREFIX, UNIT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -76,9 +76,11 @@ def test_a_document_that_no_operator_put_runs_nowhere(cluster: Cluster, revision
     since, before = int(time.time()), cluster.started()
     accepted = cluster.get("accepted") or {}
     text = services(forged={"image": IMAGE, "deploy": {"mode": "global"}})
-    forged = {**accepted, "revision": accepted["revision"] + revisions, "document": text}
+    forged = Accepted(
+        revision=accepted["revision"] + revisions, document=text, epoch=accepted.get("epoch", 0)
+    )
 
-    cluster.etcdctl("put", f"{PREFIX}accepted", document=json.dumps(forged))
+    cluster.etcdctl("put", f"{PREFIX}accepted", document=encode(forged).decode())
 
     def is_repaired() -> None:
         assert (cluster.get("accepted") or {})["document"] == accepted["document"]
