@@ -10,6 +10,7 @@ the long mode, on every base that is a release of Debian as it is.
 import os
 import re
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 def session_name(suffix: str = "") -> str:
     """A lab's name that no other session on this machine uses."""
     return f"pytest-{os.getpid()}{suffix}"
+
+
+@contextmanager
+def example_on(lab: Lab) -> Iterator[Cluster]:
+    """Bring up a lab of one module alone, with the example document carried out; it is taken down at the end."""
+    try:
+        lab.up()
+        cluster = Cluster(lab, timings=TIMINGS)
+        cluster.install_and_start()
+        cluster.wait_converged(cluster.put(EXAMPLE), CONVERGE_S)
+        yield cluster
+        check_journals(lab)
+    finally:
+        lab.down()
 
 
 def may_go_on(host: Host) -> bool:

@@ -6,14 +6,13 @@ from functools import partial
 import pytest
 
 from integration.cluster import EXAMPLE, Cluster
-from integration.conftest import LONG_ONLY, session_name
-from integration.journals import check_journals
+from integration.conftest import LONG_ONLY, example_on, session_name
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
-from integration.timings import TIMINGS, Timings
+from integration.timings import Timings
 from tests.support.document import document
 from tests.support.reliability import SECONDS, RecordProperty, recovering
 
@@ -35,16 +34,8 @@ ON_THREE_HOSTS = document(EXAMPLE, replicas={"order": {"node-231": 2, "node-232"
 @pytest.fixture(scope="module")
 def made(_sweep: None, base: str) -> Iterator[Cluster]:
     """The example document carried out on hosts that each have a disk image."""
-    lab = Lab(session_name("-disks"), disk="4G", base=base)
-    try:
-        lab.up()
-        cluster = Cluster(lab, timings=TIMINGS)
-        cluster.install_and_start()
-        cluster.wait_converged(cluster.put(EXAMPLE), CONVERGE_S)
+    with example_on(Lab(session_name("-disks"), disk="4G", base=base)) as cluster:
         yield cluster
-        check_journals(lab)
-    finally:
-        lab.down()
 
 
 @pytest.fixture

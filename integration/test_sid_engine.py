@@ -9,13 +9,11 @@ import pytest
 
 from integration import shown
 from integration.cluster import EXAMPLE, ROOT, UNIT, Cluster
-from integration.conftest import LONG_ONLY, session_name
-from integration.journals import check_journals
+from integration.conftest import LONG_ONLY, example_on, session_name
 from integration.lab.base import DOCKER_SID
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
-from integration.timings import TIMINGS
 from tests.support.document import document
 
 pytestmark = LONG_ONLY
@@ -36,16 +34,8 @@ TOLD_S = 60
 @pytest.fixture(scope="module")
 def newer(_sweep: None) -> Iterator[Cluster]:
     """The example document carried out on these hosts."""
-    lab = Lab(session_name("-newest"), base=DOCKER_SID.name)
-    try:
-        lab.up()
-        cluster = Cluster(lab, timings=TIMINGS)
-        cluster.install_and_start()
-        cluster.wait_converged(cluster.put(EXAMPLE), CONVERGE_S)
+    with example_on(Lab(session_name("-newest"), base=DOCKER_SID.name)) as cluster:
         yield cluster
-        check_journals(lab)
-    finally:
-        lab.down()
 
 
 def passes_at_rest(cluster: Cluster, host: Host) -> float:

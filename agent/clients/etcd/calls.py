@@ -71,7 +71,7 @@ def read_request(
 
 def refuse_rest(response: etcd_pb2.TxnResponse, ranges: Sequence[KeyRange]) -> None:
     """Raise Refused if etcd has more keys than were read: a part of them could be taken for all."""
-    for each, found in zip(ranges, (answer.response_range for answer in response.responses), strict=False):
+    for each, found in zip(ranges, (answer.response_range for answer in response.responses), strict=True):
         if found.more:
             problem = f"{found.count} keys begin with {each.key}, and at most {MOST_KEYS} are read"
             raise Refused(f"{problem}: delete those that no agent and no operator wrote")

@@ -162,11 +162,13 @@ _RESTART = (
 )
 _NO_NODE = f"docker reports a swarm but no node id: {_RESTART}"
 _OTHER_KEY = "the join tokens are sealed with another key: tokens.key_file in agent.yaml must be the same on every host"
-_RAFT_PORT_IN_USE = f"a process listens on port {RAFT} of this host, which a manager needs: end that process"
+_IF_DOCKERD = (
+    "If the process is dockerd and this lasts more than some seconds, run `systemctl restart docker`"
+)
+_RAFT_PORT_IN_USE = f"a process listens on port {RAFT} of this host, which a manager needs. {_IF_DOCKERD}"
 """Each join that fails for it leaves a record of a node in the swarm that never gets a name."""
 _GOSSIP_PORT_IN_USE = (
-    f"a process listens on port {GOSSIP} of this host, so overlays would not work. "
-    "If the process is dockerd and this lasts more than some seconds, run `systemctl restart docker`"
+    f"a process listens on port {GOSSIP} of this host, so overlays would not work. {_IF_DOCKERD}"
 )
 
 

@@ -44,7 +44,8 @@ class ScriptedEtcd(pb.KVServicer, pb.WatchServicer):  # type: ignore[misc]
             self.waiting.set()
             self.slow.wait(10)
         header = etcd_pb2.ResponseHeader(revision=self.revision, cluster_id=self.cluster_id)
-        return etcd_pb2.TxnResponse(header=header, succeeded=True)
+        none = etcd_pb2.ResponseOp(response_range=etcd_pb2.RangeResponse())
+        return etcd_pb2.TxnResponse(header=header, succeeded=True, responses=[none for _ in request.success])
 
     def Watch(self, requests: Iterator[etcd_pb2.WatchRequest], context: Any) -> Answers:
         seen: list[etcd_pb2.WatchRequest] = []

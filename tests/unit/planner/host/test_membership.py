@@ -171,10 +171,8 @@ def test_no_manager_joins_while_another_process_has_its_port(taken: str) -> None
     seen = host(swarm=outside(), listening=("22/tcp", taken))
     (blocked,) = plan_membership(WANTED, observed(state, seen, me="h2"), bridge_ready=True).blocked
 
-    assert (blocked.kind, blocked.reason) == (
-        "port",
-        "a process listens on port 2377/tcp of this host, which a manager needs: end that process",
-    )
+    assert blocked.kind == "port"
+    assert "a process listens on port 2377/tcp of this host, which a manager needs" in blocked.reason
     state = cluster(WANTED, "h3", tokens=tokens())
     assert told(plan_membership(WANTED, observed(state, seen, me="h3"), bridge_ready=True)) == [
         "join swarm: declared a worker of swarm swarm-1"
