@@ -88,6 +88,8 @@ class Cluster:
         self._kept_since: dict[str, float] = {}
         self.operator: Host | None = None
         """Where etcdctl is run; None: on the first host that is up."""
+        self.etcd_user: tuple[str, ...] = ()
+        """Options of etcdctl that name a user, where etcd asks for one."""
 
     # -- installing and running the agents
 
@@ -193,15 +195,17 @@ class Cluster:
         put twice is the same document. AssertionError with what it said last.
         """
         host = self.operator or next(host for host in self.lab.hosts if host.is_up)
-        endpoints = ",".join(f"http://{each.address}:2379" for each in self.lab.hosts)
 
         def ask() -> tuple[str]:
-            command = ("env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *argv)
-            done = host.exec(*command, input=document, check=False)
+            done = host.exec(*self.etcdctl_command(self.etcd_user, argv), input=document, check=False)
             assert done.returncode == 0, done.stderr
             return (done.stdout,)
 
         return eventually(ask, ETCDCTL_S, f"etcdctl {argv[0]} on {host.name}")[0]
+
+    def etcdctl_command(self, user: tuple[str, ...], argv: Iterable[str]) -> tuple[str, ...]:
+        endpoints = ",".join(f"http://{each.address}:2379" for each in self.lab.hosts)
+        return ("env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *user, *argv)
 
     def status(self, host: Host) -> dict[str, Any]:
         """What the host last said of itself."""

@@ -1,0 +1,322 @@
+"""A thief with an agent's user of etcd, in the roles that `swarmkeeper etcd-roles` prints: what he can do, and cannot.
+
+docs/operate/etcd.md has the table. Every user here is made with the printed commands, one per host.
+"""
+
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.model.records import (
+    Assignment,
+    LeaderRecord,
+    MembershipOrder,
+    Replica,
+    SwarmRecord,
+    Tokens,
+    decode,
+    encode,
+)
+from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import encode as encode_spec
+from integration.cluster import EXAMPLE, NAME, PREFIX, UNIT, Cluster
+from integration.conftest import CONVERGE_S, session_name
+from integration.journals import check_journals
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.lab.lab import Lab
+from integration.timings import TIMINGS
+from tests.support.document import document
+
+NAMED_S = 10
+"""Within this time each attack is named on a host."""
+LOOKED_AT_S = 25
+"""For so long nothing may come of an attack: several passes of every agent."""
+LEADERS, WORKER = ("node-231", "node-232"), "node-233"
+PASSWORD = "of-the-lab"
+DENIED = "permission denied"
+KEY_FILE = "/etc/swarmkeeper/tokens.key"
+IMAGE = "10.159.62.231/somecom/order:1.0.0"
+DOCUMENT = document(
+    EXAMPLE,
+    roles={WORKER: "worker"},
+    services={
+        "placed": {"image": IMAGE, "deploy": {"replicas": 3}},
+        "everywhere": {"image": IMAGE, "deploy": {"mode": "global"}},
+    },
+)
+EVIL = ContainerSpec(image=IMAGE, network_mode="host", privileged=True)
+MEMORY_MAX = 256 << 20
+
+
+class GuardedCluster(Cluster):
+    """Agents with a user of etcd for each host, whose join tokens are sealed."""
+
+    def config(self, host: Host) -> str:
+        user = f"user: {host.name}, password_file: /etc/swarmkeeper/etcd.password, allow_plaintext_password: true"
+        text = super().config(host)
+        assert text.count("\netcd:\n  endpoints: [") == 1
+        return text.replace("\netcd:\n", f"\netcd:\n  {user.replace(', ', chr(10) + '  ')}\n") + (
+            f"tokens: {{key_file: {KEY_FILE}}}\n"
+        )
+
+    def install_on(self, host: Host, deb: Path) -> None:
+        super().install_on(host, deb)
+        for path, text in (("/etc/swarmkeeper/etcd.password", PASSWORD), (KEY_FILE, "6b" * 32)):
+            host.write(path, text, mode=0o640)
+            host.exec("chgrp", "swarmkeeper", path)
+
+    def guard(self) -> None:
+        """Print the commands of the roles, run them, make the users, and enable authentication, as the guide says."""
+        host = self.lab.hosts[0]
+        scripts = [self.command("etcd-roles", "--cluster", NAME).stdout]
+        for each in self.lab.hosts:
+            may_lead = ["--may-lead"] if each.name in LEADERS else []
+            scripts.append(
+                self.command("etcd-roles", "--cluster", NAME, "--host", each.name, *may_lead).stdout
+            )
+        roles = {each.name: f"swarmkeeper-{NAME}-host-{each.name}" for each in self.lab.hosts}
+        roles |= {"ci": f"swarmkeeper-{NAME}-operator", "root": "root", "any": f"swarmkeeper-{NAME}-agent"}
+        for user, role in roles.items():
+            scripts += [
+                shlex.join(("etcdctl", "user", "add", f"{user}:{PASSWORD}")),
+                shlex.join(("etcdctl", "user", "grant-role", user, role)),
+            ]
+        reader = ("etcdctl role add reader", f"etcdctl role grant-permission reader read --prefix {PREFIX}")
+        scripts += [*reader, f"etcdctl user add reader:{PASSWORD}", "etcdctl user grant-role reader reader"]
+        done = host.exec("sh", "-c", "export ETCDCTL_API=3\n" + "\n".join([*scripts, "etcdctl auth enable"]))
+        assert "Authentication Enabled" in done.stdout, done.stderr
+        self.etcd_user = self.user("root")
+
+    def user(self, name: str) -> tuple[str, ...]:
+        return ("--user", f"{name}:{PASSWORD}")
+
+    def as_user(self, user: str, *argv: str, value: str | None = None) -> tuple[int, str]:
+        """Run etcdctl once as a user: its exit code, and what it said."""
+        command = self.etcdctl_command(self.user(user), argv)
+        done = self.lab.hosts[0].exec(*command, input=value, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def forge(self, user: str, key: str, value: str) -> None:
+        code, said = self.as_user(user, "put", f"{PREFIX}{key}", value=value)
+        assert code == 0, said
+
+    def record(self, kind: type[Any], key: str) -> Any:
+        return decode(kind, self.etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip().encode())
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[GuardedCluster]:
+    """Two managers and a worker; nobody but the operator's and etcd's root user may write everything."""
+    lab = Lab(session_name("-guarded"))
+    try:
+        lab.up()
+        cluster = GuardedCluster(lab, timings=TIMINGS)
+        cluster.install()
+        cluster.guard()
+        cluster.start()
+        cluster.wait_converged(cluster.put(DOCUMENT), CONVERGE_S)
+        yield cluster
+        check_journals(lab)
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def cluster(guarded: GuardedCluster) -> GuardedCluster:
+    """The document carried out, whatever the test before has forged."""
+    guarded.wait_converged(guarded.put_unless_accepted(DOCUMENT), CONVERGE_S)
+    return guarded
+
+
+def pinned(cluster: Cluster) -> dict[str, str]:
+    """Every replica but those that the scheduler places, with its host and its start."""
+    return {name: at for name, at in cluster.started().items() if "-placed-" not in name}
+
+
+def said_on(host: Host, since: str) -> str:
+    return host.journal_text(UNIT, since)
+
+
+def now(host: Host) -> str:
+    return host.exec("date", "+%Y-%m-%d %H:%M:%S").stdout.strip()
+
+
+def stays(cluster: Cluster, before: dict[str, str]) -> None:
+    """AssertionError as soon as a pinned or global replica is not what it was, looked at for some passes."""
+    until = time.monotonic() + LOOKED_AT_S
+    while time.monotonic() < until:
+        assert pinned(cluster) == before
+        assert not [each for each in cluster.containers(everything=True) if "evil" in each.name]
+
+
+KEYS_OF_OTHERS = (
+    "intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests", "specs/x",
+    "assignments/node-231", "assignments/node-233", "membership-orders/node-231", "rollouts/order",
+    "hosts/node-231/status", "hosts/node-232/presence", "hosts/node-2330/status",
+)  # fmt: skip
+
+
+def test_a_stolen_worker_writes_nothing_but_its_own_keys(cluster: GuardedCluster) -> None:
+    before, revision = (
+        pinned(cluster),
+        {key: value for key, value in cluster.writes().items() if "/hosts/" not in key},
+    )
+    for key in KEYS_OF_OTHERS:
+        for argv in (("put", f"{PREFIX}{key}", "x"), ("del", f"{PREFIX}{key}")):
+            code, said = cluster.as_user(WORKER, *argv)
+            assert (code != 0, DENIED in said) == (True, True), (argv, said)
+    assert {key: value for key, value in cluster.writes().items() if "/hosts/" not in key} == revision
+    assert pinned(cluster) == before
+
+
+def test_a_reader_of_etcd_writes_nothing_and_sees_the_document_but_no_token(cluster: GuardedCluster) -> None:
+    for key in (*KEYS_OF_OTHERS, f"hosts/{WORKER}/status"):
+        assert DENIED in cluster.as_user("reader", "put", f"{PREFIX}{key}", "x")[1]
+    code, said = cluster.as_user("reader", "get", "--prefix", "--print-value-only", PREFIX)
+    assert code == 0
+    assert "somecom/order" in said
+    assert "SWMTKN" not in said
+
+
+def test_a_stolen_operator_is_no_more_than_the_policy_of_each_host(cluster: GuardedCluster) -> None:
+    """test_attacks.py has what the policy refuses; here: the operator's user writes the document and nothing else."""
+    assert DENIED in cluster.as_user("ci", "put", f"{PREFIX}accepted", "x")[1]
+    assert DENIED in cluster.as_user("ci", "put", f"{PREFIX}assignments/{WORKER}", "x")[1]
+    code, said = cluster.as_user("ci", "put", f"{PREFIX}intent", value=DOCUMENT)
+    assert code == 0, said
+
+
+def test_a_status_that_speaks_for_another_host_is_named_and_counts_for_nothing(
+    cluster: GuardedCluster,
+) -> None:
+    before, other = pinned(cluster), cluster.lab["node-231"]
+    stolen = cluster.lab[WORKER]
+    stolen.systemctl("stop", UNIT)
+    try:
+        told = cluster.etcdctl("get", "--print-value-only", f"{PREFIX}hosts/{other.name}/status").strip()
+        since = now(other)
+        cluster.forge(WORKER, f"hosts/{WORKER}/status", told)
+
+        def is_named() -> None:
+            said = "".join(said_on(host, since) for host in cluster.lab.hosts)
+            assert f"hosts/{WORKER}/status" in said
+
+        eventually(is_named, NAMED_S, "the status of another host is named")
+        stays(cluster, before)
+    finally:
+        stolen.systemctl("start", UNIT)
+
+
+def manager(cluster: GuardedCluster) -> tuple[str, Host]:
+    """The stolen user, and a host that follows what he writes: neither is the leader's."""
+    led = (cluster.get("leader") or {})["host"]
+    return next(name for name in LEADERS if name != led), cluster.lab[WORKER]
+
+
+def forged_spec(cluster: GuardedCluster, user: str) -> str:
+    digest = spec_hash(EVIL)
+    cluster.forge(user, f"specs/{digest}", encode_spec(EVIL).decode())
+    return digest
+
+
+def test_an_assignment_of_what_no_document_declares_starts_nothing_and_is_named(
+    cluster: GuardedCluster,
+) -> None:
+    before = pinned(cluster)
+    user, victim = manager(cluster)
+    since, digest = now(victim), forged_spec(cluster, user)
+    found = cluster.record(Assignment, f"assignments/{victim.name}")
+    evil = Replica(service="evil", slot=1, spec=digest)
+    swapped = tuple(
+        replace(each, spec=digest) if each.service == "terminal" else each for each in found.replicas
+    )
+
+    for forged in (replace(found, replicas=(*found.replicas, evil)), replace(found, replicas=swapped)):
+        cluster.forge(user, f"assignments/{victim.name}", encode(forged).decode())
+        eventually(lambda: digest[:12] in said_on(victim, since), NAMED_S, "the host names the forged spec")
+        stays(cluster, before)
+
+
+def test_no_pinned_or_global_replica_stops_whatever_the_assignment_lacks(cluster: GuardedCluster) -> None:
+    before = pinned(cluster)
+    user, victim = manager(cluster)
+    found = cluster.record(Assignment, f"assignments/{victim.name}")
+    since = now(victim)
+
+    cluster.forge(user, f"assignments/{victim.name}", encode(replace(found, replicas=())).decode())
+    eventually(
+        lambda: "terminal" in said_on(victim, since), NAMED_S, "the host names what the assignment lacks"
+    )
+    stays(cluster, before)
+    code, said = cluster.as_user(user, "del", f"{PREFIX}assignments/{victim.name}")
+    assert code == 0, said
+    stays(cluster, before)
+
+
+def test_a_forged_record_tokens_and_orders_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:
+    before, members = pinned(cluster), swarm_of(cluster)
+    user, victim = manager(cluster)
+    record = cluster.record(SwarmRecord, "swarm")
+    foreign = replace(record, swarm_id="x" * 25, managers=(("y" * 25, "10.159.62.240:2377"),))
+    cluster.forge(user, "swarm", encode(foreign).decode())
+    tokens = Tokens(swarm_id="x" * 25, worker="SWMTKN-1-a-b", manager="SWMTKN-1-a-c")
+    cluster.forge(user, "tokens", encode(tokens).decode())
+    stays(cluster, before)
+    assert swarm_of(cluster) == members
+
+    node = members[victim.name]
+    for what in ("leave", "force"):
+        order = MembershipOrder(state="active", node_id=node, what=what, reason="forged")
+        cluster.forge(user, f"membership-orders/{victim.name}", encode(order).decode())
+        stays(cluster, before)
+        assert swarm_of(cluster) == members
+
+
+def swarm_of(cluster: Cluster) -> dict[str, str]:
+    """Node id of each host, as its own dockerd says it."""
+    return {host.name: host.docker.info()["Swarm"]["NodeID"] for host in cluster.lab.hosts}
+
+
+def test_a_lock_that_outlives_every_lease_is_an_alarm_with_its_remedy(cluster: GuardedCluster) -> None:
+    before = pinned(cluster)
+    user, victim = manager(cluster)
+    code, said = cluster.as_user(user, "lease", "grant", str(10 * 365 * 86_400))
+    assert code == 0, said
+    lease = said.split()[1]
+    since = {host.name: now(host) for host in cluster.lab.hosts}
+    forged = encode(LeaderRecord(host=victim.name, since="2026-01-01T00:00:00Z")).decode()
+    code, said = cluster.as_user(user, "put", f"{PREFIX}leader", f"--lease={lease}", value=forged)
+    assert code == 0, said
+
+    def is_named() -> None:
+        for host in cluster.lab.hosts:
+            assert f"etcdctl del {PREFIX}leader" in said_on(host, since[host.name]), host.name
+
+    eventually(is_named, NAMED_S, "every host names the lock and its remedy")
+    stays(cluster, before)
+    cluster.delete("leader")
+    cluster.wait_converged(cluster.put(document(DOCUMENT, tags={"order": "1.0.1"})), CONVERGE_S)
+
+
+def test_28_megabytes_below_specs_end_no_leader(cluster: GuardedCluster) -> None:
+    user, _ = manager(cluster)
+    pids = {
+        host.name: host.systemctl("show", "--value", "--property=MainPID", UNIT) for host in cluster.lab.hosts
+    }
+    chunk = "x" * 1_400_000
+    for number in range(20):
+        cluster.forge(user, f"specs/{number:064x}", chunk)
+    revision = cluster.put(document(DOCUMENT, tags={"order": "1.0.1"}))
+    cluster.wait_converged(revision, CONVERGE_S)
+    for host in cluster.lab.hosts:
+        assert host.systemctl("show", "--value", "--property=MainPID", UNIT) == pids[host.name]
+        peak = int(host.exec("awk", "/VmHWM/ {print $2}", f"/proc/{pids[host.name]}/status").stdout) * 1024
+        print(f"{host.name}: at most {peak >> 20} MB")
+        assert peak < MEMORY_MAX
+    cluster.etcdctl("del", "--prefix", f"{PREFIX}specs/0000")
