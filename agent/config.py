@@ -47,6 +47,8 @@ class SwarmSettings:
 class TokenSettings:
     key_file: str | None = None
     """Path of the sealing key; None leaves join tokens in etcd unsealed."""
+    accept_unsealed: bool = False
+    """True while not every host has the key yet: this host also joins by tokens that are not sealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +203,10 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "output_lines": ("output_lines", readers.integer(0, 20)),
     },
     "swarm": {"advertise_address": ("advertise_address", readers.derived(readers.address, str))},
-    "tokens": {"key_file": ("key_file", _secret_file)},
+    "tokens": {
+        "key_file": ("key_file", _secret_file),
+        "accept_unsealed": ("accept_unsealed", readers.boolean),
+    },
     "session": {
         "ttl": ("ttl_s", readers.duration(1.0, _DAY_S)),
         "interval": ("interval_s", readers.duration(0.1, _DAY_S)),

@@ -47,5 +47,9 @@ class NewerFormat(Invalid):
     """A value in etcd from a newer agent. It is not damaged, and this agent must not replace it."""
 
 
+class NotUsed(Invalid):
+    """A secret in etcd that is not sealed, or is an earlier one. No host uses it, and the leader replaces it."""
+
+
 class LeadershipLost(SwarmkeeperError):
     """The leader lock, or enough of its lease, is not this agent's any more. The step was not carried out."""

@@ -1,10 +1,12 @@
 """Sealing of join tokens and unlock keys: etcd holds them encrypted with a key that only the hosts have.
 
-The seal is Fernet of the package `cryptography` (AES-128-CBC and HMAC-SHA256), which also authenticates the content.
+The seal is Fernet of the package `cryptography` (AES-128-CBC and HMAC-SHA256), which also authenticates the content and
+the time of sealing. By that time a host recognises an earlier value that comes back.
 """
 
 import base64
 import binascii
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +16,14 @@ import msgspec
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from agent.errors import Invalid, Refused
-from agent.model.records import Tokens, UnlockKeys
+from agent.errors import Invalid, NotUsed, Refused
+from agent.model.records import SEAL_LASTS_S, Opened, Tokens, UnlockKeys, timestamp
 
 log = structlog.get_logger()
 
 KEY_BYTES = 32
 _NO_KEY = "sealed, but this host has no key: set tokens.key_file in agent.yaml as on the other hosts"
+_NOT_SEALED = "not sealed: set tokens.key_file on every host; until then, tokens.accept_unsealed: true here"
 
 
 class _SealedTokens(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -36,24 +39,20 @@ class _SealedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cluster: str
     swarm_id: str
     unlock: tuple[str, ...]
+    on: bool = False
 
 
 T = TypeVar("T", _SealedTokens, _SealedKeys)
 
 
 class WithoutKey:
-    """A host without a sealing key: tokens are published unsealed, with one warning."""
+    """A host without a sealing key: tokens are published unsealed, with a warning."""
 
-    def __init__(self) -> None:
-        self._warned = False
+    seals = False
+    opened = Opened()
 
     def close(self, tokens: Tokens) -> Tokens:
-        if not self._warned:
-            log.warning(
-                "join tokens are not sealed: every reader of etcd can join the swarm",
-                remedy="set tokens.key_file",
-            )
-            self._warned = True
+        log.warning("join tokens are not sealed: readers of etcd can join", remedy="set tokens.key_file")
         return tokens
 
     def open(self, tokens: Tokens) -> Tokens:
@@ -68,68 +67,103 @@ class WithoutKey:
     def open_keys(self, _keys: UnlockKeys) -> UnlockKeys:
         raise Invalid(_NO_KEY)
 
-    def is_current(self, _keys: UnlockKeys) -> bool:
-        return False
+    def is_current(self, _value: Tokens | UnlockKeys) -> bool:
+        return True
+
+
+class Unopened(WithoutKey):
+    """A command that only reads. It plans with the existence of the secrets, and assumes that the agents can seal."""
+
+    seals = True
+
+    def open(self, tokens: Tokens) -> Tokens:
+        return replace(tokens, worker="sealed", manager="sealed") if tokens.sealed else tokens
+
+    def open_keys(self, keys: UnlockKeys) -> UnlockKeys:
+        return keys
 
 
 class WithKeys:
     """Seals with the first key and unseals with any key, so that a key can be replaced host by host.
 
-    `open` and `open_keys` raise Invalid, without a secret in the message, for a value that this host cannot unseal.
+    `open` and `open_keys` raise Invalid, without a secret in the message, for a value that this host cannot unseal, and
+    NotUsed for one that the leader may replace: it is not sealed, or this host has opened one that was sealed later.
     """
 
-    def __init__(self, cluster: str, keys: Sequence[bytes], named: str) -> None:
-        """Take keys of 32 bytes; `named` is their file, for messages."""
-        self._cluster, self._named = cluster, named
+    seals = True
+
+    def __init__(self, cluster: str, keys: Sequence[bytes], named: str, *, accepts: bool = False) -> None:
+        """Take keys of 32 bytes; `named` is their file, for messages. `accepts`: also tokens that are not sealed."""
+        self._cluster, self._named, self._accepts_unsealed = cluster, named, accepts
+        self.now, self.opened = time.time, Opened()
         every = [Fernet(base64.urlsafe_b64encode(each)) for each in keys]
         self._first, self._fernet = every[0], MultiFernet(every)
 
     def close(self, tokens: Tokens) -> Tokens:
         # The content names cluster and swarm, so that a value of another cluster or swarm is refused.
         content = _SealedTokens(self._cluster, tokens.swarm_id, tokens.worker, tokens.manager)
-        return replace(tokens, worker="", manager="", sealed=self._sealed(content))
+        return replace(tokens, worker="", manager="", sealed=self._sealed(content, "tokens"))
 
     def open(self, tokens: Tokens) -> Tokens:
-        if not tokens.sealed:
+        if not tokens.sealed and self._accepts_unsealed:
             return tokens
-        content = self._opened(tokens, _SealedTokens)
+        content = self._opened(tokens, _SealedTokens, "tokens")
         return replace(tokens, worker=content.worker, manager=content.manager, sealed="")
 
     def close_keys(self, keys: UnlockKeys) -> UnlockKeys:
-        content = _SealedKeys(cluster=self._cluster, swarm_id=keys.swarm_id, unlock=keys.keys)
-        return replace(keys, keys=(), sealed=self._sealed(content))
+        content = _SealedKeys(cluster=self._cluster, swarm_id=keys.swarm_id, unlock=keys.keys, on=keys.on)
+        return replace(keys, keys=(), sealed=self._sealed(content, "unlock"))
 
     def open_keys(self, keys: UnlockKeys) -> UnlockKeys:
-        if not keys.sealed:
-            raise Invalid("not sealed: no agent of this cluster wrote it")
-        content = self._opened(keys, _SealedKeys)
-        return replace(keys, keys=content.unlock, sealed="")
+        content = self._opened(keys, _SealedKeys, "unlock")
+        return replace(keys, on=content.on, keys=content.unlock, sealed="")
 
-    def is_current(self, keys: UnlockKeys) -> bool:
-        """Return True if the keys are sealed with the first sealing key."""
+    def is_current(self, value: Tokens | UnlockKeys) -> bool:
+        """Return True for a value that is sealed with the first sealing key."""
         try:
-            self._first.decrypt(keys.sealed.encode())
+            self._first.decrypt(value.sealed.encode())
         except InvalidToken:
             return False
         return True
 
-    def _sealed(self, content: msgspec.Struct) -> str:
-        return self._fernet.encrypt(msgspec.json.encode(content)).decode()
+    def _sealed(self, content: msgspec.Struct, secret: str) -> str:
+        # Later than every earlier value, although another leader's clock may have been ahead of this one.
+        at = max(int(self.now()), self._newest(secret) + 1)
+        return self._fernet.encrypt_at_time(msgspec.json.encode(content), at).decode()
 
-    def _opened(self, value: Tokens | UnlockKeys, kind: type[T]) -> T:
+    def _newest(self, secret: str) -> int:
+        """Return the time of the newest secret opened here; 0 if it is from a clock that was wrong."""
+        newest: int = getattr(self.opened, secret)
+        return newest if newest <= self.now() + SEAL_LASTS_S else 0
+
+    def _opened(self, value: Tokens | UnlockKeys, kind: type[T], secret: str) -> T:
+        if not value.sealed:
+            raise NotUsed(_NOT_SEALED)
         try:
             content = msgspec.json.decode(self._fernet.decrypt(value.sealed.encode()), type=kind)
         except (InvalidToken, msgspec.MsgspecError):
             raise Invalid(f"sealed with a key that is not in {self._named}") from None
         if (content.cluster, content.swarm_id) != (self._cluster, value.swarm_id):
-            raise Invalid("sealed for another cluster or swarm")
+            raise NotUsed("sealed for another cluster or swarm, and written here")
+        # The bytes after the version are the time; the key has authenticated it.
+        at, newest = int.from_bytes(base64.urlsafe_b64decode(value.sealed)[1:9]), self._newest(secret)
+        if not newest <= at <= self.now() + SEAL_LASTS_S:
+            known = (
+                f"this host knows a value of {timestamp(newest)}"
+                if at < newest
+                else "that is in the future here"
+            )
+            raise NotUsed(
+                f"sealed at {timestamp(at)}, and {known}: an earlier value came back, or a clock is wrong"
+            )
+        self.opened = replace(self.opened, **{secret: at})
         return content
 
 
 Seal = WithoutKey | WithKeys
 
 
-def load_seal(cluster: str, key_file: str | None) -> Seal:
+def load_seal(cluster: str, key_file: str | None, *, accept_unsealed: bool = False) -> Seal:
     """Return the seal with the keys of a file: one per line, 32 random bytes in base64 each.
 
     Raises Invalid for a file that is unreadable or malformed; the message shows nothing of its content.
@@ -148,4 +182,4 @@ def load_seal(cluster: str, key_file: str | None) -> Seal:
         raise Invalid(
             f"tokens.key_file: {key_file} must hold 32 random bytes in base64: openssl rand -base64 32"
         )
-    return WithKeys(cluster, keys, key_file)
+    return WithKeys(cluster, keys, key_file, accepts=accept_unsealed)

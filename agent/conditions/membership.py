@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Reason
-from agent.conditions.reports import Reports, because, blocked_of
+from agent.conditions.reports import OF_KEYS, Reports, because, blocked_of
 from agent.diff.nodes import NO_ADDRESSES
 from agent.model.intent import HostIntent
 from agent.model.status import HostStatus
@@ -58,8 +58,8 @@ def _next_leader(name: str, reports: Reports) -> str:
 
 def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
     faults = [each for each in blocked_of(status) if each.resource == SWARM]
-    if any(each.kind == "unreadable" and each.resource.endswith("/tokens") for each in status.blocked):
-        return Degraded("NotInSwarm", "it cannot read the join tokens to join the swarm", cause="key/tokens")
+    if any(each.resource.endswith("/tokens") for each in status.blocked if each.kind in OF_KEYS):
+        return Degraded("NotInSwarm", "it cannot use the join tokens to join the swarm", cause="key/tokens")
     if faults:
         return Degraded("NotInSwarm", f"it is not in the swarm: {faults[0].reason}")
     waits, on = reports.waits(status, SWARM)

@@ -273,8 +273,8 @@ def short_key(etcd_key: str) -> str:
 
 
 def blocked_of(status: HostStatus) -> tuple[BlockedReport, ...]:
-    """Return what the host reports as blocked, without the unreadable keys: those are conditions of their own."""
-    return tuple(each for each in status.blocked if each.kind != "unreadable")
+    """Return what the host reports as blocked, without the keys in etcd: those are conditions of their own."""
+    return tuple(each for each in status.blocked if each.kind not in OF_KEYS)
 
 
 REASONS: dict[str, Reason] = {
@@ -293,6 +293,7 @@ REASONS: dict[str, Reason] = {
     "disk": "StateNotSaved",
     "confirm": "WaitsForConfirmation",
     "unreadable": "Unreadable",
+    "untrusted": "Unreadable",
     "mode": "Paused",
     "unsupported": "Unsupported",
     "rollout": "RolloutPaused",
@@ -304,6 +305,8 @@ REASONS: dict[str, Reason] = {
     "error": "Error",
 }
 """Kind of a blocked resource -> reason of its condition."""
+OF_KEYS = ("unreadable", "untrusted")
+"""Kinds of blocked keys in etcd."""
 _RETRIED = ("error", "crash", "unhealthy", "engine", "disk")
 """Kinds that the agent repairs or retries by itself."""
 

@@ -58,11 +58,14 @@ def key_conditions(reports: Reports) -> tuple[Condition, ...]:
         if cluster.accepted_doubt and short_key(key) == ACCEPTED:
             found[ACCEPTED] = Blocked("Unreadable", f"it does not count: {problem}", APPLY)
     damaged = {key for key, _ in cluster.unreadable}
-    # Hosts cannot open what this reader finds undamaged: they lack the key.
-    unreadable = ((host, each.resource) for host, each in reports.blocked if each.kind == "unreadable")
-    locked = dict.fromkeys(
-        host for host, key in unreadable if short_key(key) in _SEALED and key not in damaged
-    )
+    # Hosts do not use what this reader finds undamaged: they lack the key, or do not trust the value.
+    locked: dict[str, None] = {}
+    for host, each in reports.blocked:
+        name = short_key(each.resource)
+        if each.kind == "untrusted":
+            found[name] = Blocked("Unreadable", f"not used by {host}: {each.reason}")
+        elif each.kind == "unreadable" and name in _SEALED and each.resource not in damaged:
+            locked[host] = None
     if locked or cluster.tokens_locked:
         on = ", ".join(locked) or "this host"
         found[TOKENS] = Blocked(

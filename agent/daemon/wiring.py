@@ -30,7 +30,7 @@ from agent.model import leader_steps, records, steps
 from agent.model.keys import Keys
 from agent.model.plan import Outcome, Step
 from agent.model.store import for_session
-from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, Observer, Opener
+from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, Observer
 from agent.observe.replica_memory import ReplicaMemory
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
@@ -51,9 +51,7 @@ class Environment:
     engine: Engine
     kernel: Kernel
     reader: ClusterReader
-    """Reads etcd, and opens sealed values."""
-    seal: Callable[[records.Tokens], records.Tokens]
-    seal_keys: Callable[[records.UnlockKeys], records.UnlockKeys]
+    """Reads etcd. Its seal opens and seals the values."""
     presence: Callable[[], bytes]
     """Returns the value of the presence key."""
     left_here: Callable[[bytes], bool]
@@ -140,8 +138,8 @@ class Agent:
             fence=lambda: self.loop.fence,
             now=lambda: records.timestamp(env.wall()),
             on_progress=self._pull_goes_on,
-            seal=env.seal,
-            seal_keys=env.seal_keys,
+            seal=env.reader.seal.close,
+            seal_keys=env.reader.seal.close_keys,
         )
         self.dispatcher = Dispatcher(
             self._apply,
@@ -201,7 +199,7 @@ def environment_of(config: Config) -> Environment:
     instance = uuid.uuid4().hex
     registries = RegistryConfig(config.docker.registry_config)
     registries.check()
-    seal, seals = load_seal(config.cluster, config.tokens.key_file), config.tokens.key_file is not None
+    seal = load_seal(config.cluster, config.tokens.key_file, accept_unsealed=config.tokens.accept_unsealed)
     return Environment(
         identity=Identity(
             host=config.host,
@@ -220,14 +218,7 @@ def environment_of(config: Config) -> Environment:
             registries.header,
         ),
         kernel=LinuxKernel(),
-        reader=ClusterReader(
-            Keys(config.cluster),
-            config.host,
-            Opener(open=seal.open, is_current=lambda tokens: bool(tokens.sealed) or not seals),
-            Opener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
-        ),
-        seal=seal.close,
-        seal_keys=seal.close_keys,
+        reader=ClusterReader(Keys(config.cluster), config.host, seal),
         presence=partial(lease.presence, instance),
         left_here=lease.left_here,
         metrics=metrics,

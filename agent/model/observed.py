@@ -69,12 +69,14 @@ class ClusterState(Frozen):
     """mod_revision of the record; 0: no record exists."""
     tokens: records.Tokens | None = None
     tokens_exposed: bool = False
-    """True if the tokens are published unsealed although this host has a sealing key."""
+    """True if the leader must seal the tokens again: they are not sealed as this host does, or are earlier ones."""
     tokens_locked: bool = False
     """True if the tokens are sealed with a key that this host does not have."""
+    tokens_sealed_at: int = 0
+    """Time at which `tokens` were sealed, in seconds since 1970; 0: they are not sealed, or not opened."""
     unlock: records.UnlockKeys | None = None
     unlock_aged: bool = False
-    """True if the unlock keys are sealed with another key or format than this host uses now."""
+    """True if the leader must seal the unlock keys again: with its first key, or because they are earlier ones."""
     unlock_locked: bool = False
     """True if unlock keys are published and this host cannot open them."""
     can_seal: bool = True
@@ -96,6 +98,8 @@ class ClusterState(Frozen):
     """Hash -> spec, for the specs that the assignment and the containers of this host name."""
     unreadable: Pairs = ()
     """(key, problem) of the unreadable keys of this cluster. The last value that was read stays valid."""
+    untrusted: frozenset[str] = frozenset()
+    """The unreadable keys whose secrets are not sealed, or are earlier ones."""
     newer_format: tuple[str, ...] = ()
     """The unreadable keys that a newer agent wrote as leader."""
     # Leader only; empty on every other host.

@@ -20,6 +20,9 @@ VERSION = 1
 LARGEST_VALUE = 1_500_000
 """Bytes of one value. etcd refuses a request of more than 1.5 MiB (--max-request-bytes), key included."""
 
+SEAL_LASTS_S = 86_400.0
+"""Age from which a host joins by no sealed tokens: they may be earlier ones. A clock that is as much ahead is wrong."""
+
 R = TypeVar("R")
 
 
@@ -201,6 +204,13 @@ class UnlockKeys(Frozen):
     """The current key first; empty while they are sealed."""
     sealed: str = field(default="", repr=False)
     """All keys, sealed; empty while they are not sealed."""
+
+
+class Opened(Frozen):
+    """When the newest secrets that a host has opened were sealed, in seconds since 1970. It is on the host's disk."""
+
+    tokens: int = 0
+    unlock: int = 0
 
 
 class Disruption(Frozen):

@@ -50,6 +50,8 @@ class Values:
         self.unreadable: dict[str, str] = {}
         self.newer_format: set[str] = set()
         """Unreadable keys that a newer agent wrote."""
+        self.untrusted: set[str] = set()
+        """Keys of secrets that this host does not use, which are among the unreadable ones."""
 
     def one(self, key: str, kind: type[R]) -> R | None:
         found = self.snapshot.get(key)

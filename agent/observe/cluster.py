@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from agent.clients.etcd import Store
-from agent.errors import Invalid
+from agent.clients.seal import Seal, Unopened
+from agent.errors import Invalid, NotUsed
 from agent.model import observed, records, status
 from agent.model.keys import Keys
 from agent.model.records import Rollout
@@ -15,36 +16,6 @@ from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Known, Values, read_document
 
 S = TypeVar("S", records.Tokens, records.UnlockKeys)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opener(Generic[S]):
-    """Opens the published join tokens or unlock keys. `open` raises Invalid for those that this host cannot open."""
-
-    open: Callable[[S], S]
-    is_current: Callable[[S], bool] = lambda _: True
-    """Returns True if they are sealed as this host would seal them now."""
-    seals: bool = True
-    """True if this host can seal them. A command that only reads assumes that the agents can."""
-
-    def look(self, values: Values, key: str, kind: type[S]) -> tuple[S | None, bool, bool]:
-        """Return (the secrets, True if their seal is not current, True if this host cannot open them).
-
-        Damaged ones count as absent.
-        """
-        found = values.one(key, kind)
-        if found is None:
-            return None, False, False
-        try:
-            return self.open(found), not self.is_current(found), False
-        except Invalid as error:
-            values.mark_unreadable(key, str(error))
-            return None, False, True
-
-
-def _unopened(tokens: records.Tokens) -> records.Tokens:
-    """Return tokens without their values, for a caller that only plans with their existence."""
-    return replace(tokens, worker="sealed", manager="sealed") if tokens.sealed else tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +31,10 @@ class Reading:
 class ClusterReader:
     """Reads the keys of one cluster. It parses a document once per revision and a spec once per hash."""
 
-    def __init__(
-        self,
-        keys: Keys,
-        me: str,
-        opener: Opener[records.Tokens] = Opener(open=_unopened),
-        key_opener: Opener[records.UnlockKeys] = Opener(open=lambda keys: keys),
-    ) -> None:
-        self._keys, self._me, self._opener, self._key_opener = keys, me, opener, key_opener
+    def __init__(self, keys: Keys, me: str, seal: Seal | None = None) -> None:
+        """`seal` None: a command that only reads."""
+        self._keys, self._me, self.seal = keys, me, seal or Unopened()
+        self._opened_key = f"{keys.root}opened"  # in the saved state alone, not in etcd
         self._newest: observed.Document | None = None
         self._put: tuple[int, bytes] | None = None
         """mod_revision and value of `_newest`."""
@@ -104,6 +71,8 @@ class ClusterReader:
         if foreign := [each.key for each in kept if not each.key.startswith(self._keys.root)]:
             raise Invalid(f"{foreign[0]} is not a key of this cluster, {self._keys.root}")
         values = {each.key: each for each in kept}
+        if opened := values.pop(self._opened_key, None):
+            self.seal.opened = records.decode(records.Opened, opened.value)
         revision = max((each.mod_revision for each in kept), default=0)
         return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state
 
@@ -159,8 +128,11 @@ class ClusterReader:
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         disruption, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
         document = self._document(snapshot.get(keys.intent))
-        tokens, tokens_exposed, tokens_locked = self._opener.look(values, keys.tokens, records.Tokens)
-        unlock, unlock_aged, unlock_locked = self._key_opener.look(values, keys.unlock, records.UnlockKeys)
+        seal, published = self.seal, values.one(keys.tokens, records.Tokens)
+        tokens, tokens_exposed, tokens_locked = self._opened(values, keys.tokens, records.Tokens, seal.open)
+        unlock, unlock_aged, unlock_locked = self._opened(
+            values, keys.unlock, records.UnlockKeys, seal.open_keys
+        )
         return observed.ClusterState(
             revision=snapshot.revision,
             document=document,
@@ -179,10 +151,11 @@ class ClusterReader:
             tokens=tokens,
             tokens_exposed=tokens_exposed,
             tokens_locked=tokens_locked,
+            tokens_sealed_at=seal.opened.tokens if tokens and published and published.sealed else 0,
             unlock=unlock,
             unlock_aged=unlock_aged,
             unlock_locked=unlock_locked,
-            can_seal=self._key_opener.seals,
+            can_seal=seal.seals,
             disruption=values.one(keys.disruption, records.Disruption),
             disruption_revision=disruption.mod_revision if disruption else 0,
             assignment=held.assignment,
@@ -199,8 +172,23 @@ class ClusterReader:
             digests_revision=digests.mod_revision if digests else 0,
             rollouts=rollouts,
             unreadable=tuple(sorted(values.unreadable.items())),
+            untrusted=frozenset(values.untrusted),
             newer_format=tuple(sorted(key for key in values.newer_format if not key.startswith(keys.hosts))),
         )
+
+    def _opened(
+        self, values: Values, key: str, kind: type[S], open_: Callable[[S], S]
+    ) -> tuple[S | None, bool, bool]:
+        """Return (the secrets, True if the leader must seal them again, True if this host cannot open them)."""
+        found = values.one(key, kind)
+        if found is None:
+            return None, False, False
+        try:
+            return open_(found), not self.seal.is_current(found), False
+        except Invalid as error:
+            values.mark_unreadable(key, str(error))
+            values.untrusted |= {key} if isinstance(error, NotUsed) else set()
+            return None, key in values.untrusted, key not in values.untrusted
 
     def _document(self, found: KeyValue | None) -> observed.Document | None:
         if found is None:
@@ -228,7 +216,11 @@ class ClusterReader:
 
     def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
         specs = (self._spec_values[digest] for digest in sorted(self._spec_values.keys() & mine))
-        return (*self._accepted_revision.kept, *specs)
+        kept = (*self._accepted_revision.kept, *specs)
+        if (opened := self.seal.opened) == records.Opened():
+            return kept
+        value = records.encode(opened)
+        return (*kept, KeyValue(key=self._opened_key, value=value, create_revision=0, mod_revision=0))
 
 
 def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:

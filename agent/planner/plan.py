@@ -82,7 +82,8 @@ def _faults(observed: Observed) -> Plan:
     if observed.page_fault:
         plan += blocked_plan("page", "port", f"{observed.page_fault}; {_NO_PAGE}")
     for key, why in observed.cluster.unreadable if observed.cluster else ():
-        plan += blocked_plan(key, "unreadable", why)
+        untrusted = observed.cluster is not None and key in observed.cluster.untrusted
+        plan += blocked_plan(key, "untrusted" if untrusted else "unreadable", why)
     return plan
 
 

@@ -22,7 +22,7 @@ from agent.http.access import load_web_config
 from agent.intent import parse_intent, warnings
 from agent.model import spec
 from agent.model.records import Tokens, UnlockKeys, decode
-from agent.observe import ClusterReader, Opener
+from agent.observe import ClusterReader
 from tests.support.etcd_keys import GOOD, KEYS, ME, OLD_DIGEST, RECORDS, Scene
 from tests.support.thoroughness import examples
 
@@ -60,11 +60,7 @@ def read_records(raw: bytes) -> None:
         assert _refusal(broken), "what nobody sealed is not opened"
     scene = Scene()
     scene.put(**dict.fromkeys(GOOD, raw))
-    opened = (
-        Opener(open=SEAL.open),
-        Opener(open=SEAL.open_keys, is_current=SEAL.is_current),
-    )
-    state = ClusterReader(KEYS, ME, *opened).read(scene.store, scene.lease, frozenset()).state
+    state = ClusterReader(KEYS, ME, SEAL).read(scene.store, scene.lease, frozenset()).state
     assert all(each.isprintable() and len(each) < 300 for pair in state.unreadable for each in pair)
     if len(faults) == len(KINDS) + 1:
         raise faults[0]

@@ -567,6 +567,18 @@ CLUSTERS: Mapping[str, ClusterState] = {
         joining=None,
         blocked=blocked(KEYS.tokens, "unreadable", "sealed with a key that is not in tokens.key_file"),
     ),
+    "unsealed tokens": on(
+        joining(),
+        C,
+        waiting=(),
+        joining=None,
+        blocked=blocked(KEYS.tokens, "untrusted", "not sealed: set tokens.key_file on every host"),
+    ),
+    "earlier unlock key": on(
+        HEALTHY,
+        C,
+        blocked=blocked(KEYS.unlock, "untrusted", "sealed at 1, and this host knows a value of 2"),
+    ),
     "role change": cluster(document(hosts=(declared(A), declared(B), declared(C, role="worker")))),
     "bridge waits": replace(
         on(
@@ -996,6 +1008,14 @@ EXPECTED: Mapping[str, Expected] = {
         line="key tokens: node-233 cannot open the join tokens: the key in tokens.key_file differs "
         "from that of the leader; copy the same key to every host",
         problems=("key/tokens Blocked/WrongSealingKey",),
+    ),
+    "unsealed tokens": Expected(
+        line="key tokens: not used by node-233: not sealed: set tokens.key_file on every host",
+        problems=("key/tokens Blocked/Unreadable",),
+    ),
+    "earlier unlock key": Expected(
+        line="key unlock: not used by node-233: sealed at 1, and this host knows a value of 2",
+        problems=("key/unlock Blocked/Unreadable",),
     ),
     "role change": Expected(
         line="in progress: node-233 is a manager, worker is declared",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from agent.admission.policy import Policy
+from agent.clients.seal import Seal, WithoutKey
 from agent.config import Config, ReconcileSettings
 from agent.daemon.wiring import Agent, Environment
 from agent.errors import Invalid
@@ -21,7 +22,16 @@ from agent.intent import parse_intent
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
 from agent.model.plan import Outcome, Plan, Step
-from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
+from agent.model.records import (
+    Accepted,
+    Assignment,
+    Presence,
+    SwarmRecord,
+    UnlockKeys,
+    Verdict,
+    decode,
+    encode,
+)
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings, StoreSettings
 from agent.observe import ClusterReader, Identity
 from agent.report.registry import Metrics
@@ -65,6 +75,18 @@ class HeldPool(ThreadPoolExecutor):
             self._jobs.pop(0)()
 
 
+class PlainSeal(WithoutKey):
+    """Leaves the secrets as they are, so that a test can read them."""
+
+    seals = True
+
+    def close_keys(self, keys: UnlockKeys) -> UnlockKeys:
+        return keys
+
+    def open_keys(self, keys: UnlockKeys) -> UnlockKeys:
+        return keys
+
+
 class SimulatedHost:
     """What a machine is without its agent."""
 
@@ -76,6 +98,8 @@ class SimulatedHost:
         self.kernel = FakeKernel(self.engine)
         self.admission = Policy()
         """What an agent that starts on it reads in agent.yaml."""
+        self.new_seal: Callable[[], Seal] = PlainSeal
+        """Makes the seal of an agent that starts on it."""
 
     def replicas(self) -> dict[str, Raw]:
         """Our containers by name, as `inspect` shows them."""
@@ -137,9 +161,7 @@ class SimulatedAgent(Agent):
             lease_store=self.lease_store,
             engine=host.engine,
             kernel=host.kernel,
-            reader=ClusterReader(KEYS, host.name),
-            seal=lambda tokens: tokens,
-            seal_keys=lambda keys: keys,
+            reader=ClusterReader(KEYS, host.name, host.new_seal()),
             presence=lambda: encode(presence),
             left_here=lambda value: decode(Presence, value).boot_id == presence.boot_id,
             metrics=Metrics(version="test"),

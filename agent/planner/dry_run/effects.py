@@ -94,11 +94,11 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
         case leader_steps.PublishTokens():
             manager = "(token)" if step.managers else ""
             tokens = records.Tokens(swarm_id=step.swarm_id, worker="(token)", manager=manager)
-            return world.with_cluster(replace(cluster, tokens=tokens))
+            return world.with_cluster(replace(cluster, tokens=tokens, tokens_exposed=False))
         case leader_steps.RotateTokens():
             return world  # no plan depends on the tokens' values
         case leader_steps.WithdrawTokens():
-            return world.with_cluster(replace(cluster, tokens=None))
+            return world.with_cluster(replace(cluster, tokens=None, tokens_exposed=False))
         case leader_steps.CreateOverlay():
             return swarm.with_overlay(world, me, step)
         case leader_steps.RemoveOverlay():

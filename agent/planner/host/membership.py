@@ -162,6 +162,7 @@ _RESTART = (
 )
 _NO_NODE = f"docker reports a swarm but no node id: {_RESTART}"
 _OTHER_KEY = "the join tokens are sealed with another key: tokens.key_file in agent.yaml must be the same on every host"
+_OLD_SEAL = "by this host's clock, the join tokens were sealed over a day ago: the leader seals new ones; or set clocks"
 _IF_DOCKERD = (
     "If the process is dockerd and this lasts more than some seconds, run `systemctl restart docker`"
 )
@@ -184,7 +185,7 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     if host.swarm.local == "inactive" and _has_vain_claim(declared, observed.me, cluster.record):
         reason = f"{observed.me} claimed the init, and the intent does not declare it a manager"
         return Plan((steps.GiveUpInit(over=cluster.record_revision, reason=reason),))
-    if (leftover := _leftover(cluster.record, host)) != Plan():
+    if (leftover := _leftover(cluster, declared, host)) != Plan():
         return leftover
     if declared is None:
         return _removed(observed, cluster, host)
@@ -204,16 +205,18 @@ def _has_vain_claim(declared: HostIntent | None, me: str, record: records.SwarmR
     return record is not None and record.swarm_id is None and record.claimed_by == me
 
 
-def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
+def _leftover(cluster: ClusterState, declared: HostIntent | None, host: HostState) -> Plan:
     """Plan to dissolve this host's own empty swarm if another one is recorded.
 
     Two swarms are created if a host that claimed the init loses its lease between init and record. Only a swarm with
-    our label and without other nodes or networks is dissolved: an operator may have created any other.
+    our label and without other nodes or networks is dissolved: an operator may have created any other. A host that
+    may join again does so only by tokens of the recorded swarm, which nobody who forges the record can seal.
     """
-    swarm = host.swarm
+    swarm, record, tokens = host.swarm, cluster.record, cluster.tokens
     if record is None or swarm.local != "active" or not swarm.swarm_id:
         return Plan()
-    if record.swarm_id in (None, swarm.swarm_id):
+    is_proven = declared is None or (tokens is not None and tokens.swarm_id == record.swarm_id)
+    if record.swarm_id in (None, swarm.swarm_id) or not is_proven:
         return Plan()
     alone = swarm.nodes is not None and [each.id for each in swarm.nodes] == [swarm.node_id]
     used = [each for each in host.networks if each.scope == "swarm" and each.name != "ingress"]
@@ -251,6 +254,8 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
         return waiting_plan(
             "swarm", f"no join tokens for swarm {record.swarm_id} are published yet", "leader/"
         )
+    if 0 < cluster.tokens_sealed_at < observed.seen_at - records.SEAL_LASTS_S:
+        return waiting_plan("swarm", _OLD_SEAL, "leader/")
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
     if role == "manager" and observed.host and observed.host.has_listener(RAFT):

@@ -188,10 +188,16 @@ def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
     assert swarm_id is not None
     if missing:
         why = _why_publish(host, tokens, f"{', '.join(missing)} not joined yet")
-        why = why or ("the published join tokens are not sealed" if cluster.tokens_exposed else "")
+        # Half the time, as the clock of a host that joins may differ. A host that is off needs nothing yet.
+        old = 0 < cluster.tokens_sealed_at < observed.seen_at - records.SEAL_LASTS_S / 2
+        if cluster.tokens_exposed or (old and any(each in cluster.present for each in missing)):
+            why = (
+                why
+                or "the published join tokens are unsealed, outdated, or sealed long ago or with another key"
+            )
         step = leader_steps.PublishTokens(swarm_id=swarm_id, managers=not _lost_managers(host), reason=why)
         return Plan((step,)) if why else _expire(intent, observed, missing)
-    if tokens is None:
+    if tokens is None and not cluster.tokens_exposed:
         return Plan()
     reason = "every declared host has joined"
     withdraw = leader_steps.WithdrawTokens(reason=reason)

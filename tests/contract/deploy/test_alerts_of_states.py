@@ -75,6 +75,8 @@ EXPECTED: dict[str, str] = {
     "drained and off": "",
     "join under way": "QuorumAtRisk ReplicasMissing SwarmInactive",
     "wrong sealing key": "Blocked QuorumAtRisk ReplicasMissing SwarmInactive",
+    "unsealed tokens": "Blocked QuorumAtRisk ReplicasMissing SwarmInactive",
+    "earlier unlock key": "Blocked",
     "role change": "NotConverged",
     "bridge waits": "BridgeRolloutStuck",
     "bridge moves": "NotConverged",

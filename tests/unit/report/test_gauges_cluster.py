@@ -107,6 +107,8 @@ EXPECTED: dict[str, str] = {
     "drained and off": "web 2/2, order 4/4, billing 1/1, Ready 3",
     "join under way": "web 2/3, order 3/4, billing 1/1, Ready 2, Progressing 1",
     "wrong sealing key": "web 2/3, order 3/4, billing 1/1, Ready 2, Degraded 1",
+    "unsealed tokens": "web 2/3, order 3/4, billing 1/1, Ready 2, Degraded 1",
+    "earlier unlock key": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "role change": "web 3/3, order 4/4, billing 1/1, Ready 2, Progressing 1",
     "bridge waits": "web 3/3, order 4/4, billing 1/1, Ready 2, Progressing 1",
     "bridge moves": "web 3/3, order 4/4, billing 1/1, Ready 2, Progressing 1",

@@ -5,7 +5,7 @@ import pytest
 
 from agent.model.host_state import ContainerState, HostState, SwarmState
 from agent.model.plan import Plan
-from agent.model.records import SwarmRecord
+from agent.model.records import SEAL_LASTS_S, SwarmRecord, Tokens
 from agent.model.steps import GiveUpInit, JoinSwarm
 from agent.planner.host.membership import plan_membership
 from tests.support import builders
@@ -105,8 +105,15 @@ DISSOLVED = ["dissolve swarm: swarm in-vain is empty, and the recorded swarm of 
 
 
 def test_of_two_swarms_that_were_made_for_the_cluster_the_one_that_was_not_recorded_is_dissolved() -> None:
-    assert dissolving(in_vain()) == DISSOLVED
+    assert dissolving(in_vain(), tokens=tokens()) == DISSOLVED
     assert dissolving(in_vain(), "h9") == DISSOLVED  # taken out meanwhile
+
+
+@pytest.mark.parametrize("published", [None, tokens("in-vain")])
+def test_nothing_is_dissolved_for_a_record_of_a_swarm_that_the_host_has_no_tokens_for(
+    published: Tokens | None,
+) -> None:
+    assert dissolving(in_vain(), tokens=published) == []
 
 
 @pytest.mark.parametrize(
@@ -123,12 +130,24 @@ def test_of_two_swarms_that_were_made_for_the_cluster_the_one_that_was_not_recor
     ids=["made by people", "no quorum", "another node", "not its node", "a worker", "starting", "an overlay"],
 )
 def test_no_other_swarm_is_dissolved(found: HostState) -> None:
-    assert dissolving(found) == []
+    assert dissolving(found, tokens=tokens()) == []
 
 
 def test_nothing_is_dissolved_before_the_other_one_is_recorded() -> None:
     for known in (None, SwarmRecord(claimed_by="h2"), SwarmRecord(claimed_by="h1", swarm_id="in-vain")):
-        assert dissolving(in_vain(), record=known) == []
+        assert dissolving(in_vain(), record=known, tokens=tokens()) == []
+
+
+@pytest.mark.parametrize(
+    ("sealed_s", "joins"), [(0.0, True), (SEAL_LASTS_S, True), (SEAL_LASTS_S + 1, False), (-60.0, True)]
+)
+def test_a_host_joins_by_no_tokens_that_were_sealed_long_ago(sealed_s: float, joins: bool) -> None:
+    state = cluster(WANTED, "h2", tokens=tokens(), tokens_sealed_at=int(2e6 - sealed_s))
+    seen = observed(state, host(swarm=outside()), me="h2", seen_at=2e6)
+    planned = plan_membership(WANTED, seen, bridge_ready=True)
+    assert [type(each) for each in planned.steps] == [JoinSwarm] * joins
+    if not joins:
+        assert "the join tokens were sealed over a day ago" in str(planned)
 
 
 def test_the_others_wait_while_the_swarm_is_made() -> None:

@@ -5,9 +5,9 @@ import pytest
 
 from agent.model.host_state import HostState, LocalState
 from agent.model.intent import Intent, SwarmIntent
-from agent.model.leader_steps import ClaimInit, PublishSwarm, PublishTokens
+from agent.model.leader_steps import ClaimInit, PublishSwarm, PublishTokens, RotateTokens, WithdrawTokens
 from agent.model.plan import Plan
-from agent.model.records import SwarmRecord
+from agent.model.records import SEAL_LASTS_S, SwarmRecord, Tokens
 from agent.planner.leader.leading import plan_leading
 from agent.planner.leader.swarm import plan_swarm
 from tests.support import builders
@@ -234,13 +234,51 @@ def test_a_manager_that_is_down_counts_for_the_quorum_also_when_nobody_noted_who
     assert not step.managers
 
 
-def test_tokens_that_were_published_unsealed_are_sealed() -> None:
-    said = {"h1": status("h1")}
-    exposed = plan(
-        host(swarm=member("h1")), record=record(), statuses=said, tokens=tokens(), tokens_exposed=True
-    )
+SEAL_AGAIN = (
+    "publish tokens: the published join tokens are unsealed, outdated, or sealed long ago or with another key"
+)
 
-    assert told(exposed) == ["publish tokens: the published join tokens are not sealed"]
+
+@pytest.mark.parametrize(
+    ("read", "reason"), [(tokens(), SEAL_AGAIN), (None, "publish tokens: h2 not joined yet")]
+)
+def test_tokens_that_were_published_unsealed_are_sealed(read: Tokens | None, reason: str) -> None:
+    """Also those that the leader itself refuses: its engine knows the tokens."""
+    said = {"h1": status("h1")}
+    exposed = plan(host(swarm=member("h1")), record=record(), statuses=said, tokens=read, tokens_exposed=True)
+
+    assert told(exposed) == [reason]
+
+
+def test_tokens_that_somebody_wrote_when_all_have_joined_are_withdrawn() -> None:
+    forged = plan(everybody_in(), tokens_exposed=True)
+    assert [type(each) for each in forged.steps] == [RotateTokens, WithdrawTokens]
+
+
+@pytest.mark.parametrize(
+    ("sealed_s", "present", "seals"),
+    [
+        (SEAL_LASTS_S / 2 + 1, {"h1": "run-h1", "h2": "run-h2"}, True),
+        (SEAL_LASTS_S / 2, {"h1": "run-h1", "h2": "run-h2"}, False),
+        (100 * SEAL_LASTS_S, {"h1": "run-h1"}, False),
+    ],
+    ids=["a host waits", "not old", "the host is off"],
+)
+def test_tokens_are_sealed_again_for_a_host_that_would_find_them_old(
+    sealed_s: float, present: dict[str, str], seals: bool
+) -> None:
+    wanted = intent(hosts="h1 h2", swarm=SwarmIntent(default_addr_pool=(), rotate_tokens="never"))
+    said = {"h1": status("h1")}
+    state = cluster(
+        wanted,
+        record=RECORDED,
+        statuses=said,
+        present=present,
+        tokens=tokens(),
+        tokens_sealed_at=int(1e9 - sealed_s),
+    )
+    planned = plan_swarm(wanted, observed(state, host(swarm=member("h1")), leads=True, seen_at=1e9))
+    assert [str(each) for each in planned.steps if isinstance(each, PublishTokens)] == [SEAL_AGAIN] * seals
 
 
 def test_tokens_sealed_with_a_key_of_others_are_neither_replaced_nor_withdrawn() -> None:
