@@ -3,6 +3,7 @@
 docs/operate/etcd.md has the table. Every user here is made with the printed commands, one per host.
 """
 
+import base64
 import shlex
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ LEADERS, WORKER = ("node-231", "node-232"), "node-233"
 PASSWORD = "of-the-lab"
 DENIED = "permission denied"
 KEY_FILE = "/etc/swarmkeeper/tokens.key"
+KEY = base64.b64encode(bytes(32)).decode()
 IMAGE = "10.159.62.231/somecom/order:1.0.0"
 DOCUMENT = document(
     EXAMPLE,
@@ -67,7 +69,7 @@ class GuardedCluster(Cluster):
 
     def install_on(self, host: Host, deb: Path) -> None:
         super().install_on(host, deb)
-        for path, text in (("/etc/swarmkeeper/etcd.password", PASSWORD), (KEY_FILE, "6b" * 32)):
+        for path, text in (("/etc/swarmkeeper/etcd.password", PASSWORD), (KEY_FILE, KEY)):
             host.write(path, text, mode=0o640)
             host.exec("chgrp", "swarmkeeper", path)
 
