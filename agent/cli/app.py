@@ -141,6 +141,52 @@ def validate(
     show_validity(_name_of(document), document.read(), accepted, output)
 
 
+FilesOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="A Compose file; - for standard input. Later ones override."
+    ),
+]
+EnvFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Variables for the Compose files, in place of the file .env beside them.",
+    ),
+]
+
+
+@app.command("compile")
+def compile_(
+    file: FilesOption,
+    *,
+    env_file: EnvFilesOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the document to this file.")
+    ] = None,
+) -> None:
+    """Make one document of Compose files, and check it. Needs neither etcd nor Docker.
+
+    One of the files must have an `x-cluster`; `swarmkeeper init` prints one.
+    """
+    from agent.cli.compile import write_compiled
+
+    write_compiled(file, env_file or (), output)
+
+
+@app.command()
+def init(
+    hosts: Annotated[
+        list[str], typer.Argument(metavar="NAME=ADDRESS...", help="Every host, managers first.")
+    ],
+) -> None:
+    """Print the part of a document that Compose has no word for: the hosts of the cluster, and docker_gwbridge."""
+    from agent.cli.compile import show_cluster
+
+    show_cluster(hosts)
+
+
 class SchemaOf(StrEnum):
     """The JSON forms that have a schema."""
 

@@ -43,8 +43,8 @@ def conditions_of(cluster: ClusterState, *, now_s: float, store_error: str = "")
 
 def _judge(reports: Reports) -> ClusterConditions:
     cluster, intent = reports.cluster, reports.intent
-    declared = intent.hosts if intent else ()
-    of_hosts = {each.name: hosts.host_condition(each, reports) for each in declared}
+    declared, networks = (intent.hosts, intent.networks) if intent else ((), ())
+    of_hosts = {each.name: hosts.host_condition(each.name, reports) for each in declared}
     quorum = Condition.of("quorum", "", shared.quorum_finding(reports, of_hosts))
     rows = _replicas(reports, of_hosts)
     of_rollouts, of_services = _services(intent, rows, reports) if intent else ((), ())
@@ -52,7 +52,7 @@ def _judge(reports: Reports) -> ClusterConditions:
     rows = tuple(services.with_service_as_cause(each, by_name[each.service]) for each in rows)
     shown = {each.service for _, status in reports.reporting for each in status.replicas}
     others = sorted({*cluster.statuses, *cluster.present, *cluster.assignments} - of_hosts.keys())
-    of_hosts |= {name: hosts.undeclared_condition(name, reports) for name in others}
+    of_hosts |= {name: hosts.host_condition(name, reports) for name in others}
     return ClusterConditions(
         cluster=Condition(kind="cluster", name="", state="Unknown", reason="NotReported"),
         converged=False,
@@ -64,10 +64,7 @@ def _judge(reports: Reports) -> ClusterConditions:
             hosts.host_row(name, each, reports, [row for row in rows if row.host == name])
             for name, each in of_hosts.items()
         ),
-        networks=tuple(
-            shared.network_condition(each, reports, quorum.is_fault)
-            for each in (intent.networks if intent else ())
-        ),
+        networks=tuple(shared.network_condition(each, reports, quorum.is_fault) for each in networks),
         images=shared.image_conditions(reports),
         keys=shared.key_conditions(reports),
         services=of_services,

@@ -1,10 +1,10 @@
 """The conditions: findings with their resource and its numbers, as every reader of them gets them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.conditions.finding import SEVERITY, Finding, Reason, State
+from agent.model import Frozen
 from agent.model.intent import Role
 from agent.model.phrases import MOST_TEXT, shorten
 
@@ -15,8 +15,7 @@ Kind = Literal[
 """From what concerns more to what concerns less."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Frozen):
     """The condition of one resource."""
 
     kind: Kind
@@ -56,8 +55,7 @@ class Condition:
         return SEVERITY[self.state] > SEVERITY["Progressing"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaCondition:
+class ReplicaCondition(Frozen):
     """A replica of the accepted document: its condition, and what its host reports of it."""
 
     condition: Condition
@@ -77,8 +75,7 @@ class ReplicaCondition:
     """Last lines of output of a replica that keeps ending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceCondition:
+class ServiceCondition(Frozen):
     """A service of the accepted document, with the numbers of its replicas. `unknown` ones are in no other number."""
 
     condition: Condition
@@ -91,8 +88,7 @@ class ServiceCondition:
     unknown: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostCondition:
+class HostCondition(Frozen):
     """A declared host, or one that etcd knows and the document does not declare."""
 
     condition: Condition
@@ -122,16 +118,14 @@ class HostCondition:
     """Facts that need no action at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Frozen):
     """A condition with its own cause, most severe first in a list, and the conditions that follow from it."""
 
     condition: Condition
     consequences: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterConditions:
+class ClusterConditions(Frozen):
     """Every condition of one cluster at one moment. All tuples are in the document's order."""
 
     cluster: Condition

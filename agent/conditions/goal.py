@@ -1,10 +1,10 @@
 """The goal of `apply --wait`: what one revision changes, and whether that is reached, failed or under way. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent.conditions.condition import ClusterConditions, Condition, HostCondition, ServiceCondition
 from agent.conditions.headline import title
+from agent.model import Frozen
 from agent.model.intent import Intent, NetworkIntent, ServiceIntent
 from agent.model.observed import ClusterState
 
@@ -14,8 +14,7 @@ _ENDED = frozenset({"CrashLoop", "Failed"})
 """Reasons of a replica that does not become ready by waiting."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
+class Goal(Frozen):
     """The resources that must be as declared before the wait ends."""
 
     revision: int
@@ -69,8 +68,7 @@ def _changed_networks(after: Intent, before: Intent | None) -> tuple[NetworkInte
     return tuple(each for each in after.networks if before is None or before.network(each.name) != each)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Frozen):
     """The state of a goal at one read of the cluster."""
 
     done: bool

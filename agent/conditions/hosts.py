@@ -18,11 +18,12 @@ _NO_MESH = (
 )
 
 
-def host_condition(declared: HostIntent, reports: Reports) -> Condition:
-    """Return the condition of a declared host, for every reader alike."""
-    status = reports.cluster.statuses.get(declared.name)
-    revision = status.bridge.revision if status else 0
-    return Condition.of("host", declared.name, _finding(declared, reports), revision=revision)
+def host_condition(name: str, reports: Reports) -> Condition:
+    """Return the condition of a host, declared or only known to etcd, for every reader alike."""
+    declared, status = reports.declared(name), reports.cluster.statuses.get(name)
+    found = _finding(declared, reports) if declared else _undeclared(name, reports)
+    revision = status.bridge.revision if declared and status else 0
+    return Condition.of("host", name, found, revision=revision)
 
 
 def _finding(declared: HostIntent, reports: Reports) -> Finding:
@@ -226,11 +227,6 @@ def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
     attached = (each for other in reports.cluster.statuses.values() for each in other.attached)
     lacks_mesh = not status.bridge.mesh and any("ingress" in each.networks for each in attached)
     return (*((_NO_MESH,) if lacks_mesh else ()), *outdated, *left)
-
-
-def undeclared_condition(name: str, reports: Reports) -> Condition:
-    """Return the condition of a host that etcd knows and the document does not declare."""
-    return Condition.of("host", name, _undeclared(name, reports))
 
 
 def _undeclared(name: str, reports: Reports) -> Finding:

@@ -4,20 +4,20 @@ They follow the rules of the whole cluster, on the report that the agent is abou
 reports of the other hosts, so the listing of the managers counts only on a host that has one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.conditions.condition import Condition
 from agent.conditions.finding import READY, Blocked, Finding
-from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
+from agent.conditions.hosts import engine_down, host_condition
 from agent.conditions.replicas import Known, places, replica_condition
 from agent.conditions.reports import Reports
+from agent.model import Frozen
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import seconds_of
 from agent.model.status import HostStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnHost:
+class OwnHost(Frozen):
     """The conditions of a host and of the replicas assigned to it."""
 
     host: Condition
@@ -66,9 +66,7 @@ def with_own_report(cluster: ClusterState, me: str, status: HostStatus) -> Clust
 
 
 def _host(me: str, reports: Reports) -> Condition:
-    if declared := reports.declared(me):
-        return host_condition(declared, reports)
     status = reports.cluster.statuses[me]
-    if not status.engine_up:
+    if not status.engine_up and not reports.declared(me):
         return Condition.of("host", me, engine_down(status))
-    return undeclared_condition(me, reports)
+    return host_condition(me, reports)

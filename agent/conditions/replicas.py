@@ -1,12 +1,13 @@
 """The condition of each replica of the accepted document, from the current report of its host."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.conditions.condition import Condition, ReplicaCondition
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Ready, Unknown, severest
 from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import CRASH_LOOP, finished
+from agent.model import Frozen
 from agent.model.intent import ServiceIntent
 from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key, registry_of
@@ -16,8 +17,7 @@ _OUTSIDE_SWARM = ("SwarmError", "NotInSwarm", "Locked")
 """Reasons of a host on which docker attaches nothing to an overlay."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Frozen):
     """A slot of a service, and its host as far as it is assigned."""
 
     service: ServiceIntent
@@ -31,8 +31,7 @@ class Place:
         return self.service.name, self.slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Frozen):
     """The conditions on which those of replicas depend."""
 
     hosts: Mapping[str, Condition]

@@ -5,9 +5,10 @@ containers of its host (docs/engine-quirks.md), so a name alone never identifies
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.diff.container import CREATION, uses_overlay_address
+from agent.model import Frozen
 from agent.model.host_state import Attached, Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.network_options import normalized
@@ -220,8 +221,7 @@ def asks_for_addresses(intent: Intent) -> frozenset[str]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asks:
+class Asks(Frozen):
     """The addresses that a replica requests on overlays."""
 
     reserved: frozenset[str] = frozenset()

@@ -5,8 +5,9 @@ the host's report is gone. A hostname proves nothing: two machines may have the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from agent.model import Frozen
 from agent.model.host_state import HostState, NodeState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
@@ -75,8 +76,7 @@ def _why_outside(name: str, cluster: ClusterState) -> str:
     return "" if status.is_manager else "its engine is a worker"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOwners:
+class NodeOwners(Frozen):
     """The nodes of the swarm by owner."""
 
     now: Mapping[str, NodeState]
@@ -91,8 +91,7 @@ class NodeOwners:
         return tuple(node for name, node in self.previous if name == host)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
+class Gone(Frozen):
     """A ghost: the record of a down node to which no host will return. The leader may remove it."""
 
     host: str

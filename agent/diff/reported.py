@@ -33,15 +33,13 @@ def host_of(status: HostStatus) -> host_state.HostState | None:
 
 
 def _host(status: HostStatus) -> host_state.HostState:
-    return host_state.HostState(
-        engine_version=status.engine_version,
-        live_restore=status.live_restore,
+    return alike(
+        host_state.HostState,
+        status,
         swarm=_swarm(status),
-        admission=status.admission,
         networks=tuple(_network(each) for each in status.networks),
         containers=tuple(_container(each) for each in status.replicas if not each.removed),
         foreign_names=tuple((name, "") for name in status.foreign_names),
-        attached=status.attached,
         images=frozenset(status.images),
         volumes=frozenset(status.volumes),
         remembered=_remembered(status),
@@ -87,12 +85,7 @@ def finished_reports(host: host_state.HostState) -> tuple[ReplicaReport, ...]:
     here = {each.replica.key for each in host.containers}
     return tuple(
         alike(
-            ReplicaReport,
-            each.run,
-            service=each.service,
-            slot=each.slot,
-            volumes=each.volumes,
-            removed=True,
+            ReplicaReport, each.run, service=each.service, slot=each.slot, volumes=each.volumes, removed=True
         )
         for each in host.remembered
         if each.run and each.key not in here

@@ -4,28 +4,49 @@ It reads each section by its table, resolves names across sections, and then che
 skip a section with faults, so that one error is reported once.
 """
 
+from agent.intent import forms
 from agent.intent.checks import check_sections, with_pool
-from agent.intent.cluster import Cluster, read_cluster
+from agent.intent.cluster import CLUSTER, Cluster, read_cluster
 from agent.intent.deploy import settle_hosts
 from agent.intent.extent import check_extent
+from agent.intent.forms import Field, Section
 from agent.intent.guard import document_hash
-from agent.intent.mounts import read_file
-from agent.intent.networks import read_network, read_volume
+from agent.intent.mounts import FILE, read_file
+from agent.intent.networks import NETWORK, VOLUME, read_network, read_volume
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
 from agent.intent.resolve import Declared, resolve
-from agent.intent.service import read_service
+from agent.intent.service import SERVICE, read_service
 from agent.intent.values import name, project_name
+from agent.intent.vocabulary import Notes, normalised
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.yamldoc import Cursor, Fields, open_document
 from agent.yamldoc.readers import string
 
-__all__ = ["parse_intent", "warnings"]
+__all__ = ["parse_intent", "read_intent", "warnings"]
 
 MOST_NAMED = 1000
 """Services, and as many networks and volumes. It bounds the checks across sections."""
 
-TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "secrets", "configs", "services")
+TOP = Section(
+    {
+        "name": Field(project_name, {"type": ["string", "number"], "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"}),
+        "x-cluster": Field(read_cluster, CLUSTER.form),
+        "networks": Field(None, forms.named(forms.either(NETWORK.form, forms.NOTHING))),
+        "volumes": Field(None, forms.named(forms.either(VOLUME.form, forms.NOTHING))),
+        "secrets": Field(None, forms.named(FILE.form)),
+        "configs": Field(None, forms.named(FILE.form)),
+        "services": Field(None, {**forms.named(SERVICE.form), "type": "object"}),
+        "version": Field.respelled(forms.SCALAR, "must be text"),
+    },
+    {
+        "name": "name the project: container names begin with it",
+        "x-cluster": "list the hosts",
+        "services": "write services: {} if the cluster runs none",
+    },
+    TOP_REFUSED,
+)
+TOP_KEYS = tuple(TOP.known)
 
 
 def parse_intent(raw: bytes, revision: int) -> Intent:
@@ -33,11 +54,15 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
 
     Raises InvalidDocument with every fault, ordered by line and column. Bounds: agent.yamldoc.
     """
-    root = open_document(raw)
-    fields = root.fields(TOP_KEYS, TOP_REFUSED, extensions=True)
-    remedy = "name the project: container names begin with it"
-    project = fields.require("name", project_name, remedy) or "unnamed"
-    cluster = fields.require("x-cluster", read_cluster, "list the hosts") or Cluster()
+    return read_intent(open_document(raw), revision)
+
+
+def read_intent(root: Cursor, revision: int) -> Intent:
+    """Return the intent of a document that is open. Raises InvalidDocument."""
+    notes = Notes()
+    root = normalised(root, notes)
+    fields, found = TOP.read(root)
+    project, cluster = found.get("name", "unnamed"), found.get("x-cluster", Cluster())
     networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
     services = _services(root, fields, networks, volumes, cluster.hosts)
@@ -56,6 +81,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
         volumes=volumes,
         services=services,
         digest=document_hash(root.node),
+        notes=tuple(notes.sentences()),
     )
 
 
@@ -66,9 +92,7 @@ def _services(
     volumes: tuple[VolumeIntent, ...],
     hosts: tuple[HostIntent, ...],
 ) -> tuple[ServiceIntent, ...]:
-    if "services" not in fields:
-        fields.missing("services", "write services: {} if the cluster runs none")
-    elif not check_lines(root.at("services")):
+    if "services" in fields and not check_lines(root.at("services")):
         return ()
     declared = root.at("x-cluster", "hosts")
     names = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()

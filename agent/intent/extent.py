@@ -72,5 +72,4 @@ def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) 
 
 
 def refuse(place: Cursor, problem: str, most: int) -> Fitting | None:
-    place.hidden().fault(problem, f"the maximum is {most}", kind="size")
-    return None
+    return place.hidden().fault(problem, f"the maximum is {most}", kind="size")

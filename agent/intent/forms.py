@@ -1,11 +1,12 @@
-"""The syntax of values as JSON Schema, for editors. The readers know what a value means."""
+"""The syntax of values as JSON Schema, for editors, and sections whose keys have it beside their readers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from agent.yamldoc import Cursor, Fields
+from agent.yamldoc import Cursor, Fields, Reader, readers
 
+T = TypeVar("T")
 Form = Mapping[str, Any]
 
 NOTHING: Form = {"type": "null"}
@@ -47,7 +48,7 @@ def integer(low: int, high: int) -> Form:
 
 def number(low: float, high: float) -> Form:
     """Return the form of a number. Only its reader checks the bounds of one in quotes."""
-    written = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+    written = {"type": "string", "pattern": r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?$"}
     return {"anyOf": [{"type": "number", "minimum": low, "maximum": high}, written]}
 
 
@@ -67,25 +68,81 @@ def mapping_of(form: Form) -> Form:
     return {"type": "object", "additionalProperties": form}
 
 
+def named(form: Form) -> Form:
+    """Return the form of a top-level section, which may be empty."""
+    kinds, names = ["object", "null"], {"pattern": NAME_KEYS}
+    return {"type": kinds, "propertyNames": names, "additionalProperties": form}
+
+
+PAIRS: Form = either(mapping_of({"type": ["string", "number", "boolean", "null"]}), list_of(SCALAR))
+TEXTS: Form = list_of(TEXT)
+COMMAND: Form = either(SCALAR, list_of(SCALAR))
+
+
+# ---- Keys with their readers: each key is described once, for its reader and for editors
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A key of a section: the reader of its value, and the value's JSON Schema."""
+
+    read: Reader[Any] | None
+    """None: the reader depends on other keys, and the section leaves the value out."""
+    form: Form
+    attribute: str | None = ""
+    """Field of the record that gets the value; empty: it has the key's name; None: the value is fields by name."""
+
+    @classmethod
+    def respelled(cls, form: Form, else_: str) -> "Field":
+        """Return a key of another spelling, with the fault of what agent.intent.vocabulary cannot respell."""
+        return cls(lambda cursor: cursor.fault(else_), form, None)
+
+    @classmethod
+    def choice(cls, options: tuple[str, ...], attribute: str = "") -> "Field":
+        return cls(readers.choice(options), choice(options), attribute)
+
+    @classmethod
+    def integer(cls, low: int, high: int, attribute: str = "") -> "Field":
+        return cls(readers.integer(low, high), integer(low, high), attribute)
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A mapping with known keys. Its reader and the JSON Schema for editors use it."""
+    """A mapping with known keys."""
 
-    known: Mapping[str, Form]
-    required: tuple[str, ...] = ()
+    known: Mapping[str, Field]
+    required: Mapping[str, str] = field(default_factory=dict)
+    """The remedy by key that must not be absent."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Reason by key of Compose that is not supported."""
     extensions: bool = True
     """True if keys that begin with `x-` are ignored."""
 
-    def read(self, cursor: Cursor) -> Fields:
-        """Return the fields at `cursor`, and note a fault for each other key."""
-        return cursor.fields(self.known, self.refused, extensions=self.extensions)
+    def read(self, cursor: Cursor) -> tuple[Fields, dict[str, Any]]:
+        """Return the fields at `cursor`, and the values without a fault by field of their record.
 
-    def within(self, fields: Fields, key: str) -> Fields:
-        """Return the fields of the section at `key` of `fields`; none if the key is absent."""
-        place = fields.at(key)
-        return self.read(place) if place else Fields(fields.cursor, {}, frozenset())
+        Note a fault for each other key, and for each required one that is absent.
+        """
+        fields = cursor.fields(self.known, self.refused, extensions=self.extensions)
+        for key, remedy in self.required.items():
+            if key not in fields:
+                fields.missing(key, remedy)
+        found: dict[str, Any] = {}
+        for key, each in self.known.items():
+            value = fields.read(key, each.read) if each.read else None
+            if value is not None:
+                found |= {each.attribute or key: value} if each.attribute is not None else value
+        return fields, found
+
+    def into(self, make: Callable[..., T]) -> Reader[T]:
+        """Return a reader of what `make` returns for the values; of nothing while a required one is missing."""
+        needed = {self.known[key].attribute or key for key in self.required}
+
+        def read(cursor: Cursor) -> T | None:
+            _, found = self.read(cursor)
+            return make(**found) if needed <= found.keys() else None
+
+        return read
 
     @property
     def form(self) -> Form:
@@ -93,13 +150,8 @@ class Section:
         never = {key: {"not": {}, "description": f"{key} {why}"} for key, why in self.refused.items()}
         return {
             "type": "object",
-            "properties": {**self.known, **never},
+            "properties": {**{key: each.form for key, each in self.known.items()}, **never},
             "additionalProperties": False,
             **({"patternProperties": {EXTENSION_KEYS: {}}} if self.extensions else {}),
             **({"required": list(self.required)} if self.required else {}),
         }
-
-
-PAIRS: Form = either(mapping_of({"type": ["string", "number", "boolean", "null"]}), list_of(SCALAR))
-TEXTS: Form = list_of(TEXT)
-COMMAND: Form = either(SCALAR, list_of(SCALAR))

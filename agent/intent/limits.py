@@ -1,33 +1,44 @@
 """Reads limits and rights of a replica: CPUs, memory, ulimits, capabilities, devices, GPUs, block devices."""
 
 import re
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from agent.diff.container.isolation import device_rule
 from agent.diff.container.limits import cpu_set
 from agent.intent import forms
+from agent.intent.forms import Field, Section
 from agent.intent.mounts import target_of
 from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.compose import whole_number
 from agent.yamldoc.readers import after, derived, duration, integer, matching, number, sequence_of, size
 
 # ---- Requests for devices from a driver of the engine: `gpus`, and `devices` of Swarm's reservations
 
 ALL = "all"
-REQUEST = forms.Section(
+_ALL_OF_THEM = -1
+_count = integer(1, 1000)
+
+
+def _how_many(place: Cursor) -> int | None:
+    if place.written == ALL:
+        return _ALL_OF_THEM
+    return _count(place)
+
+
+REQUEST = Section(
     {
-        "driver": forms.TEXT,
-        "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
-        "device_ids": forms.TEXTS,
-        "capabilities": forms.TEXTS,
-        "options": forms.PAIRS,
+        "driver": Field(text, forms.TEXT),
+        "count": Field(_how_many, forms.either(forms.choice([ALL]), forms.integer(1, 1000))),
+        "device_ids": Field(distinct_texts, forms.TEXTS),
+        "capabilities": Field(distinct_texts, forms.TEXTS),
+        "options": Field(pairs(), forms.PAIRS),
     }
 )
 GPUS = forms.either(forms.choice([ALL]), forms.list_of(REQUEST.form))
-_ALL_OF_THEM = -1
-_count = integer(1, 1000)
 
 
 def gpus(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
@@ -43,27 +54,15 @@ def reserved_devices(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
 
 
 def _request(place: Cursor, capability: str | None) -> DeviceRequest:
-    fields = REQUEST.read(place)
-    declared = fields.read("capabilities", distinct_texts, ())
+    fields, found = REQUEST.read(place)
     if capability is None and "capabilities" not in fields:
         fields.missing("capabilities", "write for example [gpu]")
-    named = fields.read("device_ids", distinct_texts, ())
-    count = fields.read("count", _how_many)
+    named = found.get("device_ids")
     if named and "count" in fields:
         place.at("count").conflict("'count' and 'device_ids' contradict each other", "keep one of them")
-    return DeviceRequest(
-        driver=fields.read("driver", text, ""),
-        count=0 if named else count or _ALL_OF_THEM,
-        device_ids=named,
-        capabilities=tuple(sorted({*declared, *([capability] if capability else [])})),
-        options=fields.read("options", pairs(), ()),
-    )
-
-
-def _how_many(place: Cursor) -> int | None:
-    if place.written == ALL:
-        return _ALL_OF_THEM
-    return _count(place)
+    found["count"] = 0 if named else found.get("count", _ALL_OF_THEM)
+    found["capabilities"] = tuple(sorted({*found.get("capabilities", ()), *filter(None, [capability])}))
+    return DeviceRequest(**found)
 
 
 NANO = 1_000_000_000
@@ -74,13 +73,7 @@ _MOST = 1 << 40
 memory = size(_LEAST_MEMORY)
 pids = integer(-1, 1 << 22)
 
-DEVICE = forms.Section(
-    {"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",)
-)
-DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
-_LIMIT = forms.integer(-1, _MOST)
-_ULIMIT = forms.Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
-ULIMITS = forms.mapping_of(forms.either(_LIMIT, _ULIMIT.form))
+
 _ULIMITS = (
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
     "rttime", "sigpending", "stack",
@@ -112,8 +105,7 @@ def _value(limit: str) -> Reader[int]:
     def read(cursor: Cursor) -> int | None:
         if limit == "nofile" and cursor.written == "-1":
             problem = "no kernel allows an unlimited number of open files"
-            cursor.fault(problem, "write a number, such as 1048576")
-            return None
+            return cursor.fault(problem, "write a number, such as 1048576")
         return number(cursor)
 
     return read
@@ -123,24 +115,27 @@ def _value(limit: str) -> Reader[int]:
 def _limit_name(key: Cursor, written: str) -> str | None:
     if written in _ULIMITS:
         return written
-    key.hidden().fault(f"'{written[:60]}' is not a limit of a process", key.guess(written, _ULIMITS))
-    return None
+    return key.hidden().fault(f"'{written[:60]}' is not a limit of a process", key.guess(written, _ULIMITS))
+
+
+def _bounds(limit: str) -> Section:
+    value = Field(_value(limit), forms.integer(-1, _MOST))
+    both = ("soft", "hard")
+    return Section(dict.fromkeys(both, value), dict.fromkeys(both, "give both, soft and hard"))
+
+
+ULIMITS = forms.mapping_of(forms.either(forms.integer(-1, _MOST), _bounds("").form))
 
 
 def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     limit = _limit_name(key)
-    value = _value(limit or "")
     if not place.is_mapping:
-        both = value(place)
+        both = _value(limit or "")(place)
         return None if limit is None or both is None else Ulimit(name=limit, soft=both, hard=both)
-    fields = _ULIMIT.read(place)
-    soft = fields.require("soft", value, "give both, soft and hard")
-    hard = fields.require("hard", value, "give both, soft and hard")
-    if limit is None or soft is None or hard is None:
-        return None
-    if hard != -1 and (soft > hard or soft == -1):
+    found = _bounds(limit or "").into(partial(Ulimit, name=limit or ""))(place)
+    if found and found.hard != -1 and (found.soft > found.hard or found.soft == -1):
         place.conflict("the soft limit is above the hard limit", "lower the soft limit")
-    return Ulimit(name=limit, soft=soft, hard=hard)
+    return found
 
 
 def memory_and_swap(cursor: Cursor) -> int | None:
@@ -150,28 +145,30 @@ def memory_and_swap(cursor: Cursor) -> int | None:
     return memory(cursor)
 
 
+DEVICE = Section(
+    {
+        "source": Field(absolute, forms.ABSOLUTE),
+        "target": Field(after(text)(target_of), forms.ABSOLUTE),
+        "permissions": Field(_permissions, forms.TEXT),
+    },
+    {"source": "write the path of the device on the host"},
+)
+DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
+_long_device = DEVICE.into(lambda source, **more: Device(**{"source": source, "target": source, **more}))
+
+
 def devices(cursor: Cursor) -> tuple[Device, ...] | None:
     """Read `source[:target[:rwm]]`, or the same as a mapping; sorted by target."""
     found = [_long_device(place) if place.is_mapping else _device(place) for place in cursor.items()]
     return tuple(sorted((each for each in found if each), key=lambda each: each.target))
 
 
-def _long_device(place: Cursor) -> Device | None:
-    fields = DEVICE.read(place)
-    source = fields.require("source", absolute, "write the path of the device on the host")
-    target = fields.read("target", after(text)(target_of), source)
-    permissions = fields.read("permissions", _permissions, "rwm")
-    if source is None or target is None:
-        return None
-    return Device(source=source, target=target, permissions=permissions)
-
-
 @after(text)
 def _device(place: Cursor, written: str) -> Device | None:
     found = _DEVICE.fullmatch(written)
     if found is None:
-        place.fault(f"{place.shown} is not a device", 'write for example "/dev/ttyUSB0:/dev/ttyUSB0:rw"')
-        return None
+        problem = f"{place.shown} is not a device"
+        return place.fault(problem, 'write for example "/dev/ttyUSB0:/dev/ttyUSB0:rw"')
     source, target = absolute_path(place, found[1]), target_of(place, found[2] or found[1])
     if source is None or target is None:
         return None
@@ -188,29 +185,7 @@ _LONGEST_PERIOD_US = 1_000_000
 _LONGEST_QUOTA_US = 1_000_000_000
 
 cpu_shares = integer(2, 262_144)
-weight = integer(10, 1000)
 _set = matching(r"\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?){0,200}", "a list of CPUs, such as 0-3,6")
-
-_DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
-    "weight_device": ("weight", "weight", weight),
-    "device_read_bps": ("read_bps", "rate", size(1)),
-    "device_read_iops": ("read_iops", "rate", integer(1, 1 << 31)),
-    "device_write_bps": ("write_bps", "rate", size(1)),
-    "device_write_iops": ("write_iops", "rate", integer(1, 1 << 31)),
-}
-_RATES = {
-    key: forms.Section(
-        {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
-        ("path", number),
-    )
-    for key, (_, number, _reader) in _DEVICE_KEYS.items()
-}
-BLKIO = forms.Section(
-    {
-        "weight": forms.integer(10, 1000),
-        **{key: forms.list_of(section.form) for key, section in _RATES.items()},
-    }
-)
 
 
 @after(_set)
@@ -219,8 +194,7 @@ def cpuset(cursor: Cursor, written: str) -> str | None:
     spans = [[int(each) for each in part.split("-")] for part in written.split(",")]
     if any(span[0] > span[-1] or span[-1] > _HIGHEST_CPU for span in spans):
         problem = f"{cursor.shown} is not a list of CPUs"
-        cursor.fault(problem, f"write ranges within 0-{_HIGHEST_CPU}, the lower number first")
-        return None
+        return cursor.fault(problem, f"write ranges within 0-{_HIGHEST_CPU}, the lower number first")
     return cpu_set(written)
 
 
@@ -241,26 +215,44 @@ cpu_period = _microseconds(_LONGEST_PERIOD_US)
 cpu_quota = _microseconds(_LONGEST_QUOTA_US)
 
 
+def _limits(limit: BlkioLimit, number: str, value: Field) -> Field:
+    """Return the key with limits of that kind, each with the path of its device and a `number`."""
+    section = Section(
+        {"path": Field(absolute, forms.ABSOLUTE), number: value},
+        {"path": "write the path of a device, such as /dev/sda", number: f"write the {number}"},
+    )
+
+    def read(cursor: Cursor) -> tuple[BlkioDevice, ...]:
+        found: dict[str, BlkioDevice] = {}
+        for each in cursor.items():
+            _, inner = section.read(each)
+            path = inner.get("path", "")
+            if path in found:
+                each.conflict(f"limits '{path}' a second time", "keep one of them")
+            elif len(inner) == len(section.known):
+                found[path] = BlkioDevice(limit=limit, **inner)
+        return tuple(found.values())
+
+    return Field(read, forms.list_of(section.form))
+
+
+_RATE = Field(size(1), forms.SIZE, "value")
+_OPERATIONS = Field(integer(1, 1 << 31), forms.SIZE, "value")
+BLKIO = Section(
+    {
+        "weight": Field.integer(10, 1000, "blkio_weight"),
+        "weight_device": _limits("weight", "weight", Field.integer(10, 1000, "value")),
+        "device_read_bps": _limits("read_bps", "rate", _RATE),
+        "device_read_iops": _limits("read_iops", "rate", _OPERATIONS),
+        "device_write_bps": _limits("write_bps", "rate", _RATE),
+        "device_write_iops": _limits("write_iops", "rate", _OPERATIONS),
+    }
+)
+
+
 def blkio_config(cursor: Cursor) -> dict[str, Any] | None:
     """Read the limits of block devices into two fields of ContainerSpec."""
-    fields = BLKIO.read(cursor)
-    limits = [each for key in _DEVICE_KEYS for each in _limits(fields, key)]
-    return {
-        "blkio_weight": fields.read("weight", weight),
-        "blkio_devices": tuple(sorted(limits, key=lambda each: (each.limit, each.path))),
-    }
-
-
-def _limits(fields: Fields, key: str) -> list[BlkioDevice]:
-    place = fields.at(key)
-    found: dict[str, BlkioDevice] = {}
-    for each in place.items() if place else ():
-        limit, number, reader = _DEVICE_KEYS[key]
-        inner = _RATES[key].read(each)
-        path = inner.require("path", absolute, "write the path of a device, such as /dev/sda")
-        value = inner.require(number, reader, f"write the {number}")
-        if path in found:
-            each.conflict(f"limits '{path}' a second time", "keep one of them")
-        elif path is not None and value is not None:
-            found[path] = BlkioDevice(limit=limit, path=path, value=value)
-    return list(found.values())
+    _, found = BLKIO.read(cursor)
+    of_all = {"blkio_weight": found.pop("blkio_weight", None)}
+    devices = sorted(chain(*found.values()), key=lambda each: (each.limit, each.path))
+    return {**of_all, "blkio_devices": tuple(devices)}

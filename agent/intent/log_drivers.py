@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 
 from agent.intent import forms
+from agent.intent.forms import Field, Section
 from agent.intent.values import pairs, text
 from agent.model.network_options import FALSE, TRUE
 from agent.model.spec import Logging, Pairs
 from agent.yamldoc import Cursor
-
-LOGGING = forms.Section({"driver": forms.SCALAR, "options": forms.PAIRS})
+from agent.yamldoc.readers import after
 
 _NAMES = ("labels", "labels-regex", "env", "env-regex")
 _FILES = ("max-size", "max-file", "compress")
@@ -70,19 +70,6 @@ _INFO = (
 _GO_ONLY = re.compile(r"\\[pPQEzC]|\[\[|\(\?")
 
 
-def logging(cursor: Cursor) -> Logging | None:
-    """Read the logging driver and its options. Faults omit the options, which may contain tokens."""
-    fields = LOGGING.read(cursor)
-    driver = fields.read("driver", _driver, "")
-    options = fields.read("options", pairs(secret=True), ())
-    needed = [each for each in _NEEDED.get(driver, ()) if each not in dict(options)]
-    if needed:
-        problem = f"the driver {driver} needs the option '{needed[0]}'"
-        cursor.hidden().conflict(problem, f"write {needed[0]} in options")
-    _check_options(cursor.at("options").hidden(), driver, options)
-    return Logging(driver=driver, options=options)
-
-
 def _driver(cursor: Cursor) -> str | None:
     """Read the name of a driver. One that differs from Docker's in case and punctuation alone is a mistake."""
     written = text(cursor)
@@ -92,9 +79,23 @@ def _driver(cursor: Cursor) -> str | None:
     meant = plain.get(re.sub(r"[^a-z]", "", written.lower()))
     if meant or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}", written, re.ASCII):
         remedy = f"did you mean '{meant}'?" if meant else "write for example json-file"
-        cursor.fault(f"{cursor.shown} is not a logging driver", remedy)
-        return None
+        return cursor.fault(f"{cursor.shown} is not a logging driver", remedy)
     return written
+
+
+LOGGING = Section({"driver": Field(_driver, forms.SCALAR), "options": Field(pairs(secret=True), forms.PAIRS)})
+
+
+@after(LOGGING.into(Logging))
+def logging(cursor: Cursor, found: Logging) -> Logging:
+    """Read the logging driver and its options. Faults omit the options, which may contain tokens."""
+    driver, options = found.driver, found.options
+    needed = [each for each in _NEEDED.get(driver, ()) if each not in dict(options)]
+    if needed:
+        problem = f"the driver {driver} needs the option '{needed[0]}'"
+        cursor.hidden().conflict(problem, f"write {needed[0]} in options")
+    _check_options(cursor.at("options").hidden(), driver, options)
+    return found
 
 
 def _check_options(place: Cursor, driver: str, options: Pairs) -> None:

@@ -1,49 +1,19 @@
 """Reads the mounts of a replica: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from agent.diff.container.storage import PROPAGATIONS
 from agent.intent import forms
+from agent.intent.forms import Field, Section
 from agent.intent.values import absolute, absolute_path, name, text
+from agent.model import Frozen
 from agent.model.spec import Mount, MountType, Pairs, Relabel
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.readers import after, boolean, choice, size
+from agent.yamldoc.readers import after, boolean, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
-_TYPE: Reader[MountType] = choice(get_args(MountType))
-BIND = forms.Section(
-    {
-        "propagation": forms.choice(PROPAGATIONS),
-        "create_host_path": forms.BOOLEAN,
-        "selinux": forms.choice(_LABELS),
-    },
-    refused={"recursive": "is not supported: it requires Docker 25"},
-)
-VOLUME = forms.Section(
-    {"nocopy": forms.BOOLEAN},
-    refused={
-        "subpath": "is not supported: it requires Docker 26",
-        "labels": "is not supported: declare the labels under the top-level 'volumes'",
-    },
-)
-TMPFS = forms.Section({"size": forms.SIZE, "mode": forms.TEXT})
-MOUNT = forms.Section(
-    {
-        "type": forms.choice(get_args(MountType)),
-        "source": forms.TEXT,
-        "target": forms.ABSOLUTE,
-        "read_only": forms.BOOLEAN,
-        "bind": BIND.form,
-        "volume": VOLUME.form,
-        "tmpfs": TMPFS.form,
-    },
-    ("type", "target"),
-    {"consistency": "has no effect on Linux", "image": "is not supported: it requires Docker 28"},
-)
-MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
-
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _SHORT_REMEDY = 'write "name:/in/container", "/on/host:/in/container" or the same with ":ro"'
 
@@ -69,12 +39,20 @@ def _short(place: Cursor, written: str) -> Mount | None:
         return None if target is None else Mount(type="volume", target=target)
     source, path, modes = parts[0], parts[1], parts[2].split(",") if len(parts) == 3 else []  # noqa: PLR2004
     if len(parts) > 3 or not path.startswith("/"):  # noqa: PLR2004
-        place.fault(f"{place.shown} is not a mount", _SHORT_REMEDY)
-        return None
+        return place.fault(f"{place.shown} is not a mount", _SHORT_REMEDY)
     mount = _from_to(place, source, path)
+    if len(kinds := [_KINDS.get(each, each) for each in modes]) > len(set(kinds)):
+        return place.fault(f"{place.shown} has two modes of one kind", "keep one of them")
     for mode in modes:
         mount = mount and _with_mode(place, mount, mode)
     return mount
+
+
+_KINDS = {
+    **dict.fromkeys(("ro", "rw"), "access"),
+    **dict.fromkeys(PROPAGATIONS, "propagation"),
+    **dict.fromkeys(_LABELS, "label"),
+}
 
 
 def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
@@ -86,11 +64,9 @@ def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
         return Mount(type="bind", source=on_host, target=target, create_host_path=True)
     if source.startswith((".", "~")):
         problem = f"'{source[:60]}' is a relative path, and the document has no folder on a host"
-        place.fault(problem, "write an absolute path")
-        return None
+        return place.fault(problem, "write an absolute path")
     if not _VOLUME.fullmatch(source):
-        place.fault(f"'{source[:60]}' is neither a path nor the name of a volume", _SHORT_REMEDY)
-        return None
+        return place.fault(f"'{source[:60]}' is neither a path nor the name of a volume", _SHORT_REMEDY)
     return None if target is None else Mount(type="volume", source=source, target=target)
 
 
@@ -103,68 +79,90 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
         return replace(mount, propagation=mode)
     if mode in _LABELS and mount.type == "bind":
         return replace(mount, relabel=_LABELS[mode])
-    place.fault(f"'{mode[:60]}' is not a mode of a {mount.type} mount", "write ro or rw")
-    return None
-
-
-def _long(place: Cursor) -> Mount | None:
-    fields = MOUNT.read(place)
-    kind: MountType | None = fields.require("type", _TYPE, "write bind, volume or tmpfs")
-    # If the key is missing, `at` returns the mount itself, a mapping.
-    on_host = (place.at("source").written or "") if kind == "bind" else ""
-    read_target = after(text)(lambda place, path: target_of(place, path, on_host))
-    target = fields.require("target", read_target, "write the path in the container")
-    if kind is None or target is None:
-        return None
-    for other in {"bind", "volume", "tmpfs"} - {kind}:
-        if (stray := fields.at(other)) is not None:
-            stray.conflict(f"belongs to a mount of type {other}, and this mount has type {kind}", "remove it")
-    read_only = fields.read("read_only", boolean, False)
-    detail = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs}[kind](fields)
-    return None if detail is None else Mount(type=kind, target=target, read_only=read_only, **detail)
-
-
-def _bind(fields: Fields) -> dict[str, Any] | None:
-    source = fields.require("source", absolute, "write the path on the host")
-    inner = BIND.within(fields, "bind")
-    if source is None:
-        return None
-    relabel = inner.read("selinux", choice(get_args(Relabel)))
-    create = inner.read("create_host_path", boolean, True)
-    if relabel and (not create or ":" in source):
-        problem = "selinux requires create_host_path: true and a source without ':'"
-        inner.cursor.at("selinux").conflict(problem, "change them, or remove selinux")
-    return {
-        "source": source,
-        "propagation": inner.read("propagation", choice(PROPAGATIONS)),
-        "create_host_path": create,
-        "relabel": relabel,
-    }
-
-
-def _volume(fields: Fields) -> dict[str, Any]:
-    nocopy = VOLUME.within(fields, "volume").read("nocopy", boolean, False)
-    return {"source": fields.read("source", text), "nocopy": nocopy}
-
-
-def _tmpfs(fields: Fields) -> dict[str, Any]:
-    if (source := fields.at("source")) is not None:
-        source.conflict("a tmpfs has no source", "remove it")
-    inner = TMPFS.within(fields, "tmpfs")
-    return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
+    return place.fault(f"'{mode[:60]}' is not a mode of a {mount.type} mount", "write ro or rw")
 
 
 @after(text)
 def _mode(cursor: Cursor, written: str) -> int | None:
     """Read permissions such as `0o755`. It refuses `0755`, which is octal in YAML 1.1 and decimal in 1.2."""
     if not re.fullmatch(r"0o[0-7]{3,4}", written):
-        cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
-    elif mode := int(written.removeprefix("0o"), 8):
+        return cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
+    if mode := int(written.removeprefix("0o"), 8):
         return mode
-    else:
-        # The API omits a 0, so that the agent could not compare it.
-        cursor.fault("Docker ignores a mode of 0", "remove it, or write for example 0o700")
-    return None
+    # The API omits a 0, so that the agent could not compare it.
+    return cursor.fault("Docker ignores a mode of 0", "remove it, or write for example 0o700")
+
+
+BIND = Section(
+    {
+        "propagation": Field.choice(PROPAGATIONS),
+        "create_host_path": Field(boolean, forms.BOOLEAN),
+        "selinux": Field.choice(get_args(Relabel), "relabel"),
+    },
+    refused={"recursive": "is not supported: it requires Docker 25"},
+)
+VOLUME = Section(
+    {"nocopy": Field(boolean, forms.BOOLEAN)},
+    refused={
+        "subpath": "is not supported: it requires Docker 26",
+        "labels": "is not supported: declare the labels under the top-level 'volumes'",
+    },
+)
+TMPFS = Section(
+    {"size": Field(size(1), forms.SIZE, "tmpfs_size_bytes"), "mode": Field(_mode, forms.TEXT, "tmpfs_mode")}
+)
+MOUNT = Section(
+    {
+        "type": Field.choice(get_args(MountType)),
+        "source": Field(None, forms.TEXT),
+        "target": Field(None, forms.ABSOLUTE),
+        "read_only": Field(boolean, forms.BOOLEAN),
+        "bind": Field(None, BIND.form),
+        "volume": Field(None, VOLUME.form),
+        "tmpfs": Field(None, TMPFS.form),
+        "consistency": Field.respelled(forms.TEXT, "must be text"),
+    },
+    {"type": "write bind, volume or tmpfs", "target": "write the path in the container"},
+    {"image": "is not supported: it requires Docker 28"},
+)
+MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
+
+
+def _long(place: Cursor) -> Mount | None:
+    fields, found = MOUNT.read(place)
+    kind: MountType | None = found.get("type")
+    # If the key is missing, `at` returns the mount itself, a mapping.
+    on_host = (place.at("source").written or "") if kind == "bind" else ""
+    target = fields.read("target", after(text)(lambda place, path: target_of(place, path, on_host)))
+    if kind is None or target is None:
+        return None
+    for other in {"bind", "volume", "tmpfs"} - {kind}:
+        if (stray := fields.at(other)) is not None:
+            stray.conflict(f"belongs to a mount of type {other}, and this mount has type {kind}", "remove it")
+    detail = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs}[kind](fields)
+    return None if detail is None else Mount(target=target, **found, **detail)
+
+
+def _bind(fields: Fields) -> dict[str, Any] | None:
+    source = fields.require("source", absolute, "write the path on the host")
+    inner = fields.read("bind", BIND.into(dict[str, Any]), {})
+    if source is None:
+        return None
+    found = {"source": source, "create_host_path": True, **inner}
+    if "relabel" in found and (not found["create_host_path"] or ":" in source):
+        problem = "selinux requires create_host_path: true and a source without ':'"
+        fields.cursor.at("bind", "selinux").conflict(problem, "change them, or remove selinux")
+    return found
+
+
+def _volume(fields: Fields) -> dict[str, Any]:
+    return {"source": fields.read("source", text), **fields.read("volume", VOLUME.into(dict), {})}
+
+
+def _tmpfs(fields: Fields) -> dict[str, Any]:
+    if (source := fields.at("source")) is not None:
+        source.conflict("a tmpfs has no source", "remove it")
+    return fields.read("tmpfs", TMPFS.into(dict[str, Any]), {})
 
 
 # ---- Secrets and configs: files on the hosts, mounted read-only into the replicas that name them
@@ -173,9 +171,9 @@ Kind = Literal["secrets", "configs"]
 
 _FILES_ONLY = "is not supported: use file: with a file on the hosts"
 _AS_IT_IS = "is not supported: the file is mounted as it is on the host; change it there"
-FILE = forms.Section(
-    {"file": forms.ABSOLUTE},
-    ("file",),
+FILE = Section(
+    {"file": Field(absolute, forms.ABSOLUTE), "name": Field.respelled(forms.NAME, "must be text")},
+    {"file": "write the absolute path of the file on the hosts"},
     {
         "content": f"{_FILES_ONLY}; etcd stores the document in plain text",
         "driver": _FILES_ONLY,
@@ -183,33 +181,20 @@ FILE = forms.Section(
         "environment": f"{_FILES_ONLY}; the agent's environment is not read",
         "external": _FILES_ONLY,
         "labels": "is not supported: a file has no labels",
-        "name": "is not needed: the agent creates no object of this name in Docker",
         "template_driver": _FILES_ONLY,
     },
 )
-USE = forms.Section(
-    {"source": forms.NAME, "target": forms.TEXT},
-    ("source",),
-    dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS),
-)
-USES = forms.list_of(forms.either(forms.NAME, USE.form))
-
+read_file: Reader[str] = FILE.into(lambda file: file)
+"""Reads a top-level secret or config: the path of its file on every host with a replica that uses it."""
 _SECRETS = "/run/secrets/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(Frozen):
     """A file that a service uses: its name in the document, and its path in the replicas."""
 
     name: str
     target: str
     place: Cursor
-
-
-def read_file(cursor: Cursor) -> str | None:
-    """Read a top-level secret or config: the path of its file on every host with a replica that uses it."""
-    fields = FILE.read(cursor)
-    return fields.require("file", absolute, "write the absolute path of the file on the hosts")
 
 
 def read_uses(cursor: Cursor, kind: Kind) -> tuple[Use, ...]:
@@ -223,16 +208,6 @@ def _use(place: Cursor, kind: Kind) -> Use | None:
     return None if source is None else Use(name=source, target=_usual(source, kind), place=place)
 
 
-def _long_use(place: Cursor, kind: Kind) -> Use | None:
-    fields = USE.read(place)
-    source = fields.require("source", name, f"name one of the top-level {kind}")
-    written = fields.at("target")
-    if source is None:
-        return None
-    target = _usual(source, kind) if written is None else _use_target(written, kind)
-    return None if target is None else Use(name=source, target=target, place=place)
-
-
 def _usual(source: str, kind: Kind) -> str:
     return f"{_SECRETS}{source}" if kind == "secrets" else f"/{source}"
 
@@ -244,6 +219,27 @@ def _use_target(place: Cursor, kind: Kind) -> str | None:
         source = name(place)
         return None if source is None else f"{_SECRETS}{source}"
     return None if written is None else target_of(place, written)
+
+
+def _uses(kind: Kind) -> Section:
+    return Section(
+        {"source": Field(name, forms.NAME), "target": Field(None, forms.TEXT)},
+        {"source": f"name one of the top-level {kind}"},
+        dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS),
+    )
+
+
+USE = _uses("secrets")
+USES = forms.list_of(forms.either(forms.NAME, USE.form))
+
+
+def _long_use(place: Cursor, kind: Kind) -> Use | None:
+    fields, found = _uses(kind).read(place)
+    source, written = found.get("source"), fields.at("target")
+    if source is None:
+        return None
+    target = _usual(source, kind) if written is None else _use_target(written, kind)
+    return None if target is None else Use(name=source, target=target, place=place)
 
 
 # ---- The places where something can be mounted
@@ -270,18 +266,17 @@ def target_of(place: Cursor, path: str, source: str = "") -> str | None:
     if target is None:
         return None
     if target == "/":
-        place.fault("mounts over the container's root", "name a directory below it")
-    elif _is_below(target, _PROC) and not _is_below(source, _PROC) and target not in _OVER_PROC:
+        return place.fault("mounts over the container's root", "name a directory below it")
+    if _is_below(target, _PROC) and not _is_below(source, _PROC) and target not in _OVER_PROC:
         problem = f"mounts '{target[:60]}', and no container starts without its own {_PROC}"
-        place.fault(problem, "name another directory")
-    elif target.startswith("/sys/") and not _IN_SYS.fullmatch(target):
-        place.fault(f"mounts '{target[:60]}', and nobody can create that in /sys", "name another directory")
-    elif target == _DEV and source != _DEV:
+        return place.fault(problem, "name another directory")
+    if target.startswith("/sys/") and not _IN_SYS.fullmatch(target):
+        problem = f"mounts '{target[:60]}', and nobody can create that in /sys"
+        return place.fault(problem, "name another directory")
+    if target == _DEV and source != _DEV:
         problem = f"mounts over {_DEV}, and no container starts without its devices"
-        place.fault(problem, "name a directory below it")
-    else:
-        return target
-    return None
+        return place.fault(problem, "name a directory below it")
+    return target
 
 
 def _is_below(path: str, top: str) -> bool:

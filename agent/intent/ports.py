@@ -5,11 +5,11 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Literal, get_args
 
 from agent.intent import forms
+from agent.intent.forms import Field, Section
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
-from agent.yamldoc.readers import Cursor, address, choice, integer
+from agent.yamldoc.readers import Cursor, address, choice, derived
 
-PORT = integer(1, 65535)
 PortMode = Literal["host", "ingress"]
 _PROTOCOLS: dict[str, Protocol] = {each: each for each in get_args(Protocol)}
 _HIGHEST = 65535
@@ -20,23 +20,6 @@ _SHORT = re.compile(
     re.ASCII,
 )
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
-
-_PORT = forms.integer(1, 65535)
-LONG = forms.Section(
-    {
-        "target": _PORT,
-        "published": _PORT,
-        "protocol": forms.choice(get_args(Protocol)),
-        "host_ip": forms.ADDRESS,
-        "mode": forms.choice(["host"]),
-    },
-    ("target", "published"),
-    {
-        "name": "is not supported: Docker has no names for ports",
-        "app_protocol": "is not supported: Docker does not read the traffic of a port",
-    },
-)
-PORTS = forms.list_of(forms.either(forms.TEXT, LONG.form))
 
 
 def ports(cursor: Cursor) -> tuple[Port, ...] | None:
@@ -75,7 +58,9 @@ def _short(place: Cursor) -> list[Port]:
         return []
     found = _SHORT.fullmatch(written)
     if found is None:
-        place.fault(f"{place.shown} is not a port", _SHORT_REMEDY)
+        ip = written.rpartition(":")[0].rpartition(":")[0]
+        remedy = f"'{ip[:60]}' is not an IPv4 address of the host; {_SHORT_REMEDY}" if ip else _SHORT_REMEDY
+        place.fault(f"{place.shown} is not a port", remedy)
         return []
     if found["published"] is None:
         others = "replicas on a network reach every port of each other"
@@ -118,16 +103,26 @@ def _host_ip(place: Cursor, written: str) -> str:
         return ""
 
 
+LONG = Section(
+    {
+        "target": Field.integer(1, _HIGHEST),
+        "published": Field.integer(1, _HIGHEST),
+        "protocol": Field.choice(get_args(Protocol)),
+        "host_ip": Field(
+            derived(address, lambda found: "" if found == IPv4Address(0) else str(found)), forms.ADDRESS
+        ),
+        "mode": Field(choice(get_args(PortMode)), forms.choice(get_args(PortMode))),
+    },
+    {"target": "write the port of the container", "published": "write the port of the host"},
+    {
+        "name": "is not supported: Docker has no names for ports",
+        "app_protocol": "is not supported: Docker does not read the traffic of a port",
+    },
+)
+PORTS = forms.list_of(forms.either(forms.TEXT, LONG.form))
+
+
 def _long(place: Cursor) -> list[Port]:
-    fields = LONG.read(place)
-    target = fields.require("target", PORT, "write the port of the container")
-    published = fields.require("published", PORT, "write the port of the host")
-    protocol: Protocol = fields.read("protocol", choice(get_args(Protocol)), "tcp")
-    host_ip = fields.read("host_ip", address)
-    if fields.read("mode", choice(get_args(PortMode))) == "ingress":
-        problem = "the routing mesh is not supported"
-        place.at("mode").fault(problem, "write mode: host: the host of a replica publishes its ports")
-    if target is None or published is None:
-        return []
-    bound_ip = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)
-    return [Port(target=target, published=published, protocol=protocol, host_ip=bound_ip)]
+    _, found = LONG.read(place)
+    found.pop("mode", None)
+    return [Port(**found)] if LONG.required.keys() <= found.keys() else []

@@ -6,55 +6,21 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
 from agent.intent import forms
+from agent.intent.forms import Field, Section
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import Healthcheck, Pairs, Restart, RestartName
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.readers import (
-    after,
-    boolean,
-    choice,
-    duration,
-    integer,
-    matching,
-    one_or_more,
-    sequence_of,
-)
+from agent.yamldoc.readers import after, boolean, choice, duration, matching, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
 """Docker's own minimum: moby, daemon/container.go (minimumDuration)."""
-HEALTH = forms.Section(
-    {
-        "test": forms.COMMAND,
-        **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
-        "retries": forms.integer(1, 1000),
-        "disable": forms.BOOLEAN,
-    },
-    refused={"start_interval": "is not supported: it requires Docker 25; use interval and start_period"},
-)
-_positive = duration(_SHORTEST_S)
-
-
-def healthcheck(cursor: Cursor) -> Healthcheck | None:
-    """Read the healthcheck of a replica; times in seconds."""
-    fields = HEALTH.read(cursor)
-    test = fields.read("test", _test)
-    if fields.read("disable", boolean, False) or test == ("NONE",):
-        return Healthcheck(disable=True)
-    return Healthcheck(
-        test=test,
-        interval_s=fields.read("interval", _positive),
-        timeout_s=fields.read("timeout", _positive),
-        start_period_s=fields.read("start_period", _start_period),
-        retries=fields.read("retries", integer(1, 1000)),
-    )
 
 
 @after(duration())
 def _start_period(cursor: Cursor, seconds: float) -> float | None:
     """Read a time that may be 0."""
     if 0 < seconds < _SHORTEST_S:
-        cursor.fault(f"{cursor.shown} is too small", "write 0s, or 1ms and more")
-        return None
+        return cursor.fault(f"{cursor.shown} is too small", "write 0s, or 1ms and more")
     return seconds
 
 
@@ -67,14 +33,32 @@ def _test(cursor: Cursor) -> tuple[str, ...] | None:
     test = texts(cursor)
     if not test or test[0] not in ("NONE", "CMD", "CMD-SHELL"):
         problem = "does not begin with NONE, CMD or CMD-SHELL"
-        cursor.fault(problem, "write for example [CMD, curl, -fs, localhost]")
-        return None
+        return cursor.fault(problem, "write for example [CMD, curl, -fs, localhost]")
     length = {"NONE": (1, 1), "CMD": (2, len(test)), "CMD-SHELL": (2, 2)}[test[0]]
     if not length[0] <= len(test) <= length[1]:
         arguments = {"NONE": "nothing", "CMD": "a command", "CMD-SHELL": "one command line"}[test[0]]
-        cursor.fault(f"{test[0]} must be followed by {arguments}")
-        return None
+        return cursor.fault(f"{test[0]} must be followed by {arguments}")
     return test
+
+
+_positive = duration(_SHORTEST_S)
+HEALTH = Section(
+    {
+        "test": Field(_test, forms.COMMAND),
+        "interval": Field(_positive, forms.DURATION, "interval_s"),
+        "timeout": Field(_positive, forms.DURATION, "timeout_s"),
+        "start_period": Field(_start_period, forms.DURATION, "start_period_s"),
+        "retries": Field.integer(1, 1000),
+        "disable": Field(boolean, forms.BOOLEAN),
+    },
+    refused={"start_interval": "is not supported: it requires Docker 25; use interval and start_period"},
+)
+
+
+@after(HEALTH.into(Healthcheck))
+def healthcheck(_: Cursor, found: Healthcheck) -> Healthcheck:
+    """Read the healthcheck of a replica; times in seconds."""
+    return Healthcheck(disable=True) if found.disable or found.test == ("NONE",) else found
 
 
 W = TypeVar("W", bound=str)
@@ -103,8 +87,7 @@ def unshared(options: tuple[W, ...]) -> Reader[W]:
     def read(cursor: Cursor) -> W | None:
         if (cursor.written or "").startswith(_ANOTHERS):
             problem = "the namespace of another container is not supported"
-            cursor.fault(problem, "use networks: replicas are replaced one by one")
-            return None
+            return cursor.fault(problem, "use networks: replicas are replaced one by one")
         return one_of(cursor)
 
     return read
@@ -131,8 +114,8 @@ def stop_signal(cursor: Cursor, written: str) -> str | None:
     if written.isascii() and written.isdigit():
         if 1 <= int(written[:10]) <= _HIGHEST and written[0] != "0":
             return written
-        cursor.fault(f"{cursor.shown} is not the number of a signal", f"write 1 to {_HIGHEST}, or a name")
-        return None
+        problem = f"{cursor.shown} is not the number of a signal"
+        return cursor.fault(problem, f"write 1 to {_HIGHEST}, or a name")
     name = written.removeprefix(_SIG)
     if name in _SIGNALS or name in _REAL_TIME:
         return written
@@ -142,8 +125,7 @@ def stop_signal(cursor: Cursor, written: str) -> str | None:
         if name.startswith("RT")
         else cursor.guess(full, [f"{_SIG}{each}" for each in _SIGNALS])
     )
-    cursor.fault(f"{cursor.shown} is not a signal", near or "write for example SIGTERM, RTMIN+3 or 15")
-    return None
+    return cursor.fault(f"{cursor.shown} is not a signal", near or "write for example SIGTERM, RTMIN+3 or 15")
 
 
 # ---- Commands
@@ -161,21 +143,18 @@ def command(cursor: Cursor) -> tuple[str, ...] | None:
     if line is None:
         return None
     if len(line) > _LONGEST_LINE:
-        cursor.fault(f"is a line of {len(line)} characters", "write it as a list", kind="size")
-        return None
+        return cursor.fault(f"is a line of {len(line)} characters", "write it as a list", kind="size")
     try:
         return tuple(shlex.split(line))
     except ValueError as error:
-        cursor.fault(f"cannot be split into arguments: {str(error).lower()}", "write it as a list")
-        return None
+        return cursor.fault(f"cannot be split into arguments: {str(error).lower()}", "write it as a list")
 
 
 @after(command)
 def entrypoint(cursor: Cursor, arguments: tuple[str, ...]) -> tuple[str, ...] | None:
     """Read a command whose first word names a program; an empty one clears the image's."""
     if arguments and not arguments[0]:
-        cursor.fault("names no program", "write [] to clear the image's entrypoint")
-        return None
+        return cursor.fault("names no program", "write [] to clear the image's entrypoint")
     return arguments
 
 
@@ -201,8 +180,7 @@ def restart(cursor: Cursor, written: str) -> Restart | None:
     if found := _RETRIES.fullmatch(written):
         return Restart(name="on-failure", max_retries=int(found[1]))
     problem = f"{cursor.shown} is not one of: {', '.join(_RESTARTS)}, on-failure:3"
-    cursor.fault(problem, cursor.guess(written, _RESTARTS))
-    return None
+    return cursor.fault(problem, cursor.guess(written, _RESTARTS))
 
 
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
@@ -232,8 +210,7 @@ def _address(place: Cursor, written: str) -> str | None:
             return str(kind(written))
         except AddressValueError:
             continue
-    place.fault(f"'{written[:60]}' is not an IP address")
-    return None
+    return place.fault(f"'{written[:60]}' is not an IP address")
 
 
 search_domains = one_or_more(

@@ -1,5 +1,6 @@
 """Keys of Docker Compose that a document must not have, each with the reason, and warnings about valid documents."""
 
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
@@ -18,7 +19,6 @@ _REAL_TIME = "is not supported: cgroup v2 has no such limit; use cpus or cpu_sha
 SERVICE_REFUSED: dict[str, str] = {
     "attach": "is not supported: it controls the terminal of docker compose",
     "build": "is not supported: push an image to a registry and use image",
-    "container_name": "is not supported: replicas are called <project>-<service>-<slot>",
     "cpu_count": _WINDOWS,
     "cpu_percent": _WINDOWS,
     "cpu_rt_period": _REAL_TIME,
@@ -26,12 +26,10 @@ SERVICE_REFUSED: dict[str, str] = {
     "credential_spec": _WINDOWS,
     "develop": "is not supported: it is for development",
     "env_file": f"{_NO_FILES}; use environment",
-    "expose": "is not needed: replicas on a network reach every port of each other",
     "extends": f"{_NO_FILES}; use a YAML anchor",
     "external_links": _NETWORKS,
     "isolation": _WINDOWS,
     "label_file": f"{_NO_FILES}; use labels",
-    "links": _NETWORKS,
     "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic",
     "models": "is not supported: a model is not a container",
     "platform": "is not supported: each host runs the image for its own processor",
@@ -39,7 +37,6 @@ SERVICE_REFUSED: dict[str, str] = {
     "pre_stop": "is not supported: put the command into the image; use stop_signal and stop_grace_period",
     "profiles": "is not supported: every service of the document runs",
     "provider": "is not supported: a provider is not a container",
-    "scale": "is not supported: use x-hosts or deploy.replicas",
     "storage_opt": "is not supported: its effect depends on the storage driver of each host",
     "use_api_socket": "is not supported: the socket of dockerd gives full control of the host; mount it explicitly",
     "volumes_from": "is not supported: declare a volume and mount it in both services",
@@ -48,7 +45,6 @@ SERVICE_REFUSED: dict[str, str] = {
 TOP_REFUSED: dict[str, str] = {
     "include": f"{_NO_FILES}; apply one complete document",
     "models": "is not supported: a model is not a container",
-    "version": "is obsolete in Compose: remove it",
 }
 
 
@@ -57,13 +53,22 @@ TOP_REFUSED: dict[str, str] = {
 _WIDE = 15
 """Prefix length of the smallest overlay that causes a warning. Docker recommends /24 for services with a virtual IP; a
 replica has none, so an overlay is too large only if it takes more of the private ranges than any cluster uses."""
+_NOT_FREE = 3
+"""The network's own address, its broadcast address and its gateway."""
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
 """Subnets that dockerd gives first to its own networks, such as docker0 (moby, libnetwork/ipamutils)."""
 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
     """Return warnings about `intent`, one sentence each. A document with warnings is valid."""
-    return (*_managers(intent), *_hosts(intent), *_networks(intent), *_options(intent), *_orders(intent))
+    return (
+        *intent.notes,
+        *_managers(intent),
+        *_hosts(intent),
+        *_networks(intent),
+        *_options(intent),
+        *_orders(intent),
+    )
 
 
 def _managers(intent: Intent) -> Iterator[str]:
@@ -84,9 +89,19 @@ def _hosts(intent: Intent) -> Iterator[str]:
 
 
 def _networks(intent: Intent) -> Iterator[str]:
+    replicas: Counter[str] = Counter()
+    for service in intent.services:
+        replicas.update({each.network: service.replica_count for each in service.spec.networks})
     for network in intent.networks:
-        if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
+        if network.driver != "overlay" or network.subnet is None:
+            continue
+        if network.subnet.prefixlen <= _WIDE:
             yield f"network {network.key}: {network.subnet} is wider than /16 and easily overlaps other networks"
+        on_it, free = replicas[network.name], network.subnet.num_addresses - _NOT_FREE
+        needed = on_it + min(on_it, len(intent.hosts))
+        if free < needed:
+            why = "one for each replica on it, and for each of their hosts"
+            yield f"network {network.key}: {network.subnet} has {free} free addresses of {needed} needed: {why}"
 
 
 def _options(intent: Intent) -> Iterator[str]:

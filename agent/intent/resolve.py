@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.diff.container.fill import OVERLAY_IP
 from agent.intent.mounts import Kind, read_uses
+from agent.model import Frozen
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.phrases import counted
 from agent.model.spec import Attachment, ContainerSpec, Mount
@@ -19,6 +20,7 @@ FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "he
 """Keys whose values may have placeholders. Elsewhere `{{` may begin a template of Docker: logging.options.tag."""
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.]{0,40}+)[^{}]{0,80}+\}\}")
+_BEGUN = re.compile(r"\{\{\s*\.[A-Za-z]")
 _EXACT = re.compile(r"\{\{\s*\.[A-Za-z.]+\s*\}\}")
 
 
@@ -51,6 +53,8 @@ def _check(place: Cursor, text: str, overlays: int) -> None:
             remedy = f"did you mean {{{{.{offered[near]}}}}}?" if near else f"use {listed(offered.values())}"
             place.fault(f"{{{{.{name}}}}} is not a placeholder", remedy)
         return
+    if _BEGUN.search(_PLACEHOLDER.sub("", text)):
+        place.fault("a placeholder has no end", "write }} after its name")
 
 
 def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
@@ -71,8 +75,7 @@ DEFAULT = "default"
 """Compose's name for the network of services without `networks`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(Frozen):
     """The content of the top-level sections, by the names that services use."""
 
     networks: Mapping[str, NetworkIntent]
@@ -134,8 +137,7 @@ def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIn
     if len(overlays) == 1:
         return overlays[0]
     problem = f"has no networks, and the document declares {len(overlays) or 'no'} overlays"
-    cursor.hidden().conflict(problem, "write networks: [...], or network_mode: none")
-    return None
+    return cursor.hidden().conflict(problem, "write networks: [...], or network_mode: none")
 
 
 def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, VolumeIntent]) -> Iterator[Mount]:

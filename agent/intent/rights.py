@@ -19,8 +19,7 @@ _group = matching(_ID, "a group: name or number")
 def _in_range(cursor: Cursor, written: str) -> str | None:
     for part in written.split(":"):
         if part.isdigit() and int(part) > _HIGHEST_ID:
-            cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
-            return None
+            return cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
     return written
 
 
@@ -47,8 +46,7 @@ def _capability(cursor: Cursor, written: str) -> str | None:
     known = written.upper().removeprefix("CAP_")
     if known in (*CAPABILITIES, _ALL):
         return known
-    cursor.fault(f"{cursor.shown} is not a capability", cursor.guess(known, (*CAPABILITIES, _ALL)))
-    return None
+    return cursor.fault(f"{cursor.shown} is not a capability", cursor.guess(known, (*CAPABILITIES, _ALL)))
 
 
 capabilities = derived(sequence_of(_capability), lambda found: tuple(sorted(set(found))))
@@ -76,20 +74,19 @@ def _option(cursor: Cursor, written: str) -> str | None:
     """Read one option as the engine splits it: at the first `=`, else at the first `:`."""
     name, _, value = written.partition("=" if "=" in written else ":")
     if name in _OF_THE_CLIENT:
-        cursor.fault(f"'{name}' {_OF_THE_CLIENT[name]}")
-    elif name not in OPTIONS:
-        cursor.fault(f"{cursor.shown} is not a security option", cursor.guess(name, OPTIONS))
-    elif name == "seccomp":
+        return cursor.fault(f"'{name}' {_OF_THE_CLIENT[name]}")
+    if name not in OPTIONS:
+        return cursor.fault(f"{cursor.shown} is not a security option", cursor.guess(name, OPTIONS))
+    if name == "seccomp":
         return written if _is_profile(cursor, value) else None
-    elif name == "label" and value != "disable" and not (value.startswith(_LABELS) and value[-1] != ":"):
-        cursor.fault(f"{cursor.shown} is not a label", "write label=disable or for example label=type:web_t")
-    elif name == _BARE and written != _BARE and value not in (*TRUE, *FALSE):
-        cursor.fault(f"{cursor.shown} is neither true nor false", "write no-new-privileges:true")
-    elif name == "apparmor" and not value:
-        cursor.fault("names no profile", "write for example apparmor=docker-default")
-    else:
-        return written
-    return None
+    if name == "label" and value != "disable" and not (value.startswith(_LABELS) and value[-1] != ":"):
+        problem = f"{cursor.shown} is not a label"
+        return cursor.fault(problem, "write label=disable or for example label=type:web_t")
+    if name == _BARE and written != _BARE and value not in (*TRUE, *FALSE):
+        return cursor.fault(f"{cursor.shown} is neither true nor false", "write no-new-privileges:true")
+    if name == "apparmor" and not value:
+        return cursor.fault("names no profile", "write for example apparmor=docker-default")
+    return written
 
 
 def _is_profile(cursor: Cursor, value: str) -> bool:

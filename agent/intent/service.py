@@ -2,28 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from agent.diff.container import familiar, split
 from agent.intent import forms, limits, log_drivers, mounts, networks, ports, process, rights
-from agent.intent.deploy import DEPLOY, HOSTS, Deploy, read_deploy, read_placement
+from agent.intent.deploy import DEPLOY, HOSTS, MOST_REPLICAS, read_deploy, read_placement
+from agent.intent.forms import Field, Section
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, name, pairs, text
+from agent.model import spec as specs
 from agent.model.intent import Pull, ServiceIntent
-from agent.model.spec import (
-    HUB,
-    CgroupNamespace,
-    ContainerSpec,
-    Ipc,
-    NetworkMode,
-    Pid,
-    UserNamespace,
-    Uts,
-    registry_of,
-)
-from agent.yamldoc import Cursor, Fields, Reader, readers
-from agent.yamldoc.readers import boolean, choice, duration, integer, matching, sequence_of, size
+from agent.model.spec import HUB, ContainerSpec, registry_of
+from agent.yamldoc import Cursor, Fields, readers
+from agent.yamldoc.readers import boolean, duration, matching, sequence_of, size
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -56,8 +48,7 @@ def image(cursor: Cursor, value: str) -> str | None:
     lower = value.lower()
     if len(value) <= _LONGEST and _REFERENCE.fullmatch(lower):
         remedy = f"names are lower case: did you mean '{lower}'?"
-    cursor.fault(f"{cursor.shown} is not an image reference", remedy)
-    return None
+    return cursor.fault(f"{cursor.shown} is not an image reference", remedy)
 
 
 def _is_a_name(cursor: Cursor, short: str) -> bool:
@@ -78,13 +69,12 @@ def _is_a_name(cursor: Cursor, short: str) -> bool:
 
 STARTED = "service_started"
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-_DEPENDENCY = forms.Section(
-    {"condition": forms.choice(get_args(Condition))},
-    ("condition",),
+_DEPENDENCY = Section(
     {
-        "restart": "is not supported: a replica restarts only when it ends itself",
-        "required": "is not supported: every dependency must be declared",
-    },
+        "condition": Field.choice(get_args(Condition)),
+        "restart": Field.respelled(forms.BOOLEAN, "is neither true nor false"),
+        "required": Field.respelled(forms.BOOLEAN, "is neither true nor false"),
+    }
 )
 
 
@@ -93,11 +83,8 @@ def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
     if cursor.is_sequence:
         names = sequence_of(name, distinct=True)(cursor) or ()
         return tuple((each, STARTED) for each in sorted(names))
-    found, conditions = [], choice(get_args(Condition))
-    for key, place in cursor.entries():
-        fields = _DEPENDENCY.read(place)
-        condition = fields.require("condition", conditions, f"write {STARTED}, or use a list")
-        found.append((name(key) or "", condition or STARTED))
+    condition = _DEPENDENCY.into(lambda condition=STARTED: condition)
+    found = ((name(key) or "", condition(place) or STARTED) for key, place in cursor.entries())
     return tuple(sorted(found))
 
 
@@ -107,34 +94,20 @@ def pull_policy(cursor: Cursor) -> Pull | None:
     if written is None or written in PULLS:
         return None if written is None else PULLS[written]
     if written.startswith("every_"):
-        cursor.fault(f"{cursor.shown} is not supported", "write daily or weekly")
-    elif written == "build":
-        cursor.fault("'build' is not supported: push an image to a registry and use image")
-    else:
-        cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", cursor.guess(written, PULLS))
-    return None
+        return cursor.fault(f"{cursor.shown} is not supported", "write daily or weekly")
+    if written == "build":
+        return cursor.fault("'build' is not supported: push an image to a registry and use image")
+    return cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", cursor.guess(written, PULLS))
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """The reader of a key. It returns the field `attribute` of ContainerSpec, or fields by name if that is None."""
-
-    attribute: str | None
-    read: Reader[Any]
-    form: forms.Form
-    """JSON Schema of the value, for editors."""
-
-
-def _one_of(attribute: str, options: tuple[str, ...]) -> Field:
-    return Field(attribute, choice(options), forms.choice(options))
-
-
-def _unshared(attribute: str, options: tuple[str, ...]) -> Field:
-    return Field(attribute, process.unshared(options), forms.choice(options))
+def _unshared(options: tuple[str, ...]) -> Field:
+    return Field(process.unshared(options), forms.choice(options))
 
 
 _FROM_AGENT = ("has no value", 'the agent\'s environment is not read: write a value, or "" for none')
-_label = matching(r"(?![.-])(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a host name")
+_label = matching(
+    r"(?![.-])(?!.*\.\.)(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a host name"
+)
 
 _PART_OF_CGROUP = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.@:-]{1,200}"
 _cgroup = matching(
@@ -143,120 +116,113 @@ _cgroup = matching(
 _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the engine knows, such as runc")
 
 FIELDS: dict[str, Field] = {
-    "image": Field("image", image, forms.TEXT),
-    "command": Field("command", process.command, forms.COMMAND),
-    "entrypoint": Field("entrypoint", process.entrypoint, forms.COMMAND),
-    "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
-    "labels": Field("labels", pairs(secret=True), forms.PAIRS),
-    "ports": Field("ports", ports.ports, ports.PORTS),
-    "volumes": Field("volumes", mounts.mounts, mounts.MOUNTS),
-    "networks": Field("networks", networks.attachments, networks.ATTACHMENTS),
-    "network_mode": _unshared("network_mode", get_args(NetworkMode)),
-    "restart": Field("restart", process.restart, process.RESTART),
-    "healthcheck": Field("healthcheck", process.healthcheck, process.HEALTH.form),
-    "stop_signal": Field("stop_signal", process.stop_signal, forms.TEXT),
-    "stop_grace_period": Field("stop_grace_period_s", duration(), forms.DURATION),
-    "user": Field("user", rights.user, forms.TEXT),
-    "group_add": Field("group_add", rights.groups, forms.TEXTS),
-    "working_dir": Field("working_dir", absolute, forms.ABSOLUTE),
-    "hostname": Field("hostname", _label, forms.TEXT),
-    "domainname": Field("domainname", _label, forms.TEXT),
-    "read_only": Field("read_only", boolean, forms.BOOLEAN),
-    "privileged": Field("privileged", boolean, forms.BOOLEAN),
-    "init": Field("init", boolean, forms.BOOLEAN),
-    "tty": Field("tty", boolean, forms.BOOLEAN),
-    "stdin_open": Field("stdin_open", boolean, forms.BOOLEAN),
-    "cap_add": Field("cap_add", rights.capabilities, forms.TEXTS),
-    "cap_drop": Field("cap_drop", rights.capabilities, forms.TEXTS),
-    "security_opt": Field("security_opt", rights.security_options, forms.TEXTS),
-    "ulimits": Field("ulimits", limits.ulimits, limits.ULIMITS),
-    "sysctls": Field("sysctls", process.sysctls, forms.PAIRS),
-    "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
-    "tmpfs": Field("tmpfs", mounts.tmpfs, forms.one_or_more(forms.TEXT)),
-    "dns": Field("dns", process.addresses, forms.one_or_more(forms.TEXT)),
-    "dns_search": Field("dns_search", process.search_domains, forms.one_or_more(forms.TEXT)),
-    "dns_opt": Field("dns_opt", process.resolver_options, forms.list_of(forms.SCALAR)),
-    "extra_hosts": Field("extra_hosts", process.extra_hosts, process.EXTRA_HOSTS),
-    "logging": Field("logging", log_drivers.logging, log_drivers.LOGGING.form),
-    "devices": Field("devices", limits.devices, limits.DEVICES),
-    "mem_limit": Field("memory_limit_bytes", limits.memory, forms.SIZE),
-    "mem_reservation": Field("memory_reservation_bytes", limits.memory, forms.SIZE),
-    "cpus": Field("nano_cpus", limits.cpus, forms.number(0.01, 10_000)),
-    "pids_limit": Field("pids_limit", limits.pids, forms.integer(-1, 1 << 22)),
-    "pid": _unshared("pid", get_args(Pid)),
-    "ipc": _unshared("ipc", get_args(Ipc)),
-    "uts": _one_of("uts", get_args(Uts)),
-    "userns_mode": _one_of("userns_mode", get_args(UserNamespace)),
-    "cgroup": _one_of("cgroup", get_args(CgroupNamespace)),
-    "cgroup_parent": Field("cgroup_parent", _cgroup, forms.TEXT),
-    "runtime": Field("runtime", _runtime, forms.TEXT),
-    "annotations": Field("annotations", pairs(secret=True), forms.PAIRS),
-    "device_cgroup_rules": Field("device_cgroup_rules", limits.cgroup_rules, forms.TEXTS),
-    "gpus": Field("gpus", limits.gpus, limits.GPUS),
+    "image": Field(image, forms.TEXT),
+    "command": Field(process.command, forms.either(forms.COMMAND, forms.NOTHING)),
+    "entrypoint": Field(process.entrypoint, forms.either(forms.COMMAND, forms.NOTHING)),
+    "environment": Field(pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
+    "labels": Field(pairs(secret=True), forms.PAIRS),
+    "ports": Field(ports.ports, ports.PORTS),
+    "volumes": Field(mounts.mounts, mounts.MOUNTS),
+    "networks": Field(networks.attachments, networks.ATTACHMENTS),
+    "network_mode": _unshared(get_args(specs.NetworkMode)),
+    "restart": Field(process.restart, process.RESTART),
+    "healthcheck": Field(process.healthcheck, process.HEALTH.form),
+    "stop_signal": Field(process.stop_signal, forms.TEXT),
+    "stop_grace_period": Field(duration(), forms.DURATION, "stop_grace_period_s"),
+    "user": Field(rights.user, forms.TEXT),
+    "group_add": Field(rights.groups, forms.TEXTS),
+    "working_dir": Field(absolute, forms.ABSOLUTE),
+    "hostname": Field(_label, forms.TEXT),
+    "domainname": Field(_label, forms.TEXT),
+    "read_only": Field(boolean, forms.BOOLEAN),
+    "privileged": Field(boolean, forms.BOOLEAN),
+    "init": Field(boolean, forms.BOOLEAN),
+    "tty": Field(boolean, forms.BOOLEAN),
+    "stdin_open": Field(boolean, forms.BOOLEAN),
+    "cap_add": Field(rights.capabilities, forms.TEXTS),
+    "cap_drop": Field(rights.capabilities, forms.TEXTS),
+    "security_opt": Field(rights.security_options, forms.TEXTS),
+    "ulimits": Field(limits.ulimits, limits.ULIMITS),
+    "sysctls": Field(process.sysctls, forms.PAIRS),
+    "shm_size": Field(size(1), forms.SIZE, "shm_size_bytes"),
+    "tmpfs": Field(mounts.tmpfs, forms.one_or_more(forms.TEXT)),
+    "dns": Field(process.addresses, forms.one_or_more(forms.TEXT)),
+    "dns_search": Field(process.search_domains, forms.one_or_more(forms.TEXT)),
+    "dns_opt": Field(process.resolver_options, forms.list_of(forms.SCALAR)),
+    "extra_hosts": Field(process.extra_hosts, process.EXTRA_HOSTS),
+    "logging": Field(log_drivers.logging, log_drivers.LOGGING.form),
+    "devices": Field(limits.devices, limits.DEVICES),
+    "mem_limit": Field(limits.memory, forms.SIZE, "memory_limit_bytes"),
+    "mem_reservation": Field(limits.memory, forms.SIZE, "memory_reservation_bytes"),
+    "cpus": Field(limits.cpus, forms.number(0.01, 10_000), "nano_cpus"),
+    "pids_limit": Field(limits.pids, forms.integer(-1, 1 << 22)),
+    "pid": _unshared(get_args(specs.Pid)),
+    "ipc": _unshared(get_args(specs.Ipc)),
+    "uts": Field.choice(get_args(specs.Uts)),
+    "userns_mode": Field.choice(get_args(specs.UserNamespace)),
+    "cgroup": Field.choice(get_args(specs.CgroupNamespace)),
+    "cgroup_parent": Field(_cgroup, forms.TEXT),
+    "runtime": Field(_runtime, forms.TEXT),
+    "annotations": Field(pairs(secret=True), forms.PAIRS),
+    "device_cgroup_rules": Field(limits.cgroup_rules, forms.TEXTS),
+    "gpus": Field(limits.gpus, limits.GPUS),
     "memswap_limit": Field(
-        "memory_swap_bytes", limits.memory_and_swap, forms.either({"enum": [-1, "-1"]}, forms.SIZE)
+        limits.memory_and_swap, forms.either({"enum": [-1, "-1"]}, forms.SIZE), "memory_swap_bytes"
     ),
-    "mem_swappiness": Field("memory_swappiness", integer(0, 100), forms.integer(0, 100)),
-    "oom_kill_disable": Field("oom_kill_disable", boolean, forms.BOOLEAN),
-    "oom_score_adj": Field("oom_score_adj", integer(-1000, 1000), forms.integer(-1000, 1000)),
-    "cpu_shares": Field("cpu_shares", limits.cpu_shares, forms.integer(2, 262_144)),
-    "cpuset": Field("cpuset", limits.cpuset, forms.TEXT),
-    "cpu_period": Field("cpu_period_us", limits.cpu_period, forms.MICROSECONDS),
-    "cpu_quota": Field("cpu_quota_us", limits.cpu_quota, forms.MICROSECONDS),
-    "blkio_config": Field(None, limits.blkio_config, limits.BLKIO.form),
+    "mem_swappiness": Field.integer(0, 100, "memory_swappiness"),
+    "oom_kill_disable": Field(boolean, forms.BOOLEAN),
+    "oom_score_adj": Field.integer(-1000, 1000),
+    "cpu_shares": Field(limits.cpu_shares, forms.integer(2, 262_144)),
+    "cpuset": Field(limits.cpuset, forms.TEXT),
+    "cpu_period": Field(limits.cpu_period, forms.MICROSECONDS, "cpu_period_us"),
+    "cpu_quota": Field(limits.cpu_quota, forms.MICROSECONDS, "cpu_quota_us"),
+    "blkio_config": Field(limits.blkio_config, limits.BLKIO.form, None),
 }
 """Every key that describes a replica. A new key needs a line here and one in docs/intent-reference.md."""
 
-OTHERS: Mapping[str, forms.Form] = {
-    "x-hosts": HOSTS,
-    "deploy": DEPLOY.form,
-    "depends_on": forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form)),
-    "pull_policy": forms.choice(PULLS),
-    "secrets": mounts.USES,
-    "configs": mounts.USES,
+OTHERS: dict[str, Field] = {
+    "x-hosts": Field(None, HOSTS),
+    "deploy": Field(read_deploy, DEPLOY.form, None),
+    "depends_on": Field(
+        depends_on, forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form))
+    ),
+    "pull_policy": Field(pull_policy, forms.choice(PULLS), "pull"),
+    "secrets": Field(None, mounts.USES),
+    "configs": Field(None, mounts.USES),
+    "container_name": Field.respelled(
+        forms.TEXT, "names one container: declare one replica on a network, or write an alias under networks"
+    ),
+    "expose": Field.respelled(forms.list_of(forms.SCALAR), "must be a list of ports"),
+    "links": Field.respelled(forms.TEXTS, "must be a list of services"),
+    "scale": Field.respelled(
+        forms.integer(0, MOST_REPLICAS), "contradicts x-hosts or deploy: keep one of them"
+    ),
 }
-"""Keys of a service that are not fields of a container."""
+"""Keys of a service that are not fields of a container. resolve.py reads secrets and configs: it knows the files."""
+SERVICE = Section(
+    {**FIELDS, **OTHERS}, {"image": "write for example image: 10.0.0.1:5000/team/name:1.0.0"}, SERVICE_REFUSED
+)
 _UNREADABLE = "unreadable"
 """Replaces an image with a fault, so that the reading can continue."""
 
 
 def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIntent:
-    """Read one service. `hosts` are the declared hosts. Networks and volumes keep the document's names.
-
-    resolve.py reads secrets and configs, because it knows the files, and checks placeholders.
-    """
-    fields = cursor.fields((*FIELDS, *OTHERS), SERVICE_REFUSED, extensions=True)
-    deploy = fields.read("deploy", read_deploy, Deploy())
-    spec = _read_spec(fields, deploy.spec)
+    """Read one service. `hosts` are the declared hosts. Networks and volumes keep the document's names."""
+    fields, found = SERVICE.read(cursor)
+    of_spec = {each: found.pop(each) for each in ContainerSpec.__dataclass_fields__ if each in found}
+    spec = _spec(fields, of_spec, found.pop("spec", {}))
     check_together(fields, spec)
     _check_hostname(fields, spec, {"Service.Name": name, "Node.Hostname": max(hosts, key=len, default="")})
-    return ServiceIntent(
-        name=name,
-        spec=spec,
-        placement=read_placement(fields, hosts, deploy),
-        replicas=deploy.replicas,
-        everywhere=deploy.everywhere,
-        where=deploy.where,
-        update=deploy.update,
-        rollback=deploy.rollback,
-        pull=fields.read("pull_policy", pull_policy, "missing"),
-        depends_on=fields.read("depends_on", depends_on, ()),
-    )
+    service = ServiceIntent(name=name, spec=spec, **found)
+    return replace(service, placement=read_placement(fields, hosts, service))
 
 
-def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
-    found: dict[str, Any] = dict(in_deploy)
-    if "image" not in fields:
-        fields.missing("image", "write for example image: 10.0.0.1:5000/team/name:1.0.0")
-    for key in fields:
-        field = FIELDS.get(key)
-        value = None if field is None else fields.read(key, field.read)
-        if field is None or value is None:
-            continue
-        if field.attribute in in_deploy:
+def _spec(fields: Fields, found: Mapping[str, Any], in_deploy: Mapping[str, Any]) -> ContainerSpec:
+    for key, field in FIELDS.items():
+        attribute = field.attribute or key
+        if attribute in in_deploy and attribute in found:
             fields.cursor.at(key).conflict(f"deploy sets '{key}' too", "keep one of them")
-        found |= value if field.attribute is None else {field.attribute: value}
-    return ContainerSpec(**{"image": _UNREADABLE, **found})
+    return ContainerSpec(**{"image": _UNREADABLE, **in_deploy, **found})
 
 
 def check_together(fields: Fields, spec: ContainerSpec) -> None:

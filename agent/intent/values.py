@@ -25,8 +25,7 @@ def anything(cursor: Cursor, value: str) -> str | None:
     """Read text, which may be empty, with Compose's `$$` for `$`. It refuses variables."""
     if _VARIABLE.search(value.replace("$$", "")):
         problem = "uses $ for a variable, and the agent's environment is not read"
-        cursor.fault(problem, "write the value itself; write $$ for a literal $")
-        return None
+        return cursor.fault(problem, "write the value itself; write $$ for a literal $")
     return value.replace("$$", "$")
 
 
@@ -34,8 +33,7 @@ def anything(cursor: Cursor, value: str) -> str | None:
 def text(cursor: Cursor, value: str) -> str | None:
     """Read text that is not empty, with Compose's `$$` for `$`."""
     if not value:
-        cursor.fault("is empty", "write a value, or remove the key")
-        return None
+        return cursor.fault("is empty", "write a value, or remove the key")
     return value
 
 
@@ -89,12 +87,10 @@ def absolute_path(cursor: Cursor, value: str) -> str | None:
     """Return the path `value` without superfluous slashes; None, with a fault, if it is not absolute."""
     steps = [each for each in value.split("/") if each not in ("", ".")]
     if not value.startswith("/"):
-        cursor.fault(f"'{value[:60]}' is not an absolute path", "begin it with /")
-    elif ".." in steps:
-        cursor.fault("contains '..'", "write the path without it")
-    else:
-        return "/" + "/".join(steps)
-    return None
+        return cursor.fault(f"'{value[:60]}' is not an absolute path", "begin it with /")
+    if ".." in steps:
+        return cursor.fault("contains '..'", "write the path without it")
+    return "/" + "/".join(steps)
 
 
 absolute = after(text)(absolute_path)

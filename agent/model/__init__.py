@@ -16,7 +16,7 @@ class _Dataclass(type):
 
 
 class Frozen(metaclass=_Dataclass):
-    """The base of the model: each class below it is a frozen dataclass with slots and keyword arguments."""
+    """The base of records: each class below it is a frozen dataclass with slots and keyword arguments."""
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]

@@ -26,9 +26,11 @@ class Fault(Frozen):
     kind: FaultKind
     line: int = 1
     column: int = 1
+    file: str = ""
+    """The file that has it, of a document that several files make; empty: the only one."""
 
     def __str__(self) -> str:
-        place = f"line {self.line}, column {self.column}: "
+        place = f"{self.file + ', ' if self.file else ''}line {self.line}, column {self.column}: "
         path = f"{self.path}: " if self.path else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"{place}{path}{self.problem}{remedy}"
@@ -48,5 +50,5 @@ class InvalidDocument(Invalid):
         return "\n".join(first_of(shown, MOST_SHOWN, "... and {} more"))
 
 
-def _place(fault: Fault) -> tuple[int, int, str, str]:
-    return fault.line, fault.column, fault.path, fault.problem
+def _place(fault: Fault) -> tuple[str, int, int, str, str]:
+    return fault.file, fault.line, fault.column, fault.path, fault.problem

@@ -215,6 +215,8 @@ class Intent(Frozen):
     services: tuple[ServiceIntent, ...] = ()
     digest: str = ""
     """Hash of the document without its confirmation token."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """Keys of the document that have no effect, one sentence each."""
     _hosts: dict[str, HostIntent] = field(default_factory=dict, init=False, repr=False, compare=False)
     _services: dict[str, ServiceIntent] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By name, filled at the first look-up, in one step: several threads read the same document."""

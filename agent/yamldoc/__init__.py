@@ -29,13 +29,13 @@ _OLD_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
-def open_document(raw: bytes) -> Cursor:
-    """Return a cursor on the root of the one YAML document in `raw`.
+def open_document(raw: bytes, file: str = "") -> Cursor:
+    """Return a cursor on the root of the one YAML document in `raw`; `file` is its name if there are several.
 
     Raises InvalidDocument if the reading cannot continue: not UTF-8, too large, a syntax error, an alias bomb.
     It notes lesser faults (a duplicate key, a tag) in the cursor's `faults` and continues.
     """
-    faults = Faults()
+    faults = Faults(file)
     text = _decode(raw, faults)
     return Cursor(node=compose(text, faults), path="", faults=faults)
 

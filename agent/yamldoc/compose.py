@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from agent.model import Frozen
 from agent.model.faults import Fault, FaultKind
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
@@ -19,14 +20,14 @@ _FLOAT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Frozen):
     """One key or value. `plain` is False for a quoted scalar and for a block scalar."""
 
     text: str
     plain: bool
     line: int
     column: int
+    file: str = ""
 
     @property
     def is_null(self) -> bool:
@@ -46,21 +47,21 @@ class Scalar:
         return True if self.text in _TRUE else False if self.text in _FALSE else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sequence:
+class Sequence(Frozen):
     """A list of nodes. An aliased node is the same object in each place."""
 
     line: int
     column: int
+    file: str = ""
     items: list["Node"] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
+class Mapping(Frozen):
     """Entries (key, value) by the text of the key, in the document's order; the entries of merge keys come last."""
 
     line: int
     column: int
+    file: str = ""
     entries: dict[str, tuple[Scalar, "Node"]] = field(default_factory=dict)
 
 
@@ -85,7 +86,10 @@ _MERGE = "<<"
 
 
 def compose(text: str, faults: Faults) -> Node:
-    """Return the root of the only document in `text`; add its faults. Raises InvalidDocument if reading must stop."""
+    """Return the root of the only document in `text`; add its faults. Raises InvalidDocument if reading must stop.
+
+    Its nodes have the file of `faults`.
+    """
     composer = _Composer(faults)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -175,7 +179,8 @@ class _Composer:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._refuse_tag(event)
         line, column = _place(event)
-        node = Scalar(text=event.value, plain=event.implicit[0], line=line, column=column)
+        file = self._faults.file
+        node = Scalar(text=event.value, plain=event.implicit[0], line=line, column=column, file=file)
         done = _Sized(node, characters=len(event.value))
         self._grow(event, done.size, done.characters)
         if event.anchor:
@@ -190,7 +195,8 @@ class _Composer:
         self._bound_depth(event, 1)
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._stack.append(_Open(kind(line=line, column=column), anchor=event.anchor))
+        node = kind(line=line, column=column, file=self._faults.file)
+        self._stack.append(_Open(node, anchor=event.anchor))
 
     def _end(self) -> None:
         ended = self._stack.pop()
@@ -239,7 +245,7 @@ class _Composer:
         text = node.text if isinstance(node, Scalar) else ""
         what = shown_key(text) if isinstance(node, Scalar) else "a list or mapping"
         self._fault(node, f"the key {what} is not text", "put it in quotes")
-        return Scalar(text=text, plain=False, line=node.line, column=node.column)
+        return Scalar(text=text, plain=False, line=node.line, column=node.column, file=node.file)
 
     def _put(self, parent: _Open, mapping: Mapping, key: Scalar, value: Node) -> None:
         if key.plain and key.text == _MERGE:

@@ -14,9 +14,10 @@ MOST_KEPT = 1000
 
 
 class Faults:
-    """The faults found so far in one document."""
+    """The faults found so far in one document, or in one `file` of those that make a document."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "") -> None:
+        self.file = file
         self._found: list[Fault] = []
 
     def __len__(self) -> int:
@@ -33,7 +34,13 @@ class Faults:
             return
         path = fault.path if len(fault.path) <= LONGEST_PATH else fault.path[: LONGEST_PATH - 3] + "..."
         problem, remedy = printable(fault.problem), printable(fault.remedy)
-        self._found.append(replace(fault, path=path, problem=problem, remedy=remedy))
+        file = fault.file or self.file
+        self._found.append(replace(fault, path=path, problem=problem, remedy=remedy, file=file))
+
+    def take(self, others: "Faults") -> None:
+        """Note those of another file."""
+        for each in others._found:  # noqa: SLF001  of the same class
+            self.add(each)
 
     def raise_if_any(self) -> None:
         if self._found:

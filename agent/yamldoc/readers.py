@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Mapping as Lookup
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from agent.model import Frozen
 from agent.model.faults import Fault, FaultKind
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
 from agent.yamldoc.faultlist import Faults, nearest, quoted, shown_key, step
@@ -23,8 +24,7 @@ MOST_GUESSED = 100
 """Faults of one document with a guess. The rest has none, because difflib is slow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cursor:
+class Cursor(Frozen):
     """A node, its path, and the list of faults. With `secret`, faults omit the value."""
 
     node: Node
@@ -61,16 +61,19 @@ class Cursor:
         """Return the same place, with its value omitted from faults."""
         return replace(self, secret=True)
 
-    def fault(self, problem: str, remedy: str = "", *, kind: FaultKind = "schema") -> None:
-        """Note a fault of this value, by itself wrong."""
+    def fault(self, problem: str, remedy: str = "", *, kind: FaultKind = "schema") -> T | None:
+        """Note a fault of this value, by itself wrong. Return None, the result of a reader after a fault."""
         value = "" if self.secret or self.written is None else quoted(self.written)
-        place = {"line": self.node.line, "column": self.node.column}
-        fault = Fault(kind=kind, path=self.path, value=value, problem=problem, remedy=remedy, **place)
-        self.faults.add(fault)
+        node = self.node
+        place: dict[str, Any] = {"line": node.line, "column": node.column, "file": node.file}
+        self.faults.add(
+            Fault(kind=kind, path=self.path, value=value, problem=problem, remedy=remedy, **place)
+        )
+        return None
 
-    def conflict(self, problem: str, remedy: str = "") -> None:
-        """Note that this value contradicts another one of the document, or names one that it lacks."""
-        self.fault(problem, remedy, kind="semantic")
+    def conflict(self, problem: str, remedy: str = "") -> T | None:
+        """Note that this value contradicts another one of the document, or names one that it lacks. Return None."""
+        return self.fault(problem, remedy, kind="semantic")
 
     def items(self) -> list["Cursor"]:
         """Return the members of a list; for anything else note a fault and return none."""
@@ -108,15 +111,13 @@ class Cursor:
                 key.hidden().fault(f"{quoted(name)} {refused[name]}")
             elif not (extensions and name.startswith("x-")):
                 near = key.nearest(name, known)
-                remedy = f"did you mean {quoted(near)}?" if near else ""
-                key.hidden().fault(f"unknown key {shown_key(name)}", remedy)
+                key.hidden().fault(f"unknown key {shown_key(name)}", _meant(name, near))
                 meant |= {near} if near else set()
         return Fields(self, found, frozenset(meant))
 
     def guess(self, word: str, known: Collection[str]) -> str:
         """Return "did you mean 'image'?" for the known word most similar to `word`; empty if none is similar."""
-        near = self.nearest(word, known)
-        return f"did you mean {quoted(near)}?" if near else ""
+        return _meant(word, self.nearest(word, known))
 
     def nearest(self, word: str, known: Collection[str]) -> str | None:
         """Return the known word most similar to `word`; None if none is similar, or after too many faults."""
@@ -147,6 +148,14 @@ class Cursor:
             self.fault("has no value", f"write {wanted}, or remove the key")
         else:
             self.fault(f"must be {wanted}, not {self.shown}")
+
+
+def _meant(word: str, near: str | None) -> str:
+    """Return "did you mean 'image'?", with the code of a character that only looks like a Latin letter."""
+    if near is None:
+        return ""
+    strange = next((each for each in word if not each.isascii()), "")
+    return f"did you mean {quoted(near)}?" + (f" '{strange}' is U+{ord(strange):04X}" if strange else "")
 
 
 Reader = Callable[[Cursor], T | None]
@@ -208,24 +217,21 @@ _LONGEST_S = 3_155_760_000.0
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
-_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:[eE][-+]?\d{1,2})?", re.ASCII)
+"""A finite number of YAML 1.2, such as .5 or 5e-1: https://yaml.org/spec/1.2.2/#1032-tag-resolution."""
 
 
 def string(cursor: Cursor) -> str | None:
     """Read any text as it is written: a plain `1.10` is "1.10". Only quoted text may be empty."""
     node = cursor.node
     if not isinstance(node, Scalar):
-        cursor.fault(f"must be text, not {cursor.shown}")
-        return None
+        return cursor.fault(f"must be text, not {cursor.shown}")
     if node.is_null:
-        cursor.fault("has no value", 'write one, or remove the key; empty text is ""')
-        return None
+        return cursor.fault("has no value", 'write one, or remove the key; empty text is ""')
     if len(node.text) > LONGEST_TEXT:
-        cursor.fault(f"has {len(node.text)} characters", f"the maximum is {LONGEST_TEXT}", kind="size")
-        return None
+        return cursor.fault(f"has {len(node.text)} characters", f"the maximum is {LONGEST_TEXT}", kind="size")
     if "\0" in node.text:
-        cursor.fault("contains a NUL character", "remove it: Linux and Docker accept none")
-        return None
+        return cursor.fault("contains a NUL character", "remove it: Linux and Docker accept none")
     return node.text
 
 
@@ -251,8 +257,7 @@ def text(cursor: Cursor) -> str | None:
     """Read text that is not empty."""
     value = string(cursor)
     if value == "":
-        cursor.fault("is empty")
-        return None
+        return cursor.fault("is empty")
     return value
 
 
@@ -264,8 +269,7 @@ def matching(pattern: str, wanted: str) -> Reader[str]:
     def read(cursor: Cursor, value: str) -> str | None:
         if compiled.fullmatch(value):
             return value
-        cursor.fault(f"{cursor.shown} is not {wanted}")
-        return None
+        return cursor.fault(f"{cursor.shown} is not {wanted}")
 
     return read
 
@@ -277,8 +281,9 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
     def read(cursor: Cursor, value: str) -> W | None:
         if value in by_text:
             return by_text[value]
-        cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options))
-        return None
+        return cursor.fault(
+            f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options)
+        )
 
     return read
 
@@ -288,8 +293,7 @@ def boolean(cursor: Cursor, _: str) -> bool | None:
     """Read `true` or `false`. The other booleans of YAML 1.1 are text in 1.2."""
     assert isinstance(cursor.node, Scalar)
     if cursor.node.boolean is None:
-        cursor.fault(f"{cursor.shown} is neither true nor false")
-        return None
+        return cursor.fault(f"{cursor.shown} is neither true nor false")
     return cursor.node.boolean
 
 
@@ -326,14 +330,12 @@ def _measured(
     def read(cursor: Cursor, written: str) -> N | None:
         value = parse(written)
         if value is None:
-            cursor.fault(f"{cursor.shown} is not {wanted}", remedy)
-        elif value < low:
-            cursor.fault(f"{cursor.shown} is too small", f"the minimum is {spell(low)}")
-        elif value > high:
-            cursor.fault(f"{cursor.shown} is too large", f"the maximum is {spell(high)}")
-        else:
-            return value
-        return None
+            return cursor.fault(f"{cursor.shown} is not {wanted}", remedy)
+        if value < low:
+            return cursor.fault(f"{cursor.shown} is too small", f"the minimum is {spell(low)}")
+        if value > high:
+            return cursor.fault(f"{cursor.shown} is too large", f"the maximum is {spell(high)}")
+        return value
 
     return read
 
@@ -354,8 +356,7 @@ def address(cursor: Cursor, value: str) -> IPv4Address | None:
     try:
         return IPv4Address(value)
     except AddressValueError:
-        cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
-        return None
+        return cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
 
 
 def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False) -> Reader[tuple[T, ...]]:
@@ -371,7 +372,8 @@ def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False)
                 each.conflict(f"{each.shown} occurs twice", "keep one of them")
             elif value is not None:
                 found.append(value)
-                seen.add(value)
+                if distinct:
+                    seen.add(value)
         return tuple(found)
 
     return read

@@ -11,9 +11,9 @@ from typing import Any
 from agent.diff.container import TABLE
 from agent.diff.container.row import FieldMapping
 from agent.intent import forms
-from agent.intent.forms import Form
+from agent.intent.forms import Field, Form
 from agent.intent.schema import json_schema
-from agent.intent.service import FIELDS, OTHERS, Field
+from agent.intent.service import FIELDS, OTHERS
 from tests.contract.field_cases import CASES, NOT_HERE, Case
 
 PAGE = Path(__file__).parents[2] / "docs/intent-reference.md"
@@ -84,14 +84,16 @@ def _held() -> Iterator[str]:
             "; ".join(dict.fromkeys(_CHANGES[row.unset] for row in rows)) if key != "image" else "-",
         )
         yield _line(cells)
-    for key, form in OTHERS.items():
+    for key, field in OTHERS.items():
+        if key not in _OTHERS_CHANGE:
+            continue  # another spelling: the key that it stands for has a line
         place = _MOUNTED if key in ("secrets", "configs") else _OF_THE_DOCUMENT
         change = _OTHERS_CHANGE[key]
         taken = "-" if key == "x-hosts" else change
         yield _line(
             (
                 f"`{key}`",
-                _form(form),
+                _form(field.form),
                 place,
                 "matters" if key == "x-hosts" else "-",
                 "-",
@@ -103,7 +105,7 @@ def _held() -> Iterator[str]:
 
 def _rows(key: str, field: Field) -> list[FieldMapping]:
     if field.attribute is not None:
-        return [row for row in TABLE if row.field == field.attribute]
+        return [row for row in TABLE if row.field == (field.attribute or key)]
     return [row for row in TABLE if row.called.split(".")[0] == key]
 
 

@@ -11,7 +11,7 @@ from typing import get_args
 
 from agent.conditions.finding import Reason
 
-OTHERS_TEXT = ("clients", "diff/container", "intent", "yamldoc")
+OTHERS_TEXT = ("clients", "compose", "diff/container", "intent", "yamldoc")
 """Folders in which `text` is a part of the document, or of what an engine, etcd or the kernel said."""
 _TEXT = frozenset({"text"})
 WORDS = _TEXT | {

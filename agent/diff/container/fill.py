@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.errors import Invalid
+from agent.model import Frozen
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Z][A-Za-z]*\.[A-Z][A-Za-z]*)\s*\}\}")
@@ -12,8 +13,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Z][A-Za-z]*\.[A-Z][A-Za-z]*)\s*\}\}")
 OVERLAY_IP = "Overlay.IP"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FillContext:
+class FillContext(Frozen):
     """The values of the placeholders of one replica; None: not known."""
 
     host: str

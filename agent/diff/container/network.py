@@ -26,8 +26,15 @@ def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
 
 
 def aliases(attachment: Attachment, service: str) -> tuple[str, ...]:
-    """Return a replica's names on the network of `attachment`: its service's name and the declared aliases."""
-    return tuple(sorted({service, *attachment.aliases}))
+    """Return a replica's names on the network of `attachment`: its service's, `tasks.<service>` and the aliases.
+
+    Swarm answers to `tasks.<service>` with every task of a service, and cluster agents ask for that name.
+    """
+    return tuple(sorted({service, _tasks(service), *attachment.aliases}))
+
+
+def _tasks(service: str) -> str:
+    return f"tasks.{service}"
 
 
 def _put_networks(spec: ContainerSpec, body: Body) -> None:
@@ -47,8 +54,7 @@ def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
     if not spec.networks:
         # Without a declared network, the engine chooses one, whose name depends on the engine: any is as declared.
         return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
-    service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
-    have, own = _attached(found), _own_names(found)
+    service, have, own = _service(found), _attached(found), _own_names(found)
     return {
         each.network: _phrase(
             {*aliases(each, service)} - own,
@@ -97,8 +103,17 @@ def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
 
 
 def _own_names(found: Found) -> set[str]:
-    """Return the aliases that an engine before 25 adds by itself: the container's short id and its hostname."""
-    return {short_id(str(found.at("Id") or "")), str(found.at("Config.Hostname") or "")}
+    """Return the aliases that are no difference, with or without.
+
+    An engine before 25 adds the container's short id and its hostname by itself. A container of an earlier agent lacks
+    `tasks.<service>`; it gets that name with its next attachment.
+    """
+    hostname, service = str(found.at("Config.Hostname") or ""), _service(found)
+    return {short_id(str(found.at("Id") or "")), hostname, _tasks(service)}
+
+
+def _service(found: Found) -> str:
+    return str((found.at("Config.Labels") or {}).get(SERVICE, ""))
 
 
 def _phrase(names: Iterable[str], address: str) -> str:

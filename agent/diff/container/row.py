@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from agent.model import Frozen
 from agent.model.host_state import Difference, Repair
 from agent.model.phrases import shorten
 from agent.model.spec import ContainerSpec
@@ -112,8 +113,7 @@ class Found:
         return _at(self.image or {}, path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldMapping:
+class FieldMapping(Frozen):
     """Encoding, observation, comparison and repair of one field of ContainerSpec."""
 
     field: str

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from agent.diff.container import isolation, limits, network, process, storage
@@ -15,6 +15,7 @@ from agent.diff.container.network import aliases
 from agent.diff.container.process import PREFIX
 from agent.diff.container.row import Body, FieldMapping, Found
 from agent.diff.container.storage import with_carried
+from agent.model import Frozen
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Key, Pairs
 
@@ -115,8 +116,7 @@ def by_slot(replicas: Iterable[Replica]) -> dict[Key, Replica]:
 # ---- The engine's create request of a spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRequest:
+class CreateRequest(Frozen):
     """POST /containers/create, and the networks to connect between it and the start."""
 
     name: str

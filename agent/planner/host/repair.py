@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from agent.diff.container import aliases
 from agent.diff.replicas import finished
 from agent.model import steps
 from agent.model.host_state import ContainerState
@@ -56,9 +57,8 @@ def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) ->
     for network, address in on:
         if attachment := declared.get(network):
             back = replace(attachment, ipv4_address=attachment.address or address or None)
-            yield steps.ConnectNetwork(
-                attachment=back, aliases=(wanted.replica.service, *attachment.aliases), **common
-            )
+            names = aliases(attachment, wanted.replica.service)
+            yield steps.ConnectNetwork(attachment=back, aliases=names, **common)
 
 
 def _update(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
@@ -77,8 +77,8 @@ def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
         if each.subject in attached:
             yield steps.DisconnectNetwork(network=each.subject, **common)
         if attachment := declared.get(each.subject):
-            aliases = (wanted.replica.service, *attachment.aliases)
-            yield steps.ConnectNetwork(attachment=attachment, aliases=aliases, **common)
+            names = aliases(attachment, wanted.replica.service)
+            yield steps.ConnectNetwork(attachment=attachment, aliases=names, **common)
 
 
 def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:

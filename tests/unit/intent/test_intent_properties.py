@@ -201,7 +201,7 @@ LARGE = {
         "environment: *e, labels: {l: '#'}", 37, e="['E=$$" + "\U0001f600" * len(LONG) + "']"
     ),
     "one text that is nearly a placeholder, as many aliases as may be": sharing(
-        "environment: *e, labels: {l: '#'}", 37, e="{E: '" + ("{{." + "a" * 125) * 1015 + "'}"
+        "environment: *e, labels: {l: '#'}", 37, e="{E: '" + ("{{.." + "a" * 124) * 1015 + "'}"
     ),
     "one line, many aliases": sharing("command: *l, entrypoint: *l", 1000, l="ab " * 5000),
     "one line that is none, many aliases": sharing(

@@ -48,7 +48,6 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("volumes: ['data:/d']", "volumes", (Mount(type="volume", source="shop_data", target="/d"),)),
     ("volumes: [/a:/b]", "volumes", (BOUND,)),
     ("volumes: ['/a:/b:ro,Z']", "volumes", (replace(BOUND, read_only=True, relabel="Z"),)),
-    ("volumes: ['data:/d:z']", "", "web.volumes[0]: 'z' is not a mode of a volume mount"),
     (
         "volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]",
         "volumes",
@@ -313,11 +312,6 @@ def test_a_service_without_networks_joins_default_when_it_is_declared() -> None:
     assert parse(text).services[0].spec.networks == (Attachment(network="everyones"),)
 
 
-def test_a_service_without_networks_and_no_overlay_is_told_what_to_say() -> None:
-    text = service("").replace("networks: {inner", "x-none: {inner")
-    assert faults(text) == ["services.web: has no networks, and the document declares no overlays"]
-
-
 @pytest.mark.parametrize(
     "placeholder",
     [
@@ -348,9 +342,7 @@ def test_a_bridge_network_beside_the_overlay_leaves_no_doubt_which_address_is_me
     assert not faults(text.replace("networks: {inner", "networks: {own: {driver: bridge}, inner"))
 
 
-@pytest.mark.parametrize(
-    "key", ["build", "profiles", "extends", "env_file", "links", "scale", "container_name", "mac_address"]
-)
+@pytest.mark.parametrize("key", ["build", "profiles", "extends", "env_file", "mac_address"])
 def test_what_compose_has_and_we_have_not_is_refused_with_a_reason(key: str) -> None:
     (said,) = faults(service(f"{key}: x"))
     assert said.startswith(f"services.web.{key}: '{key}' is not supported")

@@ -50,3 +50,17 @@ def test_a_replica_that_asks_for_a_network_that_is_gone_is_disconnected_and_reco
 )
 def test_else_there_is_nothing_to_put_right(status: str, error: str, network_id: str) -> None:
     assert found(status, error, network_id) == ()
+
+
+def test_a_replica_answers_to_tasks_too_and_one_of_an_earlier_agent_without_it_is_as_wanted() -> None:
+    replica = Replica(service="order", slot=1, spec=spec_hash(SPEC))
+    request = create_request(SPEC, replica, project="prod", cluster="test", name="prod-order-1")
+    endpoint = request.body["NetworkingConfig"]["EndpointsConfig"]["net"]
+    assert endpoint["Aliases"] == ["order", "tasks.order"]
+
+    endpoint["Aliases"] = ["order"]
+    raw: dict[str, Any] = inspect_of(request.body, BARE, container_id="d34d" * 16, name=request.name)
+    assert differences(SPEC, raw, BARE) == ()
+    endpoint["Aliases"] = ["tasks.order"]
+    raw = inspect_of(request.body, BARE, container_id="d34d" * 16, name=request.name)
+    assert [each.repair for each in differences(SPEC, raw, BARE)] == ["reconnect"]

@@ -96,7 +96,7 @@ def test_a_replica_is_known_by_its_services_name_on_every_network() -> None:
     (connect,) = plan_repair(wanted(spec), found).steps
 
     assert isinstance(connect, ConnectNetwork)
-    assert connect.aliases == ("order", "orders")
+    assert connect.aliases == ("order", "orders", "tasks.order")
 
 
 def test_a_replica_is_named_and_connected_before_it_is_started() -> None:

@@ -1,0 +1,318 @@
+"""Brings Compose's spellings into the one that the readers know, and notes what has no effect here.
+
+A Compose file of another project is a document as far as its words mean the same. What a cluster does not do, and what
+changes nothing for a replica, is noted: the document is valid. The rest the readers refuse with the way out.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from agent.model.phrases import first_of
+from agent.yamldoc import Cursor
+from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.edit import (
+    Entries,
+    child,
+    mapping,
+    named,
+    no_value,
+    pairs,
+    put,
+    scalar,
+    sequence,
+    text_of,
+    without,
+)
+
+DEFAULT = "default"
+"""Compose's name for the network of services that name none."""
+_OF_NO_VOLUME = frozenset(("z", "Z"))
+"""Modes for SELinux; Docker ignores them on a named volume."""
+_OF_A_DESKTOP = frozenset(("cached", "delegated", "consistent"))
+_MOST_NAMED = 5
+_PARTS = 3
+
+
+@dataclass(slots=True)
+class Notes:
+    """The places that are noted, by sentence."""
+
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, place: str, sentence: str) -> None:
+        self.places.setdefault(sentence, []).append(place)
+
+    def sentences(self) -> Iterator[str]:
+        """Yield each sentence once, with the places that it is about."""
+        for sentence, places in self.places.items():
+            yield f"{', '.join(first_of(places, _MOST_NAMED, '{} more'))}: {sentence}"
+
+
+def normalised(root: Cursor, notes: Notes) -> Cursor:
+    """Return the document in the readers' spelling, each node at its place in the original."""
+    top = root.node
+    if not isinstance(top, Mapping):
+        return root
+    if "version" in top.entries:
+        notes.add("version", "has no meaning any more in Compose")
+        top = without(top, "version")
+    for section, change in _SECTIONS:
+        if isinstance(found := child(top, section), Mapping):
+            top = put(top, section, _each(found, change))
+    usual = _usual(child(top, "networks"))
+    labels_go = text_of(child(top, "x-cluster", "policy", "deploy_labels")) == "containers"
+    if isinstance(services := child(top, "services"), Mapping):
+        services = _each(
+            services, lambda service, name: _service(service, name, usual, notes, labels_go=labels_go)
+        )
+        top = _with_default(put(top, "services", _linked(services, usual, notes)))
+    return replace(root, node=top)
+
+
+def _each(section: Mapping, change: Callable[[Mapping, str], Mapping]) -> Mapping:
+    entries = {
+        name: (key, change(value, name) if isinstance(value, Mapping) else value)
+        for name, (key, value) in section.entries.items()
+    }
+    return replace(section, entries=entries)
+
+
+def _named_outside(declared: Mapping, _: str) -> Mapping:
+    """Return `external: {name: x}`, the form of Compose's version 2, as `external: true` and `name: x`."""
+    outside = child(declared, "external")
+    if not isinstance(outside, Mapping):
+        return declared
+    name = child(outside, "name")
+    declared = put(declared, "external", scalar(outside, "true"))
+    return declared if name is None or "name" in declared.entries else put(declared, "name", name)
+
+
+def _network(declared: Mapping, _: str) -> Mapping:
+    ipam = child(declared, "ipam")
+    if isinstance(ipam, Mapping) and text_of(child(ipam, "driver")) == DEFAULT:
+        return put(declared, "ipam", without(ipam, "driver"))
+    return declared
+
+
+def _file(declared: Mapping, _: str) -> Mapping:
+    """Return a secret or config without its name, which Compose prints although it makes no object of that name."""
+    return (
+        without(declared, "name")
+        if "file" in declared.entries and text_of(child(declared, "name"))
+        else declared
+    )
+
+
+_SECTIONS: tuple[tuple[str, Callable[[Mapping, str], Mapping]], ...] = (
+    ("networks", _named_outside),
+    ("volumes", _named_outside),
+    ("networks", _network),
+    ("secrets", _file),
+    ("configs", _file),
+)
+
+
+def _usual(networks: Node | None) -> str:
+    """Return the network of services that name none: the only overlay, unless `default` is declared too."""
+    declared = networks.entries if isinstance(networks, Mapping) else {}
+    overlays = [
+        key for key, (_, each) in declared.items() if text_of(child(each, "driver")) in ("", "overlay")
+    ]
+    return overlays[0] if len(overlays) == 1 and DEFAULT not in declared else DEFAULT
+
+
+def _with_default(top: Mapping) -> Mapping:
+    """Return the document with the network `default` if a service is on it and no overlay is declared."""
+    services, networks = child(top, "services"), child(top, "networks")
+    assert isinstance(services, Mapping)
+    on_it = any(_is_on_default(value) for _, value in services.entries.values())
+    if networks is None or (isinstance(networks, Scalar) and networks.is_null):
+        place = services
+        return (
+            put(top, "networks", mapping(place, {DEFAULT: (scalar(place, DEFAULT), no_value(place))}))
+            if on_it
+            else top
+        )
+    if isinstance(networks, Mapping) and on_it and (not networks.entries or _names_default(services)):
+        return (
+            top
+            if DEFAULT in networks.entries
+            else put(top, "networks", put(networks, DEFAULT, no_value(networks)))
+        )
+    return top
+
+
+def _is_on_default(service: Node) -> bool:
+    if not isinstance(service, Mapping) or "network_mode" in service.entries:
+        return False
+    networks = child(service, "networks")
+    return networks is None or DEFAULT in _names(networks)
+
+
+def _names_default(services: Mapping) -> bool:
+    return any(DEFAULT in _names(child(value, "networks")) for _, value in services.entries.values())
+
+
+def _names(networks: Node | None) -> list[str]:
+    if isinstance(networks, Sequence):
+        return [text_of(each) for each in networks.items]
+    return list(networks.entries) if isinstance(networks, Mapping) else []
+
+
+# ---- One service
+
+
+def _service(service: Mapping, name: str, usual: str, notes: Notes, *, labels_go: bool) -> Mapping:
+    def note(key: str, sentence: str) -> None:
+        notes.add(f"services.{name}.{key}", sentence)
+
+    for key in ("command", "entrypoint"):
+        value = child(service, key)
+        if isinstance(value, Scalar) and value.is_null:
+            service = without(service, key)
+    if isinstance(child(service, "expose"), Sequence):
+        note("expose", "has no effect: replicas on a network reach every port of each other")
+        service = without(service, "expose")
+    service = _counted(service)
+    deploy = child(service, "deploy")
+    if isinstance(deploy, Mapping):
+        service = _deployed(service, deploy, note, labels_go=labels_go)
+    if isinstance(found := child(service, "depends_on"), Mapping):
+        service = put(service, "depends_on", _each(found, lambda each, other: _dependency(each, other, note)))
+    if isinstance(found := child(service, "volumes"), Sequence):
+        service = put(service, "volumes", sequence(found, [_mount(each) for each in found.items]))
+    if isinstance(found := child(service, "ports"), Sequence):
+        service = put(service, "ports", sequence(found, [_port(each, note) for each in found.items]))
+    if "container_name" in service.entries:
+        service = _called(service, usual, note)
+    return service
+
+
+Note = Callable[[str, str], None]
+
+
+def _counted(service: Mapping) -> Mapping:
+    """Return a service with its number of replicas under `deploy`: `scale`, or 1 if nothing says where it runs."""
+    deploy, scale = child(service, "deploy"), child(service, "scale")
+    placed = (
+        "x-hosts" in service.entries
+        or child(deploy, "replicas")
+        or text_of(child(deploy, "mode")) == "global"
+    )
+    if scale is not None and text_of(scale) == text_of(child(deploy, "replicas")):
+        return without(service, "scale")
+    if placed:
+        return service
+    count = scale or scalar(service, "1")
+    base = deploy if isinstance(deploy, Mapping) else mapping(count, {})
+    return put(without(service, "scale"), "deploy", put(base, "replicas", count))
+
+
+def _deployed(service: Mapping, deploy: Mapping, note: Note, *, labels_go: bool) -> Mapping:
+    if text_of(child(deploy, "endpoint_mode")) in ("vip", "dnsrr"):
+        note(
+            "deploy.endpoint_mode",
+            "has no effect: the name of a service stands for the addresses of its replicas",
+        )
+        deploy = without(deploy, "endpoint_mode")
+    labels = child(deploy, "labels")
+    if isinstance(labels, Mapping | Sequence):
+        deploy = without(deploy, "labels")
+        both = [pairs(each) for each in (labels, child(service, "labels")) if each is not None]
+        if not labels_go:
+            note(
+                "deploy.labels",
+                "has no effect; x-cluster.policy.deploy_labels: containers puts them on containers",
+            )
+        elif all(isinstance(each, Mapping) for each in both):
+            entries = {
+                key: each for part in both if isinstance(part, Mapping) for key, each in part.entries.items()
+            }
+            service = put(service, "labels", mapping(labels, entries))
+    return put(service, "deploy", deploy)
+
+
+def _dependency(declared: Mapping, other: str, note: Note) -> Mapping:
+    for key, sentence in (
+        ("restart", "has no effect: a replica restarts only when it ends itself"),
+        ("required", "has no effect: the dependency is declared"),
+    ):
+        if (value := text_of(child(declared, key))) in ("true", "false"):
+            if value != ("true" if key == "required" else "false"):
+                note(f"depends_on.{other}.{key}", sentence)
+            declared = without(declared, key)
+    if "condition" in declared.entries:
+        return declared
+    return put(declared, "condition", scalar(declared, "service_started"))
+
+
+def _mount(mount: Node) -> Node:
+    if isinstance(mount, Mapping):
+        selinux = {"selinux"} if text_of(child(mount, "type")) == "volume" else set()
+        other = [
+            key
+            for key, (_, value) in mount.entries.items()
+            if isinstance(value, Mapping) and value.entries.keys() <= selinux
+        ]
+        other += ["consistency"] if text_of(child(mount, "consistency")) else []
+        return without(mount, *other)
+    parts = text_of(mount).split(":")
+    if len(parts) != _PARTS:
+        return mount
+    drop = _OF_A_DESKTOP if parts[0].startswith(("/", ".", "~")) else _OF_A_DESKTOP | _OF_NO_VOLUME
+    modes = [each for each in parts[2].split(",") if each not in drop]
+    return scalar(mount, ":".join([*parts[:2], *([",".join(modes)] if modes else [])]))
+
+
+def _port(port: Node, note: Note) -> Node:
+    if text_of(child(port, "mode")) != "ingress" or not isinstance(port, Mapping):
+        return port
+    note("ports", "mode: ingress is host here: the host of a replica publishes its ports")
+    return without(port, "mode")
+
+
+def _called(service: Mapping, usual: str, note: Note) -> Mapping:
+    """Return a service whose `container_name` is a name of it in DNS. Only one replica can have such a name."""
+    place, networks = child(service, "container_name"), child(service, "networks")
+    alone = text_of(child(service, "deploy", "replicas")) == "1"
+    if place is None or not alone or "network_mode" in service.entries:
+        return service  # a key that is left has its own fault
+    note("container_name", "is a name of the service in DNS; replicas are called <project>-<service>-<slot>")
+    networks = networks or sequence(place, [scalar(place, usual)])
+    return put(without(service, "container_name"), "networks", _with_alias(networks, place))
+
+
+def _with_alias(networks: Node, alias: Node) -> Node:
+    """Return the networks of a service, each with one more alias."""
+    every = named(no_value)(networks)
+    if not isinstance(every, Mapping):
+        return networks
+    entries: Entries = {}
+    for name, (key, value) in every.entries.items():
+        settings = value if isinstance(value, Mapping) else mapping(alias, {})
+        aliases = child(settings, "aliases")
+        known = aliases.items if isinstance(aliases, Sequence) else []
+        if text_of(alias) not in map(text_of, known):
+            settings = put(settings, "aliases", sequence(alias, [*known, alias]))
+        entries[name] = (key, settings)
+    return replace(every, entries=entries)
+
+
+def _linked(services: Mapping, usual: str, notes: Notes) -> Mapping:
+    """Return the services without `links`. A link `other:name` gives `other` one more name on its networks."""
+    for name in services.entries:
+        service = child(services, name)
+        links = child(service, "links")
+        if not isinstance(service, Mapping) or not isinstance(links, Sequence):
+            continue
+        notes.add(f"services.{name}.links", "services on a network reach each other by name without it")
+        services = put(services, name, without(service, "links"))
+        for each in links.items:
+            other, _, alias = text_of(each).partition(":")
+            target = child(services, other)
+            if alias and alias != other and isinstance(target, Mapping):
+                networks = child(target, "networks") or sequence(each, [scalar(each, usual)])
+                services = put(
+                    services, other, put(target, "networks", _with_alias(networks, scalar(each, alias)))
+                )
+    return services
