@@ -14,7 +14,7 @@ from agent.admission import Gate
 from agent.clients.docker import Engine, ask_digests
 from agent.clients.etcd import Store
 from agent.diff.bridge import refusal
-from agent.diff.container import create_request
+from agent.diff.container import create_request, with_carried
 from agent.errors import Conflict, LeadershipLost, NotAdmitted, Refused, SwarmkeeperError, Unreachable
 from agent.lease import Session
 from agent.model import leader_steps, records, spec, steps
@@ -79,18 +79,19 @@ def apply(context: ApplyContext, step: Step) -> None:
 def _admit(context: ApplyContext, step: steps.HostStep) -> None:
     """Raise NotAdmitted if this host does not admit what the step creates, changes or starts, whatever planned it."""
     gate = context.gate
+    if isinstance(step, steps.StepWithSpec):
+        if step.spec is None:
+            raise NotAdmitted(f"the spec of {step.name} is not known, so that this host does not admit it")
+        wanted = with_carried(step.spec, step.carried if isinstance(step, steps.CreateContainer) else ())
+        mounts_one = any(each.type == "volume" and each.source for each in wanted.volumes)
+        gate.refuse(gate.container(wanted, context.engine.volumes() if mounts_one else ()))
     match step:
-        case steps.CreateContainer() | steps.StartContainer() | steps.UpdateContainer():
-            if step.spec is None:
-                raise NotAdmitted(
-                    f"the spec of {step.name} is not known, so that this host does not admit it"
-                )
-            mounts_one = any(each.type == "volume" and each.source for each in step.spec.volumes)
-            gate.refuse(gate.container(step.spec, context.engine.volumes() if mounts_one else ()))
         case steps.CreateVolume():
             gate.refuse(gate.volume(step.volume))
         case steps.PullImage():
             gate.refuse(gate.image(step.image))
+        case steps.ResolveDigests():
+            gate.refuse(refusal for image in step.images for refusal in gate.registry(image))
 
 
 def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
@@ -154,12 +155,7 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
             _resolve(context, step)
         case steps.CreateContainer():
             request = create_request(
-                step.spec,
-                replica=step.replica,
-                project=step.project,
-                cluster=context.cluster,
-                name=step.becomes,
-                carried=step.carried,
+                step.spec, step.replica, step.project, context.cluster, step.becomes, step.carried
             )
             engine.create_container(request)
         case steps.StartContainer():

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -176,7 +177,12 @@ CLUSTER_NAME_RULE = "a name: letters, digits, _ . and -, 63 characters at most"
 _NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_RULE)
 _HOST = readers.matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
-_ENTRIES = readers.sequence_of(readers.text, distinct=True)
+_distinct = partial(readers.sequence_of, distinct=True)
+_LISTED = (
+    "devices", "device_cgroup_rules", "security_opt", "sysctls", "runtimes", "cgroup_parents", "annotations",
+    "volume_drivers", "volume_types", "host_addresses", "logging_drivers", "registries",
+)  # fmt: skip
+"""Options of `admission` with a list of any words."""
 _CAPABILITY = readers.matching(r"(?!CAP_)[A-Z_]+|\*", "a capability without CAP_, such as NET_ADMIN, or *")
 _BIND = readers.matching(r"/[^:]*(?::ro)?", "an absolute path, or one with :ro for read-only mounts")
 _PATH = readers.matching(r"/[^:]*", "an absolute path")
@@ -230,35 +236,13 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "level": ("level", readers.choice(get_args(Level))),
         "privileged": ("privileged", readers.boolean),
         "gpus": ("gpus", readers.boolean),
-        "host_namespaces": (
-            "host_namespaces",
-            readers.sequence_of(readers.choice(get_args(HostNamespace)), distinct=True),
-        ),
-        "capabilities": ("capabilities", readers.sequence_of(_CAPABILITY, distinct=True)),
-        "binds": ("binds", readers.sequence_of(_BIND, distinct=True)),
-        "files": ("files", readers.sequence_of(_PATH, distinct=True)),
-        "host_ports": ("host_ports", readers.sequence_of(_PORTS, distinct=True)),
-        **{
-            each: (each, _ENTRIES)
-            for each in (
-                "devices",
-                "device_cgroup_rules",
-                "security_opt",
-                "sysctls",
-                "runtimes",
-                "cgroup_parents",
-                "annotations",
-                "volume_drivers",
-                "volume_types",
-                "host_addresses",
-                "logging_drivers",
-                "registries",
-            )
-        },
-        "require": (
-            "require",
-            readers.sequence_of(readers.choice(get_args(Requirement)), distinct=True),
-        ),
+        "host_namespaces": ("host_namespaces", _distinct(readers.choice(get_args(HostNamespace)))),
+        "capabilities": ("capabilities", _distinct(_CAPABILITY)),
+        "binds": ("binds", _distinct(_BIND)),
+        "files": ("files", _distinct(_PATH)),
+        "host_ports": ("host_ports", _distinct(_PORTS)),
+        **{each: (each, _distinct(readers.text)) for each in _LISTED},
+        "require": ("require", _distinct(readers.choice(get_args(Requirement)))),
         "max_memory": ("max_memory_bytes", readers.size(1)),
         "max_replicas": ("max_replicas", readers.integer(0, 100_000)),
         "max_pids": ("max_pids", readers.integer(1, 4_194_304)),

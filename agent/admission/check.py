@@ -3,33 +3,27 @@
 A spec in etcd may be one that no document can declare. So every field is judged as the engine reads it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
+from functools import cache, partial
 
 from agent.admission import paths
 from agent.admission.paths import RealPath
-from agent.admission.policy import BASELINE, ENGINE_CAPABILITIES, Entries, HostNamespace, Policy, Requirement
+from agent.admission.policy import BASELINE, ENGINE_CAPABILITIES, Entries, Policy, decode, level_policy
 from agent.errors import NotAdmitted
+from agent.model.host_state import VolumeState
+from agent.model.intent import HostIntent, Intent, VolumeIntent
 from agent.model.phrases import cut, first_of, shorten
-from agent.model.spec import HUB, ContainerSpec, Mount, Pairs, registry_of
+from agent.model.spec import HUB, ContainerSpec, Mount, registry_of
+from agent.model.status import HostStatus
 
 _MOST_SHOWN, _MOST_TEXT = 5, 4000
+_MOST_POLICIES, _MOST_LINES, _MOST_WARNED = 20, 20, 500
 _QUOTED = frozenset(" :,*#&!|>%@`[]{}'")
 """Characters of a value that YAML may read as something else than text."""
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - every address, in docker's notation
-
-
-class Volume(Protocol):
-    """A declared volume, or one of the engine."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def driver(self) -> str: ...
-    @property
-    def options(self) -> Pairs: ...
+Volume = VolumeIntent | VolumeState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +42,10 @@ class Refusal:
         return f"{self.key}: {self.value}{why}, which `{self.setting}` would admit"
 
 
+_Crossed = Mapping[tuple[str, bool], Refusal]
+"""By the clean path of a bind, and whether it is written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """The policy of a host, and its view of the host's paths."""
@@ -55,6 +53,8 @@ class Gate:
     policy: Policy = BASELINE
     real_path: RealPath = lambda path: path
     """Returns the path without symbolic links; None: the agent cannot follow them."""
+    data_root: Callable[[], str] = str
+    """Returns the data directory of dockerd, which is protected; empty: it is not known."""
 
     def refuse(self, found: Iterable[Refusal]) -> None:
         """Raise NotAdmitted if there is a refusal."""
@@ -70,30 +70,62 @@ class Gate:
         level = f"`admission` in agent.yaml, level {self.policy.level}"
         return cut(f"not admitted by this host ({level}): {shown}", _MOST_TEXT)
 
-    def container(self, spec: ContainerSpec, volumes: Iterable[Volume] = ()) -> Iterator[Refusal]:
+    def container(
+        self, spec: ContainerSpec, volumes: Iterable[Volume] = (), crossed: _Crossed | None = None
+    ) -> Iterator[Refusal]:
         """Yield what the policy does not admit of a container; `volumes` are those that it mounts, as far as known."""
         for part in (_rights, _namespaces, _lists, _ports, _limits, _required):
             yield from part(spec, self.policy)
         yield from self.image(spec.image)
+        known = tuple(volumes)
         for mount in spec.volumes:
             if mount.type == "bind":
                 yield from self._bind(mount)
-        mounted = {each.source for each in spec.volumes if each.type == "volume"}
-        for volume in volumes:
-            if volume.name in mounted:
-                yield from self.volume(volume)
+        for volume in _mounted(spec, known):
+            yield from self.volume(volume)
+        crossed = self.crossed((spec,), known) if crossed is None else crossed
+        yield from dict.fromkeys(filter(None, (crossed.get(_place(each)) for each in _binds(spec, known))))
 
     def specs(self, specs: Mapping[str, ContainerSpec], volumes: Iterable[Volume]) -> Mapping[str, str]:
-        """Return the refusals of each spec that is not admitted, by its hash."""
-        known = tuple(volumes)
-        described = ((digest, self.describe(self.container(spec, known))) for digest, spec in specs.items())
-        return {digest: text for digest, text in described if text}
+        """Return the refusals of each spec that is not admitted, by its hash. All are of one host."""
+        known, gate = tuple(volumes), replace(self, real_path=cache(self.real_path))
+        crossed = gate.crossed(specs.values(), known)
+        texts = {
+            digest: self.describe(gate.container(spec, known, crossed)) for digest, spec in specs.items()
+        }
+        return {digest: text for digest, text in texts.items() if text}
+
+    def crossed(self, specs: Iterable[ContainerSpec], volumes: Iterable[Volume]) -> _Crossed:
+        """Return the refusal of each bind below a path that a container of the host writes, and of that path.
+
+        The engine resolves a path at each start, also at one without the agent. A process that writes above a bind can
+        make a link of it, and with that get any path of the host.
+        """
+        binds = {_place(mount): mount for spec in specs for mount in _binds(spec, volumes)}
+        places = {source: self.real_path(source) or source for source, _ in binds}
+        written: dict[str, list[str]] = {}
+        for source in (source for source, writes in binds if writes):
+            written.setdefault(places[source], []).append(source)
+        found: dict[tuple[str, bool], Refusal] = {}
+        for (source, writes), mount in binds.items():
+            setting, listed, entries = self._entries(mount)
+            over = [each for place in paths.above(places[source]) for each in written.get(place, ())]
+            if over and not paths.is_named(source, entries, read_only=not writes):
+                why = f"a container here writes to {over[0]} above it"
+                refusal = _unlisted("volumes", f"bind of {source}", setting, listed, source, why)
+                found |= dict.fromkeys([(source, writes), *((each, True) for each in over)], refusal)
+        return found
 
     def image(self, reference: str) -> Iterator[Refusal]:
         """Yield a refusal if the image is of no admitted registry, or lacks a required digest."""
+        yield from self.registry(reference)
+        if "digest" in self.policy.require and "@sha256:" not in reference:
+            yield _lacking("image", reference, "digest", self.policy)
+
+    def registry(self, reference: str) -> Iterator[Refusal]:
+        """Yield a refusal if the image is of no admitted registry."""
         registry, entries = registry_of(reference), self.policy.registries
-        path = reference.partition("@")[0].removeprefix("index.")
-        path = path.removeprefix(f"{registry}/")
+        path = reference.partition("@")[0].removeprefix("index.").removeprefix(f"{registry}/")
         if registry == HUB and "/" not in path:
             path = f"library/{path}"
         path = f"{registry}/{path}"
@@ -101,8 +133,6 @@ class Gate:
         name = before if colon and "/" not in tag else path
         if not _is_listed(registry, entries) and not _is_listed(name, entries):
             yield _unlisted("image", reference, "registries", entries, registry)
-        if "digest" in self.policy.require and "@sha256:" not in reference:
-            yield _lacking("image", reference, "digest", self.policy)
 
     def volume(self, volume: Volume) -> Iterator[Refusal]:
         """Yield what the policy does not admit of a volume; values of other options may be secret."""
@@ -112,29 +142,90 @@ class Gate:
                 yield _unlisted(f"{key}.driver", volume.driver, "volume_drivers", policy.volume_drivers)
             return
         options = dict(volume.options)
-        device, kind = options.get("device", ""), options.get("type", "")
-        if {"bind", "rbind"} & set(options.get("o", "").split(",")):
-            yield from self._bind(Mount(type="bind", target="/", source=device), f"{key}.driver_opts")
-        elif (device or kind) and not _is_listed(kind, policy.volume_types):
+        kind = options.get("type", "")
+        if (bind := _bind_of(volume)) is not None:
+            yield from self._bind(bind, f"{key}.driver_opts")
+        elif (options.get("device") or kind) and not _is_listed(kind, policy.volume_types):
             yield _unlisted(f"{key}.driver_opts.type", kind or "none", "volume_types", policy.volume_types)
 
     def _bind(self, mount: Mount, key: str = "volumes") -> Iterator[Refusal]:
-        policy, source = self.policy, paths.clean(mount.source or "")
-        is_file = mount.read_only and not mount.create_host_path
-        setting, listed = ("files", policy.files) if is_file else ("binds", policy.binds)
-        entries = (*policy.binds, *policy.files) if is_file else policy.binds
-        judge = partial(
-            paths.judge,
-            source,
-            protected=policy.protected,
-            real_path=self.real_path,
-            read_only=mount.read_only,
-        )
+        policy, written = self.policy, mount.source or ""
+        (source, writes), root = _place(mount), self.data_root()
+        kept = (*policy.protected, root) if policy.protected and root else policy.protected
+        # The engine cleans the path of a bind. It takes one without / for a volume, and leaves that of a volume alone.
+        is_odd = written[:1] != "/" or (key != "volumes" and ".." in written.split("/"))
+        if is_odd and (kept or "/" not in policy.binds):
+            why, setting = "write the path without .., from / on", "level: unrestricted"
+            yield Refusal(key=key, value=shorten(f"bind of {written}"), setting=setting, why=why)
+            return
+        setting, listed, entries = self._entries(mount)
+        judge = partial(paths.judge, source, protected=kept, real_path=self.real_path, read_only=not writes)
         admitted, why = judge(entries)
         if not admitted:
             refusal = _unlisted(key, f"bind of {source}", setting, listed, source, why)
-            is_enough, kept = judge((*entries, source))
-            yield refusal if is_enough else replace(refusal, setting="level: unrestricted", why=why or kept)
+            is_enough, reason = judge((*entries, source))
+            yield refusal if is_enough else replace(refusal, setting="level: unrestricted", why=why or reason)
+
+    def _entries(self, mount: Mount) -> tuple[str, Entries, Entries]:
+        """Return the setting that is to list a bind, what it lists, and everything that admits the bind."""
+        policy, (_, writes) = self.policy, _place(mount)
+        if not writes and not mount.create_host_path:
+            return "files", policy.files, (*policy.binds, *policy.files)
+        return "binds", policy.binds, policy.binds
+
+
+def _place(mount: Mount) -> tuple[str, bool]:
+    """Return the clean path of a bind, and True if the host's files change: a label for SELinux is written, too."""
+    return paths.clean(mount.source or ""), not mount.read_only or mount.relabel is not None
+
+
+def _bind_of(volume: Volume) -> Mount | None:
+    """Return the bind that a volume is; None: it is none."""
+    options = dict(volume.options)
+    is_bind = volume.driver == "local" and {"bind", "rbind"} & set(options.get("o", "").split(","))
+    return Mount(type="bind", target="/", source=options.get("device", "")) if is_bind else None
+
+
+def _mounted(spec: ContainerSpec, volumes: Iterable[Volume]) -> Iterator[Volume]:
+    names = {each.source for each in spec.volumes if each.type == "volume"}
+    yield from (each for each in volumes if each.name in names)
+
+
+def _binds(spec: ContainerSpec, volumes: Iterable[Volume]) -> Iterator[Mount]:
+    """Yield the binds of a container, also those that are volumes."""
+    yield from (each for each in spec.volumes if each.type == "bind")
+    yield from filter(None, map(_bind_of, _mounted(spec, volumes)))
+
+
+def warn(intent: Intent, statuses: Mapping[str, HostStatus]) -> tuple[str, ...]:
+    """Return a sentence for each value of a service that hosts refuse, by the policies that they report.
+
+    Links, existing volumes, secrets of a host, more than 20 policies, and hosts without a report are not known.
+    """
+    hosts: dict[Policy, list[HostIntent]] = {}
+    for host in intent.hosts:
+        policy = decode(statuses[host.name].admission) if host.name in statuses else None
+        if policy is not None:
+            common = replace(policy, protected=level_policy(policy.level).protected)
+            hosts.setdefault(common, []).append(host)
+    lines = []
+    for service in intent.services:
+        found: dict[Refusal, list[HostIntent]] = {}
+        for policy in [*hosts][:_MOST_POLICIES]:
+            for refusal in dict.fromkeys(Gate(policy=policy).container(service.spec, intent.made_volumes)):
+                found.setdefault(refusal, []).extend(hosts[policy])
+        placed, is_placed = dict(service.placement), service.replicas is not None
+        for refusal, asked in found.items():
+            may = (
+                each
+                for each in asked
+                if placed.get(each.name) or (is_placed and not service.where.unmet(each))
+            )
+            if names := [each.name for each in may]:
+                where = ", ".join(first_of(names, _MOST_SHOWN, "{} more"))
+                text = f"service {service.name} waits on {where}: `admission` there does not admit {refusal}"
+                lines.append(shorten(text, _MOST_WARNED))
+    return tuple(first_of(lines, _MOST_LINES, "hosts refuse {} more values of this document"))
 
 
 def _is_listed(value: str, entries: Entries) -> bool:
@@ -161,29 +252,18 @@ def _rights(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
 
 def _namespaces(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
     networks = (spec.network_mode or "", *(each.network for each in spec.networks))
-    host: dict[HostNamespace, tuple[str, bool]] = {
-        "network": ("network_mode", any(each == "host" or ":" in each for each in networks)),
-        "pid": ("pid", spec.pid == "host"),
-        "ipc": ("ipc", spec.ipc == "host"),
-        "uts": ("uts", spec.uts == "host"),
-        "userns": ("userns_mode", spec.userns_mode == "host"),
-        "cgroup": ("cgroup", spec.cgroup == "host"),
-    }
-    for name, (key, is_host) in host.items():
-        if is_host and name not in policy.host_namespaces:
+    found = [each for each in ("pid", "ipc", "uts", "userns_mode", "cgroup") if getattr(spec, each) == "host"]
+    found += ["network_mode"] if any(each == "host" or ":" in each for each in networks) else []
+    for key in found:
+        if (name := key.removesuffix("_mode")) not in policy.host_namespaces:
             yield _unlisted(key, "host", "host_namespaces", policy.host_namespaces, name)
 
 
 def _lists(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
-    driver = spec.logging.driver if spec.logging else ""
+    driver, rules = spec.logging.driver if spec.logging else "", spec.device_cgroup_rules
     listed: tuple[tuple[str, str, Entries, Iterable[str]], ...] = (
         ("devices", "devices", policy.devices, (paths.clean(each.source) for each in spec.devices)),
-        (
-            "device_cgroup_rules",
-            "device_cgroup_rules",
-            policy.device_cgroup_rules,
-            spec.device_cgroup_rules,
-        ),
+        ("device_cgroup_rules", "device_cgroup_rules", policy.device_cgroup_rules, rules),
         ("security_opt", "security_opt", policy.security_opt, map(_option, spec.security_opt)),
         ("sysctls", "sysctls", policy.sysctls, (name for name, _ in spec.sysctls)),
         ("runtime", "runtimes", policy.runtimes, filter(None, [spec.runtime])),
@@ -216,8 +296,8 @@ def _ports(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
 
 
 def _has_port(entry: str, port: int) -> bool:
-    low, _, high = entry.partition("-")
-    return entry == "*" or int(low) <= port <= int(high or low)
+    found = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", entry)  # a host may report anything
+    return entry == "*" or (found is not None and int(found[1]) <= port <= int(found[2] or found[1]))
 
 
 def _limits(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
@@ -236,15 +316,11 @@ def _limits(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
 
 def _required(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
     uid = (spec.user or "").partition(":")[0]
-    needs: tuple[tuple[str, str, Requirement, bool], ...] = (
-        ("user", uid or "the image's", "non-root", uid.isdecimal() and int(uid) > 0),
+    is_fixed = any(map(_forbids_new_privileges, spec.security_opt))
+    needs: tuple[tuple[str, str, str, bool], ...] = (
+        ("user", uid or "the image's", "non-root", uid.isascii() and uid.isdecimal() and int(uid) > 0),
         ("cap_drop", "not ALL", "drop-all", "ALL" in spec.cap_drop),
-        (
-            "security_opt",
-            "without no-new-privileges",
-            "no-new-privileges",
-            any(_forbids_new_privileges(each) for each in spec.security_opt),
-        ),
+        ("security_opt", "without no-new-privileges", "no-new-privileges", is_fixed),
     )
     for key, value, requirement, is_met in needs:
         if requirement in policy.require and not is_met:
@@ -256,6 +332,6 @@ def _forbids_new_privileges(written: str) -> bool:
     return name == "no-new-privileges" and value.lower() in ("", "1", "t", "true")
 
 
-def _lacking(key: str, value: str, requirement: Requirement, policy: Policy) -> Refusal:
+def _lacking(key: str, value: str, requirement: str, policy: Policy) -> Refusal:
     left = ", ".join(each for each in policy.require if each != requirement)
     return Refusal(key=key, value=value, setting=f"require: [{left}]", why=f"{requirement} is required")

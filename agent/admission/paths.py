@@ -1,7 +1,7 @@
 """Judges the path on the host of a bind: it must lie below an entry, also once its symbolic links are resolved."""
 
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from agent.admission.policy import READ_ONLY, Entries
 
@@ -24,7 +24,7 @@ def judge(
     An entry may itself be a link: then its target is admitted. For a path that an entry names exactly, links
     matter only if they lead to a protected path.
     """
-    usable = [_path(each) for each in entries if read_only or not each.endswith(READ_ONLY)]
+    usable = _usable(entries, read_only=read_only)
     over = [each for each in usable if _is_within(source, each)]
     if not over:
         return False, ""
@@ -46,8 +46,22 @@ def judge(
     return True, ""
 
 
-def _path(entry: str) -> str:
-    return clean(entry.removesuffix(READ_ONLY))
+def is_named(source: str, entries: Entries, *, read_only: bool) -> bool:
+    """Return True if an entry is that very clean path, or the root."""
+    return bool({source, _ROOT} & {*_usable(entries, read_only=read_only)})
+
+
+def above(path: str) -> Iterator[str]:
+    """Yield the directories above a clean path, the nearest first."""
+    while path != _ROOT:
+        path = posixpath.dirname(path)
+        yield path
+
+
+def _usable(entries: Entries, *, read_only: bool) -> list[str]:
+    return [
+        clean(each.removesuffix(READ_ONLY)) for each in entries if read_only or not each.endswith(READ_ONLY)
+    ]
 
 
 def _meet(places: Iterable[str], others: Iterable[str]) -> bool:

@@ -27,6 +27,7 @@ PROTECTED = (
     "/etc/docker", "/etc/swarmkeeper", "/run/containerd", "/run/docker", "/run/docker.sock", "/var/lib/containerd",
     "/var/lib/docker", "/var/lib/swarmkeeper", "/var/run/docker.sock",
 )  # fmt: skip
+_MOST_TEXT = 16_384
 _SAFE_SYSCTLS = (
     "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
     "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout",
@@ -104,8 +105,10 @@ def encode(policy: Policy) -> str:
 
 
 def decode(text: str) -> Policy | None:
-    """Return the policy that a host reports; None: it reports none, or one of another version."""
-    with suppress(msgspec.DecodeError):
+    """Return the policy that a host reports; None: it reports none, one of another version, or a huge one."""
+    if len(text) > _MOST_TEXT:
+        return None
+    with suppress(msgspec.DecodeError, RecursionError):
         read = msgspec.json.decode(text, type=Policy)
         given = msgspec.json.decode(text, type=dict[str, object])
         return replace(

@@ -132,13 +132,28 @@ def validate(
             help="The accepted document. Also check whether replacing it by the first FILE needs a confirmation.",
         ),
     ] = None,
+    against_cluster: Annotated[
+        bool, typer.Option("--against-cluster", help="The same in etcd. Also print what hosts do not admit.")
+    ] = False,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check a document and print every fault with line and column. Needs neither etcd nor Docker."""
-    from agent.cli.validate import show_validity
+    """Check a document and print every fault with line and column. Needs no Docker, and no etcd by itself."""
+    from agent.cli.validate import accepted, show_validity
 
-    accepted = (_name_of(against), against.read()) if against else None
-    show_validity(_name_of(document), document.read(), accepted, output)
+    if against and against_cluster:
+        raise typer.BadParameter("--against and --against-cluster exclude each other")
+    raw, known = document.read(), None
+    if against_cluster:
+        from agent.cli.connect import connected
+
+        with connected(config, endpoint, cluster) as connection:
+            known = connection.read()
+    elif against:
+        known = accepted(_name_of(against), against.read(), output)
+    show_validity(_name_of(document), raw, known, output)
 
 
 FilesOption = Annotated[

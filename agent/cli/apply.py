@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from agent.admission import warn
 from agent.cli import STDIN
 from agent.cli.connect import Connection
 from agent.cli.output import Output, print_data
@@ -152,7 +153,7 @@ class Applying:
             return Written(revision=same.revision, intent=document.intent, before=before, changed=False)
         if not self._quiet:
             show_plan(planned, every_step=order.every_step, show_secrets=order.show_secrets)
-            for warning in document.warnings:
+            for warning in (*document.warnings, *warn(document.intent, cluster.statuses)):
                 typer.echo(f"{painted('warning', 'yellow')}: {warning}")
         if guarded := guarding(planned):
             token, removed = guarded

@@ -1,10 +1,11 @@
 """The command `validate`: the faults of a document."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import typer
 
+from agent.admission import warn
 from agent.cli.output import Output, print_data
 from agent.errors import Invalid
 from agent.intent import guard, parse_intent, warnings
@@ -18,18 +19,18 @@ VERSION = 1
 
 
 def show_validity(
-    name: str, raw: bytes, against: tuple[str, bytes] | None = None, output: Output = Output.TABLE
+    name: str, raw: bytes, against: observed.ClusterState | None = None, output: Output = Output.TABLE
 ) -> None:
     """Print the faults of a document, or its warnings and its number of hosts, services and replicas.
 
-    `against` is the accepted document: then also print whether replacing it needs a confirmation. Raises Invalid.
+    `against` has the accepted document: then also print whether replacing it needs a confirmation. Raises Invalid.
     """
     if output.is_data:
         _print_validity(name, raw, against, output)
         return
     document = parse(name, raw, revision=0, to_stderr=False)
     assert document.intent is not None
-    for warning in document.warnings:
+    for warning in _warnings(document, against):
         typer.echo(f"{name}: {painted('warning', 'yellow')}: {warning}")
     extent = _extent(document.intent)
     replicas = counted(extent["replicas"], "replica")
@@ -37,7 +38,7 @@ def show_validity(
     typer.echo(f"{name}: {painted('valid', 'green')}: {counts}")
     if against is None:
         return
-    guarded = _guarded(document, parse(*against, revision=0, to_stderr=False))
+    guarded = guard.guarding(replace(against, document=document))
     if guarded is None:
         typer.echo(f"{name}: needs no confirmation")
         return
@@ -46,8 +47,7 @@ def show_validity(
     typer.echo(f"{name}: removes {removed}")
 
 
-def _print_validity(name: str, raw: bytes, against: tuple[str, bytes] | None, output: Output) -> None:
-    accepted = parse(*against, revision=0, to_stderr=True) if against else None
+def _print_validity(name: str, raw: bytes, against: observed.ClusterState | None, output: Output) -> None:
     data = {"version": VERSION, "name": name, "valid": True, "faults": [], "warnings": []}
     try:
         document = _parsed(raw, 0)
@@ -55,14 +55,21 @@ def _print_validity(name: str, raw: bytes, against: tuple[str, bytes] | None, ou
         print_data({**data, "valid": False, "faults": [asdict(each) for each in error.faults]}, output)
         raise _invalid(name, error) from error
     assert document.intent is not None
-    guarded = _guarded(document, accepted) if accepted else None
+    guarded = guard.guarding(replace(against, document=document)) if against else None
     confirmation = guarded and {"token": guarded[0], "removes": guarded[1]}
-    warned = {"warnings": list(document.warnings), "confirmation": confirmation}
+    warned = {"warnings": _warnings(document, against), "confirmation": confirmation}
     print_data({**data, **warned, **_extent(document.intent)}, output)
 
 
-def _guarded(after: observed.Document, before: observed.Document) -> tuple[str, str] | None:
-    return guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
+def _warnings(document: observed.Document, against: observed.ClusterState | None) -> list[str]:
+    refused = warn(document.intent, against.statuses) if document.intent and against else ()
+    return [*document.warnings, *refused]
+
+
+def accepted(name: str, raw: bytes, output: Output) -> observed.ClusterState:
+    """Return a cluster whose accepted document is `raw`. Raises Invalid, after printing its faults."""
+    document = parse(name, raw, revision=0, to_stderr=output.is_data)
+    return observed.ClusterState(revision=0, accepted=document.intent)
 
 
 def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.Document:

@@ -111,7 +111,7 @@ class LinuxKernel:
             return os.path.realpath(path, strict=True)
         except FileNotFoundError:
             return os.path.realpath(path)  # a link to something that does not exist is followed, too
-        except OSError:
+        except (OSError, ValueError):  # no path of a host has a NUL character
             return None
 
 

@@ -94,7 +94,9 @@ class Agent:
             first_s=schedule.backoff_min_s, most_s=schedule.backoff_max_s, lines=config.docker.output_lines
         )
         directory = Path(config.state_directory)
-        gate = Gate(policy=config.admission, real_path=env.kernel.real_path)
+        gate = Gate(
+            policy=config.admission, real_path=env.kernel.real_path, data_root=lambda: self._host.data_root
+        )
         self._host = HostReader(
             env.engine,
             env.kernel,
@@ -152,13 +154,7 @@ class Agent:
         )
         self.triggers = Triggers(env.store, env.engine, env.kernel, self.wake)
         self.loop = Reconciler(
-            self.observer,
-            self.dispatcher,
-            self.reporter,
-            self.triggers,
-            self.wake,
-            schedule,
-            env.monotonic,
+            self.observer, self.dispatcher, self.reporter, self.triggers, self.wake, schedule, env.monotonic
         )
         self.metrics.follow("lease_ttl_seconds", self._lease_left_s)
         self.metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)

@@ -168,5 +168,5 @@ def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> 
 def is_held_by_its_host(status: HostStatus, resources: Collection[str]) -> bool:
     """Return True if a host does not start a replica, one of `resources`, although the replica itself has no fault."""
     return any(each.resource in resources for each in status.waiting) or any(
-        each.resource in resources and each.kind == "dependency" for each in status.blocked
+        each.resource in resources and each.kind in ("admission", "dependency") for each in status.blocked
     )

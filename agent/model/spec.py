@@ -240,9 +240,9 @@ def with_digest(spec: ContainerSpec, known: Mapping[str, str]) -> ContainerSpec:
 
 
 def registry_of(reference: str) -> str:
-    """Return the registry of an image: host, and port if given. To Docker a part without dot or port is no host."""
+    """Return the registry of an image: host, and port if given. To Docker a small word without dot is no host."""
     first, slash, _ = reference.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost"):
+    if not slash or not ({*".:"} & {*first} or first == "localhost" or first != first.lower()):
         return HUB
     return HUB if first == "index.docker.io" else first
 

@@ -275,6 +275,7 @@ class StartContainer(_ContainerStep, verb="start", budget_s=60.0):
 
 class UnpauseContainer(_ContainerStep, verb="unpause"):
     id: str
+    spec: ContainerSpec | None = field(default=None, repr=False)  # as in StartContainer
 
 
 class StopContainer(_ContainerStep, verb="stop", budget_s=120.0):
@@ -315,6 +316,8 @@ class DisconnectNetwork(_ContainerStep, verb="disconnect", budget_s=60.0):
     """Id of the network to leave if it has the name of another one; empty: the name identifies it."""
 
 
+StepWithSpec = CreateContainer | StartContainer | UnpauseContainer | UpdateContainer
+"""Those with which a container gets something of the host, or begins to run."""
 MembershipStep = InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm | AbandonNode | DissolveSwarm | UnlockHost
 BridgeStep = CreateBridge | RemoveBridge | CreateParking | Park | SwapBridge | Unpark | RemoveParking
 ContainerStep = (

@@ -116,6 +116,8 @@ class HostReader:
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """Time of the last pull of an image in this run of the agent."""
+        self.data_root = ""
+        """Data directory of dockerd; empty before the first look."""
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs of the managed containers at the last look."""
 
@@ -143,11 +145,7 @@ class HostReader:
         wanted = frozenset(each.image for each in named)
         images = self._engine.images(wanted)
         found = self._engine.containers(
-            specs,
-            context,
-            in_flight,
-            assigned,
-            settled=settled and not self._is_due(),
+            specs, context, in_flight, assigned, settled=settled and not self._is_due()
         )
         found, stuck, stuck_in_s = self._without_stuck(found)
         found = found._replace(ours=self.memory.with_stops(found.ours, self._clock()))
@@ -282,6 +280,7 @@ class HostReader:
         if refresh or self._known is None or not fresh or self._known.swarm.local != "active":
             self._known_at, info = self._clock(), self._engine.info()
             self._known = replace(info, swarm=self._with_swarm_id(info))
+            self.data_root = info.root or self.data_root
         return self._known
 
     def _with_swarm_id(self, info: EngineInfo) -> SwarmState:

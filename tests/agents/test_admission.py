@@ -10,7 +10,7 @@ import pytest
 from agent.admission.policy import Policy, level_policy
 from agent.cli.connect import Connection
 from agent.cli.plan import with_document
-from agent.model.records import decode
+from agent.model.records import Rollout, decode
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import CreateContainer, PullImage, StartContainer
 from agent.planner.dry_run.cluster import plan_cluster
@@ -179,6 +179,20 @@ def test_what_runs_is_not_stopped_by_a_narrower_policy_and_not_started_again(tmp
     assert orders(cluster) == before
 
 
+def test_a_paused_container_that_the_policy_refuses_stays_paused(tmp_path: Path) -> None:
+    cluster = begun(tmp_path)
+    before = orders(cluster)
+    restart(cluster, EVERYWHERE)
+    for host in cluster.hosts.values():
+        for name in host.running():
+            host.engine.by_hand.pause(name)
+    cluster.rounds(20)
+    assert {name: (each, False) for name, (each, _) in before.items()} == orders(cluster)
+    assert not any(agent.failed() for agent in cluster.agents.values())
+    restart(cluster, dict.fromkeys(NAMES, Policy()))
+    assert orders(cluster) == before
+
+
 def test_a_host_alone_may_admit_more(tmp_path: Path) -> None:
     cluster = begun(tmp_path)
     before = orders(cluster)
@@ -204,6 +218,34 @@ def test_a_bind_below_a_listed_path_that_leads_elsewhere_is_refused(tmp_path: Pa
     cluster.rounds(30)
     assert orders(cluster).keys() == before.keys()
     assert orders(cluster) != before
+
+
+def test_the_data_directory_of_dockerd_is_learnt_from_it_and_protected(tmp_path: Path) -> None:
+    cluster = SimulatedCluster(tmp_path)
+    for host in cluster.hosts.values():
+        host.admission = Policy(binds=("/",))
+    cluster.put_intent(edited(volumes=["/nowhere/volumes:/in"]))
+    cluster.start()
+    cluster.rounds(30)
+    assert not orders(cluster)
+    assert all("bind of /nowhere/volumes (/nowhere is protected)" in each for each in reasons(cluster))
+
+
+def test_a_container_that_writes_above_a_bind_of_another_is_refused_with_it(tmp_path: Path) -> None:
+    cluster = begun(tmp_path)
+    both = {"order": {"volumes": ["/srv/order:/in"]}, "billing": {"volumes": ["/srv:/srv"]}}
+    put(cluster, document(services=both), rounds=40)
+    inner = "volumes: bind of /srv/order (a container here writes to /srv above it)"
+    assert reasons(cluster)
+    assert all(inner in each for each in reasons(cluster))
+    mounts = [
+        {bind for raw in host.replicas().values() for bind in raw["HostConfig"].get("Binds") or ()}
+        for host in cluster.hosts.values()
+    ]
+    assert not any({"/srv/order:/in", "/srv:/srv"} <= each for each in mounts)
+    both["order"] = {"volumes": ["/data/order:/in"]}
+    put(cluster, document(services=both), rounds=60)
+    assert not [*told(cluster)]
 
 
 def test_no_more_replicas_than_admitted_run_and_none_is_stopped_for_it(tmp_path: Path) -> None:
@@ -262,3 +304,85 @@ def test_the_kept_state_of_a_host_admits_nothing(tmp_path: Path) -> None:
         assert {each.kind for each in agent.plan.blocked if each.resource.startswith("container/")} == {
             "admission"
         }
+
+
+# ---- rollouts
+
+
+def rolling(action: str, **order: Any) -> str:
+    """An edit of order that is rolled out one by one."""
+    config = {"parallelism": 1, "failure_action": action, "monitor": "5s"}
+    return document(services={"order": {**order, "deploy": {"update_config": config}}})
+
+
+@pytest.mark.parametrize("action", ["pause", "rollback"])
+def test_a_rollout_goes_on_beside_a_host_that_refuses_the_new_spec(tmp_path: Path, action: str) -> None:
+    cluster = begun(tmp_path, rolling(action))
+    before, refusing = orders(cluster), NAMES[0]
+    restart(cluster, dict.fromkeys(NAMES[1:], Policy(capabilities=("NET_ADMIN",))))
+    edit = rolling(action, cap_add=["NET_ADMIN"])
+    seen = with_document(Connection(store=FakeStore(cluster.etcd), keys=KEYS).read(), "d", edit.encode())
+    planned = {each.name: each for each in plan_cluster(seen).hosts}
+    put(cluster, edit, rounds=60)
+    kept = set(orders_of(cluster, refusing))
+    for name, plan in planned.items():
+        made = {each.name for each in plan.steps if isinstance(each, CreateContainer)}
+        assert made == set(orders_of(cluster, name)) - kept
+        refused = {each.resource for each in plan.blocked if each.kind == "admission"}
+        assert refused == {f"container/{each}" for each in kept if name == refusing}
+    assert kept
+    assert {name for name, found in orders(cluster).items() if found == before[name]} == kept
+    assert all(running for _, running in orders(cluster).values())
+    found = cluster.read(KEYS.rollout("order"))
+    assert found is not None
+    rollout = decode(Rollout, found.value)
+    assert (rollout.state, rollout.failed) == ("moving", ())
+    leader = cluster.read(KEYS.status(cluster.leader().name))
+    assert leader is not None
+    (waits,) = (
+        each.reason for each in decode(HostStatus, leader.value).waiting if each.resource == "rollout/order"
+    )
+    assert f"on {refusing}: not admitted by this host" in waits
+    verdict = cluster.verdict()
+    assert verdict is not None
+    assert f"service order waits on {refusing}: " in " ".join(verdict.warnings)
+    restart(cluster, {refusing: Policy(capabilities=("NET_ADMIN",))})
+    cluster.settle()
+    assert not {*orders(cluster).values()} & {*before.values()}
+    assert cluster.read(KEYS.rollout("order")) is None
+    verdict = cluster.verdict()
+    assert verdict is not None
+    assert not verdict.warnings
+
+
+def test_a_good_edit_after_a_refused_one_is_rolled_out_one_by_one(tmp_path: Path) -> None:
+    cluster = begun(tmp_path, rolling("pause"))
+    before = orders(cluster)
+    put(cluster, rolling("pause", cap_add=["NET_ADMIN"]), rounds=60)
+    assert orders(cluster) == before
+    assert len(reasons(cluster)) == len(before)
+    text = rolling("pause", cap_add=["CHOWN"])
+    cluster.lan.registry |= images(text)
+    cluster.put_intent(text)
+    seen = before
+    for _ in range(60):
+        cluster.round()
+        now = orders(cluster)
+        assert len({name for name in ORDERS if now.get(name) != seen.get(name)}) <= 1
+        seen = now
+    assert not {*seen.values()} & {*before.values()}
+    assert cluster.read(KEYS.rollout("order")) is None
+
+
+def test_a_link_that_one_host_refuses_holds_the_rollout_and_is_no_failure(tmp_path: Path) -> None:
+    cluster = begun(tmp_path, rolling("rollback"))
+    before = orders(cluster)
+    cluster.hosts[NAMES[0]].kernel.links["/srv/order"] = "/etc"
+    put(cluster, rolling("rollback", volumes=["/srv/order:/in"]), rounds=60)
+    assert {name: before[name] for name in orders_of(cluster, NAMES[0])}.items() <= orders(cluster).items()
+    found = cluster.read(KEYS.rollout("order"))
+    assert found is not None
+    assert decode(Rollout, found.value).state == "moving"
+    cluster.hosts[NAMES[0]].kernel.links.clear()
+    cluster.rounds(60)
+    assert not {*orders(cluster).values()} & {*before.values()}

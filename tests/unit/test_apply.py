@@ -209,7 +209,7 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         ),
     ),
     (steps.StartContainer(name="prod-order-1", spec=SPEC, reason="r"), ("start", ("prod-order-1",), {})),
-    (steps.UnpauseContainer(name="prod-order-1", id="c", reason="r"), ("unpause", ("c",), {})),
+    (steps.UnpauseContainer(name="prod-order-1", id="c", spec=SPEC, reason="r"), ("unpause", ("c",), {})),
     (
         steps.StopContainer(name="prod-order-1", id="c", grace_s=3.0, reason="r"),
         ("stop", ("c", 3.0), {}),
@@ -274,6 +274,8 @@ NOT_ADMITTED: list[tuple[Step, str]] = [
     ),
     (steps.StartContainer(name="o", spec=ROOT, reason="r"), "privileged: true"),
     (steps.StartContainer(name="o", reason="r"), "the spec of o is not known"),
+    (steps.UnpauseContainer(name="o", id="c", spec=ROOT, reason="r"), "privileged: true"),
+    (steps.UnpauseContainer(name="o", id="c", reason="r"), "the spec of o is not known"),
     (steps.UpdateContainer(name="o", id="c", spec=ROOT, reason="r"), "privileged: true"),
     (steps.CreateVolume(volume=BIND, reason="r"), "volumes.v.driver_opts: bind of /"),
     (steps.PullImage(image="other.example.com/x:1", reason="r"), "image: other.example.com/x:1"),
@@ -296,6 +298,48 @@ def test_a_volume_of_the_engine_is_judged_before_a_container_mounts_it(bench: Be
     with pytest.raises(NotAdmitted, match=re.escape("volumes.v.driver_opts: bind of /")):
         bench.apply(steps.StartContainer(name="o", spec=mounts, reason="r"))
     assert [name for name, *_ in bench.engine.called] == ["volumes"]
+
+
+def test_an_anonymous_volume_of_the_old_container_is_judged_as_any_other(bench: Bench) -> None:
+    old = "a" * 64
+    bench.engine.found_volumes = (VolumeState(name=old, options=BIND.options),)
+    create = steps.CreateContainer(name="o", replica=REPLICA, project="prod", spec=SPEC, reason="r")
+    bench.apply(create)
+    with pytest.raises(NotAdmitted, match=re.escape(f"volumes.{old}.driver_opts: bind of /")):
+        bench.apply(replace(create, carried=(("/var/lib/order", old),)))
+    assert [name for name, *_ in bench.engine.called] == ["create_container", "volumes"]
+
+
+GIVES_RIGHTS = {"create_container", "create_volume", "pull", "start", "unpause", "update"}
+"""Calls with which a container gets something of the host or begins to run, and the one that fetches its image."""
+GIVES_NONE = {
+    "bridge_endpoints", "close", "containers", "events", "has_node", "image_volumes", "images", "info", "networks",
+    "nodes", "output", "overlay_addresses", "overlay_peers", "overlay_users", "swarm_tokens", "unlock_key", "volumes",
+    # of the swarm
+    "abandon_node", "dissolve_swarm", "init_swarm", "join_swarm", "leave_swarm", "remove_node", "rotate_tokens",
+    "set_autolock", "unlock_swarm", "update_node",
+    # of networks, which the policy does not judge, and which start nothing
+    "connect", "create_bridge", "create_network", "disconnect", "park", "release_endpoint", "remove_leftover",
+    "remove_network", "unpark",
+    # of containers that end, or go on as they are
+    "remove_container", "rename", "stop",
+    # a question to a registry: see ResolveDigests
+    "digest_of",
+}  # fmt: skip
+
+
+def test_each_step_that_creates_or_starts_something_is_judged() -> None:
+    """No step reaches such a call of the engine without a case in NOT_ADMITTED, and no step is left out here."""
+    calls = {each for each in vars(Engine) if not each.startswith("_")}
+    assert calls == GIVES_RIGHTS | GIVES_NONE
+    giving = {type(step) for step, (call, *_) in HOST_STEPS if call in GIVES_RIGHTS} | {steps.PullImage}
+    assert {type(step) for step, _ in NOT_ADMITTED} == giving
+    tried = {type(step) for step, _ in HOST_STEPS}
+    elsewhere = {
+        steps.AcquireDisruption, steps.GiveUpInit, steps.InitSwarm, steps.PullImage, steps.PutPresence,
+        steps.ReleaseDisruption, steps.ResolveDigests,
+    }  # fmt: skip
+    assert tried | elsewhere == {*get_args(steps.HostStep)}
 
 
 # ---- a leader's steps
@@ -461,6 +505,19 @@ def test_what_one_registry_does_not_say_is_told_and_the_rest_noted(leading: Benc
         leading.apply(resolving("dead.test/a", "dead.test/b", "order:1"))
     assert leading.record(Digests, KEYS.digests).asked == ("order:1",)
     assert [args for _, args, _ in leading.engine.called] == [("dead.test/a",), ("order:1",)]
+
+
+def test_a_registry_that_the_host_does_not_admit_is_not_asked_for_a_digest(leading: Bench) -> None:
+    policy = Policy(registries=("docker.io",), require=("digest",))
+    leading.context = replace(leading.context, gate=Gate(policy=policy))
+    leading.engine.digests = dict.fromkeys(("order:1", "dead.test/a"), "sha256:1")
+    with pytest.raises(
+        NotAdmitted, match=re.escape("image: dead.test/a, which `registries: [docker.io, dead.test]`")
+    ):
+        leading.apply(resolving("order:1", "dead.test/a"))
+    assert not leading.engine.called
+    leading.apply(resolving("order:1"))
+    assert leading.record(Digests, KEYS.digests).asked == ("order:1",)
 
 
 def test_digests_are_noted_only_by_the_leader_and_over_what_was_seen(bench: Bench, leading: Bench) -> None:

@@ -6,7 +6,7 @@ from agent.diff.container.limits import update_request
 from agent.diff.container.network import aliases, endpoint
 from agent.diff.container.process import leaves_entrypoint, with_entrypoint
 from agent.diff.container.row import familiar, split
-from agent.diff.container.storage import carried_volumes, is_anonymous
+from agent.diff.container.storage import carried_volumes, is_anonymous, with_carried
 from agent.diff.container.table import (
     CLUSTER,
     CREATION,
@@ -24,5 +24,6 @@ __all__ = [
     "CLUSTER", "CREATION", "SHAPE", "TABLE", "CreateRequest", "FillContext", "aliases", "are_copied", "by_slot",
     "carried_volumes", "create_request", "describe_change", "differences", "differing", "endpoint",
     "familiar", "fill", "identity", "in_place", "is_anonymous", "is_called_so", "leaves_entrypoint",
-    "regarded", "split", "update_request", "uses_overlay_address", "with_entrypoint",
+    "regarded", "split", "update_request", "uses_overlay_address", "with_carried",
+    "with_entrypoint",
 ]  # fmt: skip

@@ -142,16 +142,14 @@ class World:
             other_cluster=other_cluster(host, self.cluster.record),
             swarm_address=host.swarm.address,
             joined=note_join(None, host),
+            admission=host.admission,
             advertise=self.agents[name].advertise,
             managers=host.swarm.managers,
             bridge=self._bridge(name, host),
             networks=self._overlays(host),
             attached=host.attached,
             images=tuple(sorted(host.images)),
-            replicas=(
-                *(_replica(each, self._jobs()) for each in host.containers),
-                *finished_reports(host),
-            ),
+            replicas=(*(_replica(each, self._jobs()) for each in host.containers), *finished_reports(host)),
         )
 
     def _overlays(self, host: HostState) -> tuple[NetworkReport, ...]:

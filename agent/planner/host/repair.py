@@ -83,7 +83,7 @@ def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
 
 def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
     if found.status == "paused":
-        yield steps.UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
+        yield steps.UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused", spec=wanted.spec)
     elif found.status == "created":
         reason = found.error or "created, but never started"
         yield steps.StartContainer(name=wanted.name, reason=reason, spec=wanted.spec)

@@ -288,8 +288,7 @@ class _ReplicaPlanner:
         repair = plan_repair(wanted, found, overlays)
         if (refused := self.needs.admission(wanted, found)) != Plan():
             # What runs goes on; nothing of it is changed or started.
-            gated = steps.StartContainer | steps.UpdateContainer
-            left = tuple(step for step in repair.steps if not isinstance(step, gated))
+            left = tuple(step for step in repair.steps if not isinstance(step, steps.StepWithSpec))
             return repair._replace(steps=left) + refused
         if repair.of(steps.StartContainer) and (obstacle := self.exclusive.obstacle(wanted)) != Plan():
             held = tuple(step for step in repair.steps if not isinstance(step, steps.StartContainer))

@@ -4,13 +4,17 @@ The registries are queried once for each document: a tag that moves later change
 spec, so a rollout treats a new digest like any other change, and a rollback returns to the previous digest.
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from agent.admission import Gate, decode
+from agent.admission.policy import BASELINE
 from agent.diff.nodes import etcd_of
 from agent.model import records, steps
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan
+from agent.model.phrases import cut
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import with_digest
 
 RESOURCE = "digests"
@@ -20,7 +24,7 @@ def resolved(observed: Observed) -> Intent | None:
     """Return the accepted intent; if its policy resolves digests, each tag has its digest.
 
     None: no document is accepted, or a tag is not resolved yet and all replicas stay as assigned. After a failed
-    attempt, a tag keeps the digest that was resolved for an earlier document.
+    attempt, or if this host does not admit the registry, a tag keeps the digest that it had for an earlier document.
     """
     cluster = observed.cluster
     intent = cluster.accepted if cluster else None
@@ -28,7 +32,8 @@ def resolved(observed: Observed) -> Intent | None:
         return intent
     asked, known = _asked(intent, cluster), dict(cluster.digests.images) if cluster.digests else {}
     lacking = [each for each in _tags(intent) if each not in asked]
-    if lacking and (RESOURCE not in observed.failures or any(each not in known for each in lacking)):
+    is_to_ask = RESOURCE not in observed.failures and lacking != [*_not_admitted(observed, lacking)]
+    if is_to_ask or any(each not in known for each in lacking):
         return None
     services = (
         each if each.pull == "never" else replace(each, spec=with_digest(each.spec, known))
@@ -46,6 +51,12 @@ def plan_digests(observed: Observed) -> Plan:
     if not (lacking := tuple(each for each in tags if each not in asked)):
         return Plan()
     before = cluster.digests.images if cluster.digests else ()
+    refused = _not_admitted(observed, lacking)
+    why, effect = "; ".join(refused.values()), _effect(refused.keys() - dict(before))
+    reason = cut(f"{observed.me}, the leader, does not ask a registry: {why}; {effect}")
+    plan = blocked_plan(RESOURCE, "admission", reason) if refused else Plan()
+    if not (lacking := tuple(each for each in lacking if each not in refused)):
+        return plan
     known = records.Digests(
         revision=intent.revision,
         epoch=cluster.epoch,
@@ -54,16 +65,26 @@ def plan_digests(observed: Observed) -> Plan:
     )
     reason = f"{', '.join(lacking)} for revision {intent.revision}"
     step = steps.ResolveDigests(images=lacking, known=known, over=cluster.digests_revision, reason=reason)
-    return Plan((step,), _waits(observed, lacking, frozenset(image for image, _ in before)))
+    return plan + Plan((step,), _waits(observed, lacking, frozenset(image for image, _ in before)))
+
+
+def _not_admitted(observed: Observed, images: Iterable[str]) -> Mapping[str, str]:
+    """Return why this host, which would ask, does not admit the registry of an image, by image."""
+    gate = Gate(policy=(decode(observed.host.admission) if observed.host else None) or BASELINE)
+    return {each: str(refusal) for each in images for refusal in gate.registry(each)}
 
 
 def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) -> tuple[Blocked, ...]:
     if RESOURCE not in observed.failures:
         return ()  # no attempt has failed
     unknown = [each for each in lacking if each not in known]
-    effect = "every replica stays as assigned" if unknown else "the previous digest is used"
-    reason = f"{', '.join(unknown or lacking)} cannot be resolved to a digest: the registry does not answer; {effect}"
+    images, effect = ", ".join(unknown or lacking), _effect(unknown)
+    reason = f"{images} cannot be resolved to a digest: the registry does not answer; {effect}"
     return (Blocked(resource=RESOURCE, reason=reason, kind="dependency"),)
+
+
+def _effect(unknown: Collection[str]) -> str:
+    return "every replica stays as assigned" if unknown else "the previous digest is used"
 
 
 def _asked(intent: Intent, cluster: ClusterState) -> frozenset[str]:

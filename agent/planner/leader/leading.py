@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from agent.admission import warn
 from agent.diff.nodes import etcd_of, find_node_owners, lacking_managers
 from agent.intent.guard import guarding
 from agent.model import leader_steps, records
@@ -32,17 +33,19 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if cluster.accepted_doubt == "compacted" and cluster.refusal:
         # It may wait for a confirmation that only the accepted document tells of.
         return Plan(blocked=(_refusal(cluster.refusal),))
-    verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster)
+    verdict = _unless_it_waits(_judge(cluster.document, accepted_revision, cluster), cluster)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
     replaces = cluster.accepted_doubt == "forged" and (verdict.accepted or cluster.accepted is not None)
-    published = cluster.verdict == verdict and verdict.accepted_revision == accepted_revision
-    if published and not begins_epoch and not replaces:
+    before = replace(cluster.verdict, warnings=verdict.warnings) if cluster.verdict else None
+    published = before == verdict and verdict.accepted_revision == accepted_revision
+    only_warns = published and not begins_epoch and not replaces
+    if only_warns and cluster.verdict == verdict:
         return Plan(blocked=refused)
     what = "waits for a confirmation" if verdict.confirm else "is refused"
-    what = "is accepted" if verdict.accepted else what
+    what = "has other warnings" if only_warns else "is accepted" if verdict.accepted else what
     step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
-    if verdict.accepted:
+    if verdict.accepted and not only_warns:
         epoch = cluster.epoch + bool(cluster.store_rolled_back)
         step = replace(step, document=cluster.document.text, epoch=epoch)
     elif replaces:
@@ -50,15 +53,16 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     return Plan((step,), refused)
 
 
-def judge(document: Document, accepted_revision: int) -> records.Verdict:
+def _judge(document: Document, accepted_revision: int, cluster: ClusterState) -> records.Verdict:
     """Return the verdict on a document while revision `accepted_revision` (0: none) is accepted."""
     accepted = document.intent is not None
+    refused = warn(document.intent, cluster.statuses) if document.intent else ()
     return records.Verdict(
         revision=document.revision,
         accepted=accepted,
         accepted_revision=document.revision if accepted else accepted_revision,
         errors=tuple(str(each) for each in document.faults),
-        warnings=document.warnings,
+        warnings=(*document.warnings, *refused),
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from agent.admission import Gate, decode
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
@@ -25,6 +26,7 @@ from agent.planner.leader.scheduler_state import (
     by_service,
     condition,
     current_of,
+    spec_of,
 )
 
 Place = tuple[str, int]
@@ -141,7 +143,8 @@ class ServiceRollout:
             for place in self._moved(rollout)
             if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
         }
-        moves = self._next(config, pending, known, len(open_))
+        refused = {place: each for place, each in open_.items() if self._is_refused(place, each)}
+        moves = self._next(config, pending, known, len(open_) - len(refused))
         stays = self._stays(moves)
         left = [place for place in pending if place in stays]
         if not moves and not open_ and not left:
@@ -150,7 +153,8 @@ class ServiceRollout:
         times = {"healthy": watch_s, "unreachable": UNREACHABLE_S, "settling": DOWN_S}
         waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
         away = {place: known[place] for place in left if known[place].is_ == "unreachable"}
-        waits, waits_on = self._waits(open_, away, watch_s)
+        first = {place: each for place, each in open_.items() if place not in refused}
+        waits, waits_on = self._waits({**first, **refused}, away, watch_s)
         return RolloutDecision(
             target=target,
             stays=stays,
@@ -162,6 +166,15 @@ class ServiceRollout:
             waits_on=waits_on,
             again_s=min((each for each in waiting if each > 0), default=0.0),
         )
+
+    def _is_refused(self, place: Place, found: Condition) -> bool:
+        """Return True if its host does not admit the replica by its policy: others are updated meanwhile."""
+        status, intent = self.cluster.statuses.get(place[0]), self.cluster.accepted
+        spec = spec_of(self.had[place], self.service, self.cluster)
+        policy = decode(status.admission) if status and found.is_ == "settling" else None
+        if policy is None or spec is None:
+            return False
+        return any(True for _ in Gate(policy=policy).container(spec, intent.made_volumes if intent else ()))
 
     def _next(
         self, config: Update, pending: list[Place], known: Conditions, updating: int

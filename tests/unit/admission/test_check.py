@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.admission import Gate, decode, encode
-from agent.admission.policy import Level, Policy, level_policy
+from agent.admission.policy import BASELINE, Level, Policy, level_policy
 from agent.config import load_config
 from agent.errors import NotAdmitted
 from agent.intent import parse_intent
@@ -132,6 +132,13 @@ REFUSED: list[tuple[ContainerSpec, str, str]] = [
     (bind("/etc/localtime"), "volumes: bind of /etc/localtime", "/etc/localtime]"),
     (bind("/run/docker.sock"), "volumes: bind of /run/docker.sock", "/run/docker.sock]"),
     (bind("/var/lib/docker/volumes"), "volumes: bind of /var/lib/docker/volumes", "/var/lib/docker/volumes]"),
+    (bind("srv"), "volumes: bind of srv (write the path without .., from / on)", "level: unrestricted"),
+    (bind("/etc/localtime", read_only=True, relabel="z"), "volumes: bind of /etc/localtime", "/etc/localtime]"),
+    (
+        spec(volumes=(*bind("/srv").volumes, *file("/srv/a/b").volumes)),
+        "volumes: bind of /srv/a/b (a container here writes to /srv above it)",
+        "files: [/srv/a/b]",
+    ),
     (file("/etc/swarmkeeper/tokens.key"), "bind of /etc/swarmkeeper/tokens.key", "/etc/swarmkeeper/tokens.key]"),
     (file("/etc/shop/key"), "bind of /etc/shop/key", "/etc/shop/key]"),
 ]  # fmt: skip
@@ -173,6 +180,7 @@ NARROW: list[tuple[Policy, ContainerSpec, ContainerSpec, str]] = [
     ),
     (policy(registries=("docker.io/library/nginx",)), spec(image="nginx:1"), spec(image="nginx-evil:1"), "registries:"),
     (policy(registries=("docker.io/shop/a",)), spec(image="index.docker.io/shop/a"), spec(image="shop/b"), "regis"),
+    (policy(registries=("docker.io",)), spec(image="shop/a"), spec(image="REGISTRY/a"), "registries: [docker.io, REG"),
     (policy(require=("digest",)), spec(image=DIGEST), SPEC, "image: registry"),
     (
         policy(host_ports=("443", "8000-8099")),
@@ -214,7 +222,8 @@ HARDENED = spec(user="1000:1000", cap_drop=("ALL",), security_opt=("no-new-privi
 @pytest.mark.parametrize(
     "change",
     [
-        {"user": None}, {"user": "root"}, {"user": "app"}, {"user": "0"}, {"user": "00:1000"}, {"cap_drop": ()},
+        {"user": None}, {"user": "root"}, {"user": "app"}, {"user": "0"}, {"user": "00:1000"},
+        {"user": "\N{FULLWIDTH DIGIT ONE}"}, {"cap_drop": ()},
         {"cap_add": ("CHOWN",)}, {"security_opt": ()}, {"security_opt": ("no-new-privileges:false",)},
         {"volumes": bind("/srv/a").volumes}, {"sysctls": (("net.core.somaxconn", "1"),)},
     ],
@@ -238,6 +247,8 @@ VOLUMES: list[tuple[VolumeIntent, str]] = [
     (volume(type="none", o="bind", device="/srv/a"), ""),
     (volume(type="none", o="bind", device="/"), "volumes.prod_v.driver_opts: bind of / ("),
     (volume(type="nfs", o="rw,rbind", device="/mnt"), "volumes.prod_v.driver_opts: bind of /mnt"),
+    (volume(type="none", o="bind", device="/srv/a/link/.."), "volumes.prod_v.driver_opts: bind of /srv/a/link/.. ("),
+    (volume(type="none", o="bind", device="srv"), "volumes.prod_v.driver_opts: bind of srv ("),
     (volume(type="ext4", device="/dev/sda1"), "volumes.prod_v.driver_opts.type: ext4"),
     (volume(device="/dev/sda1"), "volumes.prod_v.driver_opts.type: none"),
     (volume("convoy", mountpoint="/"), "volumes.prod_v.driver: convoy"),
@@ -251,6 +262,50 @@ def test_a_volume_is_judged_by_what_it_mounts(declared: VolumeIntent, told: str)
     assert bool(found) == bool(told)
     assert "secret" not in found
     assert refused(SPEC, policy(), declared) == ""
+
+
+VOLUME_IN_SRV = volume(type="none", o="bind", device="/srv/a")
+BESIDE: list[tuple[ContainerSpec, ContainerSpec, str]] = [
+    (bind("/srv"), bind("/srv/a"), "/srv/a"),
+    (bind("/srv"), bind("/srv/a/b", read_only=True), "/srv/a/b"),
+    (bind("/srv/link"), bind("/srv/real/a"), "/srv/real/a"),
+    (bind("/srv"), MOUNTS, "/srv/a"),
+    (MOUNTS, bind("/srv/a/b"), "/srv/a/b"),
+    (bind("/srv", read_only=True), bind("/srv/a"), ""),
+    (bind("/srv/a"), bind("/srv/a"), ""),
+    (bind("/srv/a"), bind("/srv/ab"), ""),
+    (bind("/srv/a"), bind("/data/a"), ""),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "inner"), BESIDE)
+def test_no_container_of_a_host_writes_above_a_bind_of_another(
+    one: ContainerSpec, other: ContainerSpec, inner: str
+) -> None:
+    """It could make a link of the path, which docker follows when it starts the other one again."""
+
+    def found(of: Policy) -> Mapping[str, str]:
+        gate = Gate(policy=of, real_path=lambda path: path.replace("/link", "/real"))
+        return gate.specs({"one": one, "other": other}, (VOLUME_IN_SRV,))
+
+    assert found(policy()).keys() == ({"one", "other"} if inner else set())
+    assert all(f"bind of {inner} (a container here writes to" in each for each in found(policy()).values())
+    assert not found(policy(binds=("/srv", "/data", inner or "/srv")))
+    assert not found(policy(binds=("/",)))
+    assert not found(policy("unrestricted"))
+    for each in (one, other):
+        assert refused(each, policy(), VOLUME_IN_SRV) == ""
+
+
+def test_the_data_directory_of_dockerd_is_protected_wherever_it_is() -> None:
+    def told(path: str, *, of: Policy = BASELINE, root: str = "/data/docker") -> str:
+        return "; ".join(map(str, Gate(policy=of, data_root=lambda: root).container(bind(path))))
+
+    for each in ("/data/docker/volumes", "/data/docker", "/data"):
+        assert f"bind of {each} (/data/docker is protected)" in told(each)
+        assert not told(each, root="")
+        assert not told(each, of=policy("unrestricted"))
+    assert not told("/data/shop")
 
 
 def test_a_refusal_is_one_text_with_the_level_and_at_most_five_values() -> None:

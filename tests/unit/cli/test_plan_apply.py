@@ -7,10 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from agent.admission import encode
+from agent.admission.policy import Policy
 from agent.cli.connect import Connection
 from agent.cli.wait import Outcome, Result
 from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Verdict
+from agent.model.status import HostStatus
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster, swarmkeeper
 
@@ -61,6 +64,14 @@ def test_a_document_is_put_word_for_word_and_its_acceptance_told(cluster: Cluste
     assert ended.code == 0
     assert intent_of(cluster) == GOOD
     assert ended.out.splitlines()[-1].endswith("is accepted.")
+
+
+def test_what_a_host_does_not_admit_is_told_before_the_question(cluster: Cluster, write: Write) -> None:
+    said = HostStatus(instance="h2", at="", agent_version="0.1.0", admission=encode(Policy()))
+    cluster.put(cluster.keys.status("h2"), said)
+    ended = cluster.run("apply", write(document(GOOD, services={"order": {"pid": "host"}})), stdin="n\n")
+    warning = "service order waits on h2: `admission` there does not admit pid: host"
+    assert ended.out.index(warning) < ended.out.index("Apply this document?")
 
 
 def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, write: Write) -> None:

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import yaml
 
+from agent.admission import encode
+from agent.admission.policy import Policy
+from agent.model.records import Accepted
+from agent.model.status import HostStatus
 from tests.support.document import document
-from tests.unit.cli.conftest import GOOD, swarmkeeper
+from tests.unit.cli.conftest import GOOD, Cluster, swarmkeeper
 
 Write = Callable[[str], str]
 
@@ -101,3 +105,59 @@ def test_the_token_of_a_change_is_data_for_programs(write: Write, tmp_path: Path
     assert len(asked["token"]) == 16
     assert asked["removes"].startswith("2 of 3 replicas")
     assert json.loads(tame.out)["confirmation"] is None
+
+
+# ---- against the cluster
+
+BARE = document(GOOD, services={"order": {"cap_add": ["NET_ADMIN"]}})
+REFUSED = (
+    "service order waits on h2: `admission` there does not admit cap_add: NET_ADMIN, "
+    "which `capabilities: [NET_ADMIN]` would admit"
+)
+
+
+def with_policies(cluster: Cluster) -> Cluster:
+    """h1 admits the capability, h2 does not."""
+    for name, policy in (("h1", Policy(capabilities=("NET_ADMIN",))), ("h2", Policy())):
+        said = HostStatus(
+            instance=name, at="", agent_version="0.1.0", engine_up=True, admission=encode(policy)
+        )
+        cluster.put(cluster.keys.status(name), said)
+    text = document(GOOD, policy={"deletion_guard": "50%"})
+    cluster.put(cluster.keys.intent, text)
+    revision = cluster.content().values[cluster.keys.intent].mod_revision
+    cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=text))
+    return cluster
+
+
+def test_against_the_cluster_it_says_what_hosts_do_not_admit(cluster: Cluster, write: Write) -> None:
+    name = write(BARE)
+    ended = with_policies(cluster).run("validate", name, "--against-cluster")
+    assert ended.code == 0
+    assert f"{name}: warning: {REFUSED}" in ended.out
+    assert ended.out.splitlines()[-1] == f"{name}: needs no confirmation"
+    data = json.loads(cluster.run("validate", name, "--against-cluster", "-o", "json").out)
+    assert (data["valid"], data["confirmation"]) == (True, None)
+    assert REFUSED in data["warnings"]
+    assert "admission" not in swarmkeeper("validate", name).out
+    assert "admission" not in cluster.run("validate", write(GOOD), "--against-cluster").out
+
+
+def test_against_the_cluster_it_says_whether_the_edit_needs_a_token(cluster: Cluster, write: Write) -> None:
+    smaller = document(GOOD, replicas={"order": {"h1": 1}}, policy={"deletion_guard": "50%"})
+    ended = with_policies(cluster).run("validate", write(smaller), "--against-cluster")
+    assert "removes 2 of 3 replicas (order 2 of 3)" in ended.out
+
+
+def test_without_etcd_it_says_so(write: Write) -> None:
+    options = ("--endpoint", "http://127.0.0.1:1", "--cluster", "prod")
+    ended = swarmkeeper("validate", *options, write(GOOD), "--against-cluster")
+    assert ended.code != 0
+    assert "127.0.0.1:1" in ended.err
+
+
+def test_it_compares_with_one_document(write: Write) -> None:
+    name = write(GOOD)
+    ended = swarmkeeper("validate", name, "--against", name, "--against-cluster")
+    assert ended.code == 64
+    assert "exclude each other" in ended.err

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from agent.admission import encode
+from agent.admission.policy import Policy
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.leader_steps import PublishAssignment
 from agent.model.observed import Observed
@@ -98,3 +100,40 @@ def test_what_no_document_names_any_more_is_forgotten() -> None:
     old = noted(revision=REVISION - 1, images=(("gone:1", OTHER), ("order:1.0.0", DIGEST)))
     (step,) = plan_digests(seen(ORDER, old)).steps
     assert step.known.images == (("order:1.0.0", DIGEST),)  # type: ignore[union-attr]
+
+
+def narrow(
+    wanted: Intent, digests: Digests | None = None, registry: str = "registry.example.com"
+) -> Observed:
+    """A leader whose host admits this registry alone."""
+    leader = replace(host(), admission=encode(Policy(registries=(registry,))))
+    return replace(seen(wanted, digests), host=leader)
+
+
+def test_a_registry_that_the_leaders_host_does_not_admit_is_not_asked() -> None:
+    new, known = narrow(ORDER), narrow(ORDER, noted(revision=3))
+    told = "leader, does not ask a registry: image: order:1.0.0, which `registries: [registry.example.com, docker.io]`"
+    for each, images_now, effect in (
+        (new, None, "every replica stays as assigned"),
+        (known, [f"order:1.0.0@{DIGEST}"], "the previous digest is used"),
+    ):
+        (blocked,) = plan_digests(each).blocked
+        assert not plan_digests(each).steps
+        assert blocked.kind == "admission"
+        assert told in blocked.reason
+        assert blocked.reason.endswith(f"would admit; {effect}")
+        assert images(each) == images_now
+    assert images(narrow(ORDER, noted())) == [f"order:1.0.0@{DIGEST}"]
+    assert str(plan_digests(narrow(ORDER, noted()))) == ""
+    assert plan_digests(narrow(ORDER, registry="docker.io")).steps
+
+
+def test_the_other_registries_are_asked_meanwhile() -> None:
+    internal = replace(service("billing"), spec=replace(order(), image="registry.example.com/billing:1"))
+    both = narrow(asked(service(), internal))
+    (step,) = plan_digests(both).steps
+    assert str(step) == "resolve digests: registry.example.com/billing:1 for revision 7"
+    assert [each.kind for each in plan_digests(both).blocked] == ["admission"]
+    assert images(both) is None
+    failed = replace(both, failures=AWAY)
+    assert [each.kind for each in plan_digests(failed).blocked] == ["admission", "dependency"]

@@ -1,11 +1,14 @@
 from dataclasses import replace
+from typing import Any
 
+from agent.admission import encode
+from agent.admission.policy import Policy
 from agent.model.faults import Fault
 from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.planner.leader.leading import plan_verdict
-from tests.support.builders import cluster, document, intent, told
+from tests.support.builders import cluster, document, intent, order, service, status, told
 
 FAULT = Fault(
     path="services.order.image",
@@ -94,6 +97,46 @@ def test_warnings_are_part_of_the_verdict() -> None:
 
     assert isinstance(step, PublishVerdict)
     assert step.verdict.warnings == ("10.10.0.0/16 is large",)
+
+
+# ---- hosts that do not admit what the document has
+
+ROOT = intent(service(spec=replace(order(), privileged=True)))
+REPORTS = {"h1": status("h1", admission=encode(Policy()))}
+
+
+def refused_by_a_host(**more: Any) -> ClusterState:
+    return cluster(ROOT, statuses=REPORTS, **more)
+
+
+def test_a_document_that_a_host_refuses_is_accepted_with_a_warning() -> None:
+    (step,) = plan_verdict(ClusterState(revision=1, document=document(ROOT), statuses=REPORTS)).steps
+    assert isinstance(step, PublishVerdict)
+    assert step.verdict.accepted
+    assert step.document == "text"
+    (warning,) = step.verdict.warnings
+    assert warning.startswith("service order waits on h1: ")
+    assert told(plan_verdict(refused_by_a_host(verdict=step.verdict))) == []
+
+
+def test_the_warnings_follow_the_policies_and_leave_the_accepted_document_alone() -> None:
+    before = Verdict(revision=7, accepted=True, accepted_revision=7)
+    plan = plan_verdict(refused_by_a_host(verdict=before))
+    (step,) = plan.steps
+    assert told(plan) == ["publish verdict: revision 7 has other warnings"]
+    assert isinstance(step, PublishVerdict)
+    assert step.document is None
+    assert replace(step.verdict, warnings=()) == before
+    (again,) = plan_verdict(cluster(ROOT, verdict=step.verdict)).steps
+    assert isinstance(again, PublishVerdict)
+    assert (again.verdict, again.document) == (before, None)
+
+
+def test_an_accepted_document_is_written_again_although_only_warnings_differ_if_it_was_forged() -> None:
+    before = Verdict(revision=7, accepted=True, accepted_revision=7)
+    (step,) = plan_verdict(refused_by_a_host(verdict=before, accepted_doubt="forged")).steps
+    assert isinstance(step, PublishVerdict)
+    assert step.document == "text"
 
 
 # ---- etcd was rolled back
