@@ -4,16 +4,28 @@ Each command imports its own module when it runs. Shell completion and `validate
 client. The daemon, which `run` starts, never loads the tables.
 """
 
-import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from agent.cli import CONFIG, STDIN
+from agent.cli import CONFIG
 from agent.cli.exit_codes import CHANGES, EXIT_CODES, HELD, Group
+from agent.cli.options import (
+    ClusterOption,
+    ConfigOption,
+    Document,
+    EndpointOption,
+    EnvFilesOption,
+    EveryStepOption,
+    FilesOption,
+    SecretsOption,
+    given,
+    name_of,
+    needed,
+)
 from agent.cli.output import Output, OutputOption
 
 # ruff: noqa: PLC0415 - each command imports its own module when it runs
@@ -34,64 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _checked_cluster(name: str | None) -> str | None:
-    """Return the name, a part of etcd keys and roles. Raises BadParameter if agent.yaml would refuse it."""
-    from agent.config import CLUSTER_NAME, CLUSTER_NAME_RULE
-    from agent.yamldoc.faultlist import quoted
-
-    if name is not None and not re.fullmatch(CLUSTER_NAME, name):
-        raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_RULE}")
-    return name
-
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Configuration of the agent: etcd endpoints, cluster.",
-        show_default=str(CONFIG),
-    ),
-]
-EndpointOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--endpoint",
-        metavar="URL",
-        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, the"
-        " configuration is read only if --config names it.",
-    ),
-]
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--cluster",
-        metavar="NAME",
-        help="Cluster to use instead of the configured one.",
-        callback=_checked_cluster,
-    ),
-]
-Document = Annotated[
-    typer.FileBinaryRead, typer.Argument(metavar="FILE", help="The document, or - for standard input.")
-]
-SecretsOption = Annotated[
-    bool,
-    typer.Option(
-        "--show-secrets",
-        help="Show old and new values of environment, command, entrypoint, healthcheck, labels, annotations and"
-        " logging options. Without this option, only the names of changed fields are shown.",
-    ),
-]
-EveryStepOption = Annotated[
-    bool, typer.Option("--all", help="Show every step on its own line, also those that only keep records.")
-]
-
-
-def _name_of(document: BinaryIO) -> str:
-    return str(getattr(document, "name", STDIN))  # standard input may be a stream without a name
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,8 +76,10 @@ def run(config: ConfigOption = None) -> None:
 
 @app.command()
 def validate(
-    document: Document,
+    document: Document = None,
     *,
+    file: FilesOption = None,
+    env_file: EnvFilesOption = None,
     against: Annotated[
         typer.FileBinaryRead | None,
         typer.Option(
@@ -145,36 +101,20 @@ def validate(
 
     if against and against_cluster:
         raise typer.BadParameter("--against and --against-cluster exclude each other")
-    raw, known = document.read(), None
+    found, known = needed(given(document, file, env_file)), None
     if against_cluster:
         from agent.cli.connect import connected
 
         with connected(config, endpoint, cluster) as connection:
             known = connection.read()
     elif against:
-        known = accepted(_name_of(against), against.read(), output)
-    show_validity(_name_of(document), raw, known, output)
-
-
-FilesOption = Annotated[
-    list[Path],
-    typer.Option(
-        "--file", "-f", metavar="FILE", help="A Compose file; - for standard input. Later ones override."
-    ),
-]
-EnvFilesOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--env-file",
-        metavar="FILE",
-        help="Variables for the Compose files, in place of the file .env beside them.",
-    ),
-]
+        known = accepted(name_of(against), against.read(), output)
+    show_validity(found.name, found.raw, known, output)
 
 
 @app.command("compile")
 def compile_(
-    file: FilesOption,
+    file: FilesOption = None,
     *,
     env_file: EnvFilesOption = None,
     output: Annotated[
@@ -187,6 +127,8 @@ def compile_(
     """
     from agent.cli.compile import write_compiled
 
+    if not file:
+        raise typer.BadParameter("name Compose files with --file")
     write_compiled(file, env_file or (), output)
 
 
@@ -222,7 +164,7 @@ def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = 
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0913 - one parameter for each option
     document: Annotated[
         typer.FileBinaryRead | None,
         typer.Argument(
@@ -230,6 +172,8 @@ def plan(
         ),
     ] = None,
     *,
+    file: FilesOption = None,
+    env_file: EnvFilesOption = None,
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
@@ -254,12 +198,12 @@ def plan(
     from agent.cli.connect import connected
     from agent.cli.plan import has_work, show_plan, with_document
 
+    chosen = given(document, file, env_file)
     with connected(config, endpoint, cluster) as connection:
         found = connection.read()
-    name = _name_of(document) if document else "FILE"
-    if document:
-        found = with_document(found, name, document.read())
-    command = confirming(name, config, endpoint, cluster)
+    if chosen:
+        found = with_document(found, chosen.name, chosen.raw)
+    command = confirming(chosen.arguments if chosen else "FILE", config, endpoint, cluster)
     shown = show_plan(
         found, output=output, every_step=every_step, show_secrets=show_secrets, confirming=command
     )
@@ -286,8 +230,10 @@ class _Apply(TyperCommand):
 
 @app.command(cls=_Apply)
 def apply(  # noqa: PLR0913 - one parameter for each option
-    document: Document,
+    document: Document = None,
     *,
+    file: FilesOption = None,
+    env_file: EnvFilesOption = None,
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
@@ -333,7 +279,8 @@ def apply(  # noqa: PLR0913 - one parameter for each option
     from agent.cli.apply import Order, confirming, run_apply
     from agent.cli.connect import connected
 
-    if _name_of(document) == STDIN and not yes:
+    found = needed(given(document, file, env_file))
+    if found.from_stdin and not yes:
         raise typer.BadParameter("a document from standard input needs --yes: no answer can be read")
     if no_wait and wait is not Wait.NONE:
         raise typer.BadParameter("--no-wait and --wait exclude each other")
@@ -341,11 +288,11 @@ def apply(  # noqa: PLR0913 - one parameter for each option
     more += [f"--wait={wait}"] if wait is not Wait.NONE else []
     more += [f"--timeout={timeout:g}"] if timeout is not None else []
     order = Order(
-        name=_name_of(document),
-        raw=document.read(),
+        name=found.name,
+        raw=found.raw,
         ask=not yes,
         confirm=confirm,
-        command=confirming(_name_of(document), config, endpoint, cluster, *more),
+        command=confirming(found.arguments, config, endpoint, cluster, *more),
         output=output,
         show_secrets=show_secrets,
         every_step=every_step,

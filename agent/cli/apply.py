@@ -10,7 +10,6 @@ from typing import Any
 import typer
 
 from agent.admission import warn
-from agent.cli import STDIN
 from agent.cli.connect import Connection
 from agent.cli.output import Output, print_data
 from agent.cli.plan import show_plan, with_document
@@ -34,15 +33,17 @@ INTERRUPTED = 130
 
 
 def confirming(
-    name: str, config: Path | None, endpoints: Sequence[str] | None, cluster: str | None, *more: str
+    document: str, config: Path | None, endpoints: Sequence[str] | None, cluster: str | None, *more: str
 ) -> str:
-    """Return the command line that confirms the edit of `name`, with the options of this one, `{}` for the token."""
+    """Return the command line that confirms an edit, with the options of this one, and `{}` for the token.
+
+    `document` has the arguments that name the document, quoted for a shell.
+    """
     options = ["--config", str(config)] if config else []
     for each in endpoints or ():
         options += ["--endpoint", each]
     options += ["--cluster", cluster] if cluster else []
-    file = "-" if name == STDIN else shlex.quote(name)
-    return f"{shlex.join(('swarmkeeper', 'apply', *options, *more))} --confirm {{}} {file}"
+    return f"{shlex.join(('swarmkeeper', 'apply', *options, *more))} --confirm {{}} {document}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.cli.conftest import swarmkeeper
+from tests.unit.cli.conftest import Cluster, swarmkeeper
 
 COMPOSE = """\
 services:
@@ -90,3 +90,29 @@ def test_init_refuses_what_is_no_host(wrong: str) -> None:
     ended = swarmkeeper("init", wrong)
     assert (ended.code, ended.out) == (1, "")
     assert "name each host as node-1=10.0.0.1" in ended.err
+
+
+def test_validate_takes_the_files_themselves(compose: Path) -> None:
+    ended = swarmkeeper("validate", "-f", "compose.yaml", "-f", "cluster.yaml")
+    assert ended.out == "compose.yaml, cluster.yaml: valid: 4 hosts, 1 service, 2 replicas\n"
+
+
+@pytest.mark.parametrize("command", ["validate", "apply"])
+def test_a_command_wants_a_document_or_compose_files_and_not_both(compose: Path, command: str) -> None:
+    assert "name a document" in swarmkeeper(command).err
+    assert "give one of them" in swarmkeeper(command, "cluster.yaml", "-f", "compose.yaml").err
+    assert "name Compose files with --file" in swarmkeeper("compile").err
+
+
+def test_plan_and_apply_take_the_files_themselves(compose: Path, cluster: Cluster) -> None:
+    files = ("-f", "compose.yaml", "-f", "cluster.yaml")
+    assert "web" in cluster.run("plan", *files).out
+    ended = cluster.run("apply", *files, "--yes", "--no-wait")
+    assert ended.code == 0, ended.err
+    stored = cluster.content().get(cluster.keys.intent)
+    assert stored is not None
+    assert stored.value.decode() == swarmkeeper("compile", *files).out
+
+
+def test_files_of_standard_input_cannot_be_asked_about(compose: Path, cluster: Cluster) -> None:
+    assert "needs --yes" in cluster.run("apply", "-f", "-", "-f", "cluster.yaml", stdin=COMPOSE).err

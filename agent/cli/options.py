@@ -1,0 +1,129 @@
+"""Options that several commands have, and the document that a command is given."""
+
+# ruff: noqa: PLC0415 - see agent.cli.app
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from agent.cli import CONFIG, STDIN
+
+
+def _checked_cluster(name: str | None) -> str | None:
+    """Return the name, a part of etcd keys and roles. Raises BadParameter if agent.yaml would refuse it."""
+    from agent.config import CLUSTER_NAME, CLUSTER_NAME_RULE
+    from agent.yamldoc.faultlist import quoted
+
+    if name is not None and not re.fullmatch(CLUSTER_NAME, name):
+        raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_RULE}")
+    return name
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration of the agent: etcd endpoints, cluster.",
+        show_default=str(CONFIG),
+    ),
+]
+EndpointOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, the"
+        " configuration is read only if --config names it.",
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="NAME",
+        help="Cluster to use instead of the configured one.",
+        callback=_checked_cluster,
+    ),
+]
+Document = Annotated[
+    typer.FileBinaryRead | None,
+    typer.Argument(metavar="[FILE]", help="The document, or - for standard input."),
+]
+SecretsOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-secrets",
+        help="Show old and new values of environment, command, entrypoint, healthcheck, labels, annotations and"
+        " logging options. Without this option, only the names of changed fields are shown.",
+    ),
+]
+EveryStepOption = Annotated[
+    bool, typer.Option("--all", help="Show every step on its own line, also those that only keep records.")
+]
+FilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="A Compose file; - for standard input. Later ones override."
+    ),
+]
+EnvFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Variables for the Compose files, in place of the file .env beside them.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The document that a command is given."""
+
+    name: str
+    """For messages."""
+    raw: bytes = field(repr=False)
+    arguments: str
+    """What names it on a command line, quoted for a shell."""
+    from_stdin: bool
+
+
+def name_of(document: BinaryIO) -> str:
+    return str(getattr(document, "name", STDIN))  # standard input may be a stream without a name
+
+
+def given(document: BinaryIO | None, files: list[Path] | None, env_files: list[Path] | None) -> Given | None:
+    """Return the document of an argument, or what `compile` makes of Compose files; None if neither is given.
+
+    Raises BadParameter for both, Invalid for files with faults.
+    """
+    if document and files:
+        raise typer.BadParameter(
+            "FILE is a document as it is, and --file names Compose files: give one of them"
+        )
+    if document:
+        name = name_of(document)
+        arguments = "-" if name == STDIN else shlex.quote(name)
+        return Given(name=name, raw=document.read(), arguments=arguments, from_stdin=name == STDIN)
+    if not files:
+        return None
+    from agent.cli.compile import compiled
+
+    raw = compiled(files, env_files or ())
+    options = [each for file in files for each in ("--file", str(file))]
+    options += [each for file in env_files or () for each in ("--env-file", str(file))]
+    name = ", ".join(map(str, files))
+    return Given(name=name, raw=raw, arguments=shlex.join(options), from_stdin=Path("-") in files)
+
+
+def needed(found: Given | None) -> Given:
+    """Return the document. Raises BadParameter if there is none."""
+    if found is None:
+        raise typer.BadParameter("name a document, - for standard input, or Compose files with --file")
+    return found
