@@ -8,7 +8,7 @@ from agent.model import Frozen, records
 from agent.model.faults import Fault
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
-from agent.model.spec import ContainerSpec, Pairs
+from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.status import HostStatus
 from agent.model.store import Fence
 
@@ -88,6 +88,8 @@ class ClusterState(Frozen):
     """Assignment of this host; None: none is known."""
     assignment_held: bool = False
     """True if etcd does not have that assignment any more."""
+    refused: Mapping[Key, str] = field(default_factory=dict)
+    """The reason why the accepted document does not allow what the assignment in etcd has of a replica."""
     membership_order: records.MembershipOrder | None = None
     """Membership order for this host; None: none was issued."""
     presence: records.Presence | None = None

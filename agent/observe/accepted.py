@@ -255,6 +255,9 @@ class AcceptedStore:
             values.mark_unreadable(self._assigned, problem)
             found = None
         if last and ((value and found is None) or self._is_outdated(last, found)):
+            if self._assigned not in values.unreadable and not self._store_rolled_back:
+                what = "it is of an earlier revision" if found else "it was deleted"
+                values.mark_unreadable(self._assigned, f"{what}: this host goes on with its last assignment")
             return last
         if last and value and self._is_rolled_back(last, found, value):
             return last
@@ -273,7 +276,7 @@ class AcceptedStore:
         if found:
             return (found.epoch, found.revision) < (last.epoch, last.revision)
         intent = self._document.intent if self._document else None
-        return bool(last.replicas and intent and intent.host(self._me))
+        return bool(intent and intent.host(self._me))
 
     def _is_rolled_back(
         self, last: records.Assignment, found: records.Assignment | None, value: store.KeyValue

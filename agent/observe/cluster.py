@@ -14,6 +14,8 @@ from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Known, Values, read_document
+from agent.observe.assigned import AllowedAssignment
+from agent.observe.declared import DeclaredSpecs
 
 S = TypeVar("S", records.Tokens, records.UnlockKeys)
 
@@ -39,6 +41,8 @@ class ClusterReader:
         self._put: tuple[int, bytes] | None = None
         """mod_revision and value of `_newest`."""
         self._accepted_revision = AcceptedStore(keys, me)
+        self._declared = DeclaredSpecs(keys)
+        self._allowed = AllowedAssignment(keys, me, self._declared)
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
         self._known: Known = {}
@@ -73,18 +77,26 @@ class ClusterReader:
         values = {each.key: each for each in kept}
         if opened := values.pop(self._opened_key, None):
             self.seal.opened = records.decode(records.Opened, opened.value)
+        self._declared.recall(values)
+        if mine := values.get(self._keys.assignment(self._me)):
+            self._allowed.last = records.decode(records.Assignment, mine.value)
         revision = max((each.mod_revision for each in kept), default=0)
         return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state
 
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = Values(snapshot, self._known)
         held = self._accepted_revision.look(values, store)
-        named = {replica.spec for replica in held.assignment.replicas} if held.assignment else set()
+        assigned = [each for each in (held.assignment, self._allowed.last) if each]
+        named = {replica.spec for each in assigned for replica in each.replicas}
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
         named |= {each.before for each in rollouts.values()}
         mine = named | running
         self._learn_specs(store, mine | self._assigned_specs(values), values)
+        self._declared.learn(held.intent, self._specs)
+        self._declared.search(held.assignment.replicas if held.assignment else (), store)
+        assignment = self._allowed.look(held.assignment, held.intent, self._specs)
         state = self._state(values, held, rollouts)
+        state = replace(state, assignment=assignment, refused=self._allowed.refused)
         self._known = values.known
         return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(mine))
 
@@ -158,7 +170,6 @@ class ClusterReader:
             can_seal=seal.seals,
             disruption=values.one(keys.disruption, records.Disruption),
             disruption_revision=disruption.mod_revision if disruption else 0,
-            assignment=held.assignment,
             assignment_held=held.assignment_held,
             specs=dict(self._specs),
             membership_order=values.one(keys.membership_order(self._me), records.MembershipOrder),
@@ -216,7 +227,8 @@ class ClusterReader:
 
     def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
         specs = (self._spec_values[digest] for digest in sorted(self._spec_values.keys() & mine))
-        kept = (*self._accepted_revision.kept, *specs)
+        saved = (self._allowed.saved(each) for each in self._accepted_revision.kept)
+        kept = (*saved, *specs, self._declared.kept)
         if (opened := self.seal.opened) == records.Opened():
             return kept
         value = records.encode(opened)

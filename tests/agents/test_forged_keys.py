@@ -1,14 +1,34 @@
 """Somebody with the rights of an agent in etcd writes what leaders write: nothing runs that no operator declared."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
-from agent.model.records import encode
+from agent.model.records import (
+    Assignment,
+    Digests,
+    Disruption,
+    LeaderRecord,
+    MembershipOrder,
+    Presence,
+    Replica,
+    Rollout,
+    SwarmRecord,
+    Tokens,
+    Verdict,
+    decode,
+    encode,
+)
+from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import encode as encoded
+from agent.model.status import HostStatus
+from agent.observe.assigned import MOST_CHANGES
 from tests.support.document import EXAMPLE, document
-from tests.support.simulated_cluster import KEYS, SimulatedCluster, images
+from tests.support.simulated_cluster import KEYS, SimulatedCluster, images, parsed
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -137,3 +157,340 @@ def test_a_new_host_follows_a_document_that_etcd_has_compacted_once_it_is_put_ag
     cluster.put_intent()
     cluster.settle()
     assert cluster.hosts[late].running()
+
+
+# ---- Assignments and specs
+
+EVIL = ContainerSpec(image="registry.example/miner:1", network_mode="host", privileged=True)
+
+
+def assigned(cluster: SimulatedCluster, name: str) -> Assignment:
+    found = cluster.assignment(name)
+    assert found is not None
+    return found
+
+
+def give(cluster: SimulatedCluster, name: str, *replicas: Replica, **changes: Any) -> None:
+    """Write the assignment of a host, with these replicas."""
+    found = replace(assigned(cluster, name), replicas=tuple(sorted(replicas)), **changes)
+    cluster.put(KEYS.assignment(name), encode(found))
+
+
+def change(cluster: SimulatedCluster, name: str, **changes: Any) -> None:
+    """Write the assignment of a host with these changes of every replica."""
+    give(cluster, name, *(replace(each, **changes) for each in assigned(cluster, name).replicas))
+
+
+def write_spec(cluster: SimulatedCluster, spec: ContainerSpec) -> str:
+    cluster.put(KEYS.spec(spec_hash(spec)), encoded(spec))
+    return spec_hash(spec)
+
+
+def with_service(cluster: SimulatedCluster, name: str) -> None:
+    miner = Replica(service="miner", slot=1, spec=write_spec(cluster, EVIL))
+    give(cluster, name, *assigned(cluster, name).replicas, miner)
+
+
+def with_more(cluster: SimulatedCluster, name: str, spec: str = "") -> None:
+    """A replica more of each service, on each host; without `spec` with the right one."""
+    specs = {each.name: each.spec_hash for each in parsed(EXAMPLE).services}
+    more = (
+        Replica(service=service, slot=50, spec=spec or specs[service])
+        for service in ("order", "billing", "api")
+    )
+    give(cluster, name, *assigned(cluster, name).replicas, *more)
+
+
+def with_other_slots(cluster: SimulatedCluster, name: str) -> None:
+    give(cluster, name, *(replace(each, slot=each.slot + 50) for each in assigned(cluster, name).replicas))
+
+
+def changed_in_place(cluster: SimulatedCluster, name: str) -> None:
+    """Specs whose difference needs no new container."""
+    specs = {each.name: each.spec for each in parsed(EXAMPLE).services}
+    small = {service: replace(spec, memory_limit_bytes=6_000_000) for service, spec in specs.items()}
+    replicas = assigned(cluster, name).replicas
+    give(cluster, name, *(replace(each, spec=write_spec(cluster, small[each.service])) for each in replicas))
+
+
+def by_digest(cluster: SimulatedCluster, name: str) -> None:
+    specs = {each.name: each.spec for each in parsed(EXAMPLE).services}
+    other = {each: replace(spec, image=f"{spec.image}@sha256:{'6' * 64}") for each, spec in specs.items()}
+    replicas = assigned(cluster, name).replicas
+    give(cluster, name, *(replace(each, spec=write_spec(cluster, other[each.service])) for each in replicas))
+
+
+def of_revision(change: int) -> Callable[[SimulatedCluster, str], None]:
+    return lambda cluster, name: give(cluster, name, revision=assigned(cluster, name).revision + change)
+
+
+ASSIGNED: dict[str, Callable[[SimulatedCluster, str], None]] = {
+    "the spec": lambda cluster, name: change(cluster, name, spec=write_spec(cluster, EVIL)),
+    "a service": with_service,
+    "more replicas": with_more,
+    "more replicas of a forged spec": lambda cluster, name: with_more(
+        cluster, name, write_spec(cluster, EVIL)
+    ),
+    "other slots": with_other_slots,
+    "a change in place": changed_in_place,
+    "a digest that the document does not ask for": by_digest,
+    "a spec that is nowhere": lambda cluster, name: change(cluster, name, spec="0" * 64),
+    "nothing": give,
+    "an earlier revision": of_revision(-1),
+    "a later revision": of_revision(1),
+    "deleted": lambda cluster, name: cluster.delete(KEYS.assignment(name)),
+    "unreadable": lambda cluster, name: cluster.put(KEYS.assignment(name), b"{}"),
+}
+HARMLESS: dict[str, Callable[[SimulatedCluster, str], None]] = {
+    "held": lambda cluster, name: change(cluster, name, held="so", waits="so", stops_first=True),
+    "addresses": lambda cluster, name: change(
+        cluster, name, addresses=(("my-network-overlay", "10.10.9.9"),)
+    ),
+    "a project": lambda cluster, name: give(
+        cluster, name, *assigned(cluster, name).replicas, project="another"
+    ),
+}
+
+
+def take_lock(cluster: SimulatedCluster) -> None:
+    """Nobody leads from now on."""
+    cluster.put(KEYS.leader, encode(LeaderRecord(host="node-231", since="now")))
+
+
+def foreign(cluster: SimulatedCluster) -> set[str]:
+    """The hosts that name a forgery."""
+    kinds = ("foreign", "unreadable")
+    plans = {name: agent.plan for name, agent in cluster.agents.items()}
+    return {name for name, plan in plans.items() if any(each.kind in kinds for each in plan.blocked)}
+
+
+@pytest.mark.parametrize("how", [*ASSIGNED, *HARMLESS])
+@pytest.mark.parametrize("led", [True, False], ids=["with a leader", "without one"])
+def test_a_forged_assignment_starts_and_stops_nothing(cluster: SimulatedCluster, how: str, led: bool) -> None:
+    before, leader = containers(cluster), cluster.leader().name
+    if not led:
+        take_lock(cluster)
+    for name in cluster.hosts:
+        (ASSIGNED | HARMLESS)[how](cluster, name)
+    others = set(cluster.agents) - ({leader} if led else set())
+    cluster.round(*others)
+    assert how in HARMLESS or foreign(cluster) >= others
+    for _ in range(ROUNDS):
+        cluster.round()
+        assert containers(cluster) == before
+    restart(cluster)
+    cluster.rounds(5)
+    assert containers(cluster) == before
+    if not led:
+        cluster.delete(KEYS.leader)
+    cluster.put_intent(EDITED)
+    cluster.settle()
+    assert "billing:1.0.1" in str(cluster.running())
+    assert "miner" not in str(cluster.running())
+
+
+def containers(cluster: SimulatedCluster) -> dict[str, Any]:
+    """All that the engines show of replicas of ours: their names, networks, limits and runs."""
+    return deepcopy({name: host.replicas() for name, host in cluster.hosts.items()})
+
+
+def restart(cluster: SimulatedCluster) -> None:
+    """Every agent, with what it has on its disk."""
+    for name in tuple(cluster.agents):
+        cluster.lose_agent(name)
+        cluster.start(name)
+
+
+def test_a_replica_is_recreated_for_forged_duplicate_addresses_so_often_and_not_for_ever(
+    cluster: SimulatedCluster,
+) -> None:
+    take_lock(cluster)
+    seen = cluster.ids()
+    for _ in range(3 * MOST_CHANGES):
+        for name, host in cluster.hosts.items():
+            recreate = tuple((raw["Id"], "why") for raw in host.replicas().values())
+            change(cluster, name, recreate=recreate)
+        cluster.rounds(2, seconds=30.0)
+        seen |= cluster.ids()
+    assert len(seen) <= len(cluster.ids()) * (1 + MOST_CHANGES)
+    assert foreign(cluster) == set(cluster.hosts)
+    assert "so it stays as it is" in cluster.told()
+    assert sum(map(len, cluster.running().values())) == len(cluster.ids())
+
+
+def test_a_service_goes_back_only_where_its_rollback_is_declared(cluster: SimulatedCluster) -> None:
+    first = {name: assigned(cluster, name) for name in cluster.hosts}
+    cluster.put_intent(EDITED)
+    cluster.settle()
+    take_lock(cluster)
+    before = cluster.ids()
+    for name, found in first.items():
+        for replica in found.replicas:
+            (spec,) = (each.spec for each in parsed(EXAMPLE).services if each.name == replica.service)
+            write_spec(cluster, spec)
+        give(cluster, name, *found.replicas)
+    for _ in range(ROUNDS):
+        cluster.round()
+        assert cluster.ids() == before
+    assert "is not rollback" in cluster.told()
+
+
+def test_a_forged_rollout_goes_back_to_no_forged_spec(cluster: SimulatedCluster) -> None:
+    cluster.put(KEYS.spec(spec_hash(EVIL)), encoded(EVIL))
+    cluster.put_intent(EDITED)
+    cluster.round()
+    (billing,) = (each for each in parsed(EDITED).services if each.name == "billing")
+    rollout = Rollout(
+        before=spec_hash(EVIL), to=spec_hash(billing.spec), state="rolling-back", why="no reason"
+    )
+    for _ in range(5):
+        cluster.put(KEYS.spec(spec_hash(EVIL)), encoded(EVIL))  # the leader has deleted it
+        cluster.put(KEYS.rollout("billing"), encode(rollout))
+        cluster.round()
+        assert "miner" not in str(cluster.running())
+    assert "is of no document that was accepted here" in cluster.told()
+    cluster.delete(KEYS.rollout("billing"))
+    cluster.settle()
+    assert "billing:1.0.1" in str(cluster.running())
+
+
+# ---- The swarm record, orders, the disruption slot and what hosts report
+
+WORKER = "node-233"
+WITH_WORKER = document(roles={WORKER: "worker"})
+NETWORK = "my-network-overlay"
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> SimulatedCluster:
+    """The example with two managers and a worker, carried out."""
+    cluster = SimulatedCluster(tmp_path, WITH_WORKER)
+    cluster.put_intent(WITH_WORKER)
+    cluster.start()
+    cluster.settle()
+    return cluster
+
+
+def record(**changes: Any) -> Callable[[SimulatedCluster], None]:
+    def forge(cluster: SimulatedCluster) -> None:
+        found = cluster.record()
+        assert found is not None
+        cluster.put(KEYS.swarm, encode(replace(found, **changes)))
+
+    return forge
+
+
+def order(what: Literal["leave", "force", "quarantine"], *names: str) -> Callable[[SimulatedCluster], None]:
+    def forge(cluster: SimulatedCluster) -> None:
+        for name in names or cluster.hosts:
+            node_id = cluster.hosts[name].engine.info().swarm.node_id
+            if node_id:
+                wanted = MembershipOrder(state="active", node_id=node_id, what=what, reason="forged")
+                cluster.put(KEYS.membership_order(name), encode(wanted))
+
+    return forge
+
+
+def slot(state: Literal["granted", "acquired"]) -> Callable[[SimulatedCluster], None]:
+    forged = encode(Disruption(host=WORKER, state=state, reason="forged", quorum=True))
+    return lambda cluster: cluster.put(KEYS.disruption, forged)
+
+
+def reports(**changes: Any) -> Callable[[SimulatedCluster], None]:
+    def forge(cluster: SimulatedCluster) -> None:
+        for name in cluster.hosts:
+            found = cluster.read(KEYS.status(name))
+            assert found is not None
+            cluster.put(KEYS.status(name), encode(replace(decode(HostStatus, found.value), **changes)))
+
+    return forge
+
+
+def presences(cluster: SimulatedCluster) -> None:
+    forged = encode(Presence(instance="forged", boot_id="forged", version="1", since="now"))
+    for name in cluster.hosts:
+        cluster.put(KEYS.presence(name), forged)
+
+
+def without_specs(cluster: SimulatedCluster) -> None:
+    for key in cluster.written():
+        if key.startswith(KEYS.specs):
+            cluster.delete(key)
+
+
+def rollouts(cluster: SimulatedCluster) -> None:
+    forged = encode(Rollout(before="0" * 64, to="1" * 64, state="rolling-back", why="forged"))
+    for service in parsed(EXAMPLE).services:
+        cluster.put(KEYS.rollout(service.name), forged)
+
+
+OTHERS: dict[str, Callable[[SimulatedCluster], None]] = {
+    "managers leave": order("leave", "node-231", "node-232"),
+    "all leave by force": order("force"),
+    "quarantine": order("quarantine"),
+    "an overlay is recreated": record(recreating=(NETWORK,)),
+    "no overlays": record(networks=(), overlay_ids=()),
+    "another swarm": record(swarm_id="forged"),
+    "other managers": record(managers=(("forged", "10.6.6.6:2377"),)),
+    "no swarm": lambda cluster: cluster.delete(KEYS.swarm),
+    "an init": lambda cluster: cluster.put(KEYS.swarm, encode(SwarmRecord(claimed_by="node-231"))),
+    "the slot is granted": slot("granted"),
+    "the slot is acquired": slot("acquired"),
+    "no replicas reported": reports(replicas=()),
+    "another node reported": reports(node_id="forged"),
+    "no dockerd reported": reports(engine_up=False),
+    "another presence": presences,
+    "no specs": without_specs,
+    "rollouts": rollouts,
+    "digests": lambda cluster: cluster.put(KEYS.digests, encode(Digests(revision=1, epoch=0))),
+    "a verdict": lambda cluster: cluster.put(
+        KEYS.verdict, encode(Verdict(revision=LATEST, accepted=True, accepted_revision=LATEST))
+    ),
+    "tokens": lambda cluster: cluster.put(
+        KEYS.tokens, encode(Tokens(swarm_id="forged", worker="SWMTKN-1", manager="SWMTKN-1"))
+    ),
+}
+NAMED = ("quarantine", "another swarm")
+"""What hosts act on, or would act on: they say so. The others change nothing that runs."""
+
+
+@pytest.mark.parametrize("how", OTHERS)
+@pytest.mark.parametrize("led", [True, False], ids=["with a leader", "without one"])
+def test_other_forged_keys_stop_no_replica(mixed: SimulatedCluster, how: str, led: bool) -> None:
+    before = containers(mixed)
+    if not led:
+        take_lock(mixed)
+    for _ in range(ROUNDS):
+        OTHERS[how](mixed)
+        mixed.round(*(name for name, agent in mixed.agents.items() if not agent.leads))
+        assert how not in NAMED or foreign(mixed)
+        mixed.round()
+        assert containers(mixed) == before
+
+
+def test_a_worker_that_forged_orders_make_leave_is_back_without_them(mixed: SimulatedCluster) -> None:
+    """What cannot be prevented: only the managers know whether a worker is still in the swarm."""
+    before = mixed.running()
+    for _ in range(2):  # its replicas stop, then it leaves
+        order("leave", WORKER)(mixed)
+        mixed.round(WORKER)
+    stopped = {name for name, running in mixed.running().items() if running != before[name]}
+    assert stopped == {WORKER}
+    assert "forged" in str(mixed.agents[WORKER].outcomes[-1])
+    mixed.settle()
+    assert mixed.running() == before
+
+
+def test_a_worker_that_forged_ids_take_off_its_overlay_is_back_with_the_right_ones(
+    mixed: SimulatedCluster,
+) -> None:
+    """What cannot be prevented: only the leader's record tells a worker which overlay is the swarm's."""
+    before = mixed.running()
+    for _ in range(3):
+        record(overlay_ids=((NETWORK, "forged"),))(mixed)
+        mixed.round(WORKER)
+    stopped = {name for name, running in mixed.running().items() if running != before[name]}
+    assert stopped == {WORKER}
+    assert "which is not the overlay" in str(mixed.agents[WORKER].plan)
+    mixed.settle()
+    assert mixed.running() == before

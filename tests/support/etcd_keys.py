@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from agent.errors import Invalid
 from agent.model import spec
@@ -43,13 +44,15 @@ x-cluster:
 services:
   order:
     image: registry.example/order:1.0.0
-    x-hosts: {h1: 1, h2: 1}
+    deploy: {replicas: 2}
     environment: {PASSWORD: hunter2}
     network_mode: none
 """
-SPEC = ContainerSpec(image="registry.example/order:1.0.0")
+SPEC = ContainerSpec(
+    image="registry.example/order:1.0.0", environment=(("PASSWORD", "hunter2"),), network_mode="none"
+)
 DIGEST = spec_hash(SPEC)
-OLD_SPEC = ContainerSpec(image="registry.example/order:0.9.0")
+OLD_SPEC = replace(SPEC, image="registry.example/order:0.9.0")
 OLD_DIGEST = spec_hash(OLD_SPEC)
 REPLICA = Replica(service="order", slot=1, spec=DIGEST)
 TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-manager")

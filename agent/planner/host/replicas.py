@@ -20,6 +20,7 @@ from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
 from agent.planner.host.strangers import leave_strangers, networks_to_leave
 from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
+from agent.yamldoc.faultlist import printable
 
 # ---- An overlay must keep its last endpoint on a host while another replica joins it there
 #
@@ -53,6 +54,7 @@ def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
     return joined.intersection(step.name for step in plan.of(steps.StartContainer))
 
 
+MOST_REFUSED, LONGEST_NAME = 100, 200
 REPORTED_S = 20.0
 """Seconds in which every other host reports its containers; longer than the default lease of 15 s."""
 
@@ -72,6 +74,7 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     keep = {found.id for found in chosen.values() if found}
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
     keep |= {each.id for replica in unknown for each in update.candidates(replica, host)}
+    keep |= {each.id for each in host.containers if each.replica.key in cluster.refused}
     names = Names(host, keep, project, cluster.assignment.replicas)
     planner = _ReplicaPlanner(intent, host, cluster, names, observed)
     plan = Plan()
@@ -88,6 +91,11 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         wanted = Wanted(replica=replica, project=project, spec=spec, context=context, called=called)
         others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
         plan += planner.plan_among(wanted, found, others)
+    # A forged assignment has any number of them, with any names: those of declared services are named first.
+    refused = sorted(cluster.refused, key=lambda key: (intent.service(key[0]) is None, key))
+    for service, slot in refused[:MOST_REFUSED]:
+        name = printable(f"container/{project}-{service}-{slot}"[:LONGEST_NAME])
+        plan += blocked_plan(name, "foreign", cluster.refused[service, slot])
     surplus = update.plan_surplus(host, frozenset(cluster.assignment.replicas), keep)
     stuck = plan_stuck(host)
     if observed.stale:

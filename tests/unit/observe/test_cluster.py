@@ -249,7 +249,7 @@ SHOWN_IN = {
     KEYS.swarm: {"record", "record_held", "record_revision"},
     KEYS.tokens: {"tokens"},
     KEYS.unlock: {"unlock"},
-    KEYS.assignment(ME): {"assignment", "assignments", "specs"},
+    KEYS.assignment(ME): {"assignment", "assignments", "specs", "undeclared"},
     KEYS.assignment(OTHER): {"assignments"},
     KEYS.disruption: {"disruption", "disruption_revision"},
     KEYS.digests: {"digests", "digests_revision"},
@@ -491,6 +491,7 @@ def test_no_join_token_and_nobody_elses_business_is_kept(leading: Scene) -> None
         KEYS.assignment(ME),
         KEYS.spec(DIGEST),
         KEYS.spec(OLD_DIGEST),
+        f"{KEYS.root}declared",
     }
     assert b"SWMTKN" not in b"".join(each.value for each in kept)
 

@@ -8,7 +8,7 @@ from agent.model.intent import Intent, NetworkIntent, VolumeIntent
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from agent.model.steps import CreateContainer, StopContainer
-from agent.planner.host.replicas import plan_replicas
+from agent.planner.host.replicas import MOST_REFUSED, plan_replicas
 from tests.support import builders
 from tests.support.builders import (
     LOCAL,
@@ -74,6 +74,25 @@ def test_an_empty_assignment_removes_all_of_ours() -> None:
         "stop container/prod-order-1: order replica 1 is no longer assigned here",
         "remove container/prod-order-1: order replica 1 is no longer assigned here",
     ]
+
+
+def test_the_container_of_a_replica_that_is_refused_stays_and_the_replica_is_named() -> None:
+    nothing = Assignment(revision=7, project="prod")
+    refused = {("order", 1): "its spec is of no document"}
+
+    for seen in (host(container(1)), host()):
+        assert replicas(ONE, seen, assignment=nothing, refused=refused) == [
+            "blocked container/prod-order-1: its spec is of no document"
+        ]
+
+
+def test_of_many_refused_replicas_those_of_declared_services_are_named() -> None:
+    forged = {(f"a\x1b{number}" + "x" * 1000, 1): "so" for number in range(2 * MOST_REFUSED)}
+    nothing = Assignment(revision=7, project="prod")
+    named = replicas(ONE, host(), assignment=nothing, refused={**forged, ("order", 1): "so"})
+    assert len(named) == MOST_REFUSED
+    assert named[0] == "blocked container/prod-order-1: so"
+    assert not any("\x1b" in each or len(each) > 300 for each in named)
 
 
 def test_an_image_is_pulled_once_for_all_replicas_before_any_is_created() -> None:

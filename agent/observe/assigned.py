@@ -1,0 +1,156 @@
+"""The part of this host's assignment that the accepted document allows. Every agent can write the one in etcd.
+
+A replica that the document does not allow keeps what it had in the last assignment; a new one is left out. Replicas
+that `x-hosts` or mode global puts on this host stay, also if the assignment in etcd lacks them.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.diff.networks import asks_of
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.keys import Keys
+from agent.model.phrases import short_id
+from agent.model.records import Assignment, Replica, encode
+from agent.model.spec import ContainerSpec, Key
+from agent.model.store import KeyValue
+from agent.observe.declared import DeclaredSpecs
+
+MOST_CHANGES = 10
+"""Changes of one replica's spec, addresses or container by assignments of one document. Each may restart it."""
+_MISUSED = "if all agents have one version, an agent's rights in etcd were misused: change their credentials"
+_STAYS = (
+    f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {_MISUSED}"
+)
+_GONE = "the accepted document does not have it on this host"
+_MANY = f"its assignment changed {MOST_CHANGES} times under one document, so it stays as it is; {_MISUSED}"
+
+
+class AllowedAssignment:
+    """Compares each assignment with the accepted document and with the last allowed assignment."""
+
+    def __init__(self, keys: Keys, me: str, declared: DeclaredSpecs) -> None:
+        self._key, self._me, self._declared = keys.assignment(me), me, declared
+        self.last: Assignment | None = None
+        self.refused: dict[Key, str] = {}
+        """Replica -> why the document does not allow what the assignment in etcd has of it."""
+        self._saved = b""
+        """`last` if etcd has another assignment."""
+        self._changes, self._under = Counter[Key](), 0
+        """Changes of each replica under the document of that revision."""
+        self._asked: tuple[object, ...] = ()
+
+    def saved(self, value: KeyValue) -> KeyValue:
+        """Return the value of this host's assignment as it is saved on disk; any other value as it is."""
+        return replace(value, value=self._saved) if value.key == self._key and self._saved else value
+
+    def look(
+        self, found: Assignment | None, intent: Intent | None, specs: Mapping[str, ContainerSpec]
+    ) -> Assignment | None:
+        """Return what this host acts on of the assignment in etcd."""
+        if intent is None:
+            return found
+        asked = (found, intent, frozenset(specs), self._declared.kept)
+        if asked != self._asked:
+            self._asked, self.refused = asked, {}
+            if found:
+                self._compare(found, intent, specs)
+            elif intent.host(self._me) is None:
+                self.last = None
+        return self.last
+
+    def _compare(self, found: Assignment, intent: Intent, specs: Mapping[str, ContainerSpec]) -> None:
+        if intent.revision != self._under:
+            self._changes, self._under = Counter(), intent.revision
+        last = self.last or Assignment(revision=0, project=intent.project)
+        same = (last.epoch, last.revision) == (found.epoch, found.revision)
+        wanted, before = _by_service(found), _by_service(last)
+        allowed: list[Replica] = []
+        for name in sorted({*wanted, *before}):
+            mine, had, service = wanted[name], before[name], intent.service(name)
+            most, least = self._numbers(service, intent)
+            for key in self._chosen(mine, had, most, least, same=same):
+                replica = self._replica(mine[key], had.get(key), intent, specs) if key in mine else had[key]
+                if replica and not most:
+                    replica = replace(replica, held=_GONE, waits_on="", held_by_fault=True)
+                allowed += [replica] if replica else []
+        self.last = replace(found, project=intent.project, replicas=tuple(sorted(allowed)))
+        self._saved = b"" if self.last == found else encode(self.last)
+
+    def _numbers(self, service: ServiceIntent | None, intent: Intent) -> tuple[int, int]:
+        """Return (most, least) replicas that the document has on this host."""
+        host = intent.host(self._me)
+        if service is None or host is None or service.where.unmet(host):
+            return 0, 0
+        if service.replicas is None:
+            count = dict(service.placement).get(self._me, 0)
+            return count, 0 if host.availability == "drain" else count
+        return min(service.replicas, service.where.most_per_host or service.replicas), 0
+
+    def _chosen(
+        self, wanted: Mapping[Key, Replica], had: Mapping[Key, Replica], most: int, least: int, *, same: bool
+    ) -> list[Key]:
+        """Return the replicas of a service that are or stay assigned; `same`: `had` is of the same document."""
+        kept, new = [key for key in wanted if key in had], [key for key in wanted if key not in had]
+        # Within one document a fixed replica keeps its slot.
+        lacks = max(0, least - len(kept) - (0 if same else len(new)))
+        stays = [key for key in had if key not in wanted][:lacks]
+        left = max(0, most - len(kept) - len(stays))
+        self.refused |= dict.fromkeys(stays, _STAYS) | dict.fromkeys(new[left:], f"{_GONE}; {_MISUSED}")
+        return [*kept, *stays, *new[:left]]
+
+    def _replica(
+        self, wanted: Replica, old: Replica | None, intent: Intent, specs: Mapping[str, ContainerSpec]
+    ) -> Replica | None:
+        """Return the replica as the document allows it: as wanted, as it was, or not at all."""
+        spec, why = specs.get(wanted.spec), self._why_refused(wanted, old, intent, specs)
+        if spec and not why:
+            wanted = _without_unasked(wanted, spec, intent)
+            if old and _may_restart(wanted, old):
+                self._changes[wanted.key] += 1
+                why = _MANY if self._changes[wanted.key] > MOST_CHANGES else ""
+        if not why:
+            return wanted
+        self.refused[wanted.key] = why
+        return old and replace(old, recreate=(), stops_first=False)
+
+    def _why_refused(
+        self, wanted: Replica, old: Replica | None, intent: Intent, specs: Mapping[str, ContainerSpec]
+    ) -> str:
+        if old and old.spec == wanted.spec:
+            return ""
+        name = f"its spec {short_id(wanted.spec)}"
+        if wanted.spec not in specs:
+            return f"{name} cannot be read from etcd"
+        age = self._declared.age(wanted.service, wanted.spec)
+        if age is None:
+            return f"{name} is of no document that was accepted here; {_MISUSED}"
+        before = self._declared.age(old.service, old.spec) if old else None
+        service = intent.service(wanted.service)
+        if before is None or age <= before or (service and service.update.failure_action == "rollback"):
+            return ""
+        return f"{name} is earlier, and its `update.failure_action` is not rollback; {_MISUSED}"
+
+
+def _by_service(assignment: Assignment) -> defaultdict[str, dict[Key, Replica]]:
+    found: defaultdict[str, dict[Key, Replica]] = defaultdict(dict)
+    for each in assignment.replicas:
+        found[each.service][each.key] = each
+    return found
+
+
+def _without_unasked(wanted: Replica, spec: ContainerSpec, intent: Intent) -> Replica:
+    """Return the replica without addresses for which the document does not ask, and without orders against it."""
+    asks = asks_of(intent, spec)
+    return replace(
+        wanted,
+        addresses=tuple(each for each in wanted.addresses if each[0] in asks.reserved),
+        recreate=wanted.recreate if any(each.network not in asks.overlays for each in spec.networks) else (),
+        stops_first=wanted.stops_first and bool(asks.overlays),
+    )
+
+
+def _may_restart(wanted: Replica, old: Replica) -> bool:
+    moved = bool(old.addresses) and wanted.addresses != old.addresses
+    return wanted.spec != old.spec or moved or bool(wanted.recreate and wanted.recreate != old.recreate)

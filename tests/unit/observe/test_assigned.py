@@ -1,0 +1,159 @@
+"""What a host acts on of its assignment: what the accepted document allows, and what it had before for the rest."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.intent import Intent
+from agent.model.records import Assignment, Replica
+from agent.model.spec import spec_hash
+from agent.observe.assigned import MOST_CHANGES, AllowedAssignment
+from agent.observe.declared import DeclaredSpecs
+from tests.support.document import document
+from tests.support.etcd_keys import DOCUMENT, KEYS, ME, OTHER
+from tests.support.simulated_cluster import parsed
+
+FIXED = document(DOCUMENT, services={"order": {"deploy": None, "x-hosts": {ME: 2, OTHER: 1}}})
+LATER = document(FIXED, tags={"order": "2"})
+SCHEDULED = document(DOCUMENT, services={"order": {"deploy": {"replicas": 4}}})
+ON_OVERLAY = document(
+    FIXED,
+    networks={
+        "net": {
+            "name": "net",
+            "driver": "overlay",
+            "attachable": True,
+            "ipam": {"config": [{"subnet": "10.1.0.0/16"}]},
+        }
+    },
+    services={"order": {"network_mode": None, "networks": ["net"]}},
+)
+
+
+class Desk:
+    """A host with a document, which gets assignments of it."""
+
+    def __init__(self, text: str = FIXED) -> None:
+        self.declared = DeclaredSpecs(KEYS)
+        self.allowed = AllowedAssignment(KEYS, ME, self.declared)
+        self.specs: dict[str, Any] = {}
+        self.revision = 6
+        self.intent: Intent
+        self.accept(text)
+
+    def accept(self, text: str) -> None:
+        self.revision += 1
+        self.intent = replace(parsed(text), revision=self.revision)
+        self.specs |= {spec_hash(each.spec): each.spec for each in self.intent.services}
+
+    def replica(self, slot: int, of: str = "", **fields: Any) -> Replica:
+        (service,) = parsed(of).services if of else self.intent.services
+        return Replica(service="order", slot=slot, spec=service.spec_hash, **fields)
+
+    def look(self, *replicas: Replica) -> tuple[Replica, ...]:
+        self.declared.learn(self.intent, self.specs)
+        found = Assignment(revision=self.revision, project="prod", replicas=replicas)
+        allowed = self.allowed.look(found, self.intent, self.specs)
+        assert allowed is not None
+        return allowed.replicas
+
+    def slots(self, *slots: int) -> list[int]:
+        return [each.slot for each in self.look(*map(self.replica, slots))]
+
+    @property
+    def refused(self) -> set[int]:
+        return {slot for _, slot in self.allowed.refused}
+
+
+@pytest.mark.parametrize(
+    ("text", "slots", "allowed", "refused"),
+    [
+        (FIXED, (1, 2), [1, 2], set()),
+        (FIXED, (1, 2, 3), [1, 2], {3}),
+        (FIXED, (1,), [1, 2], {2}),
+        (FIXED, (), [1, 2], {1, 2}),
+        (FIXED, (2, 7), [1, 2], {1, 7}),
+        (FIXED, (7, 8), [1, 2], {1, 2, 7, 8}),
+        (SCHEDULED, (1, 2, 3, 4), [1, 2, 3, 4], set()),
+        (SCHEDULED, (1, 2, 3, 4, 5), [1, 2, 3, 4], {5}),
+        (SCHEDULED, (), [], set()),
+    ],
+)
+def test_the_document_limits_the_replicas_of_a_service_on_a_host(
+    text: str, slots: tuple[int, ...], allowed: list[int], refused: set[int]
+) -> None:
+    desk = Desk(text)
+    assert desk.slots(1, 2) == [1, 2]
+    assert (desk.slots(*slots), desk.refused) == (allowed, refused)
+
+
+def test_a_later_document_may_give_a_fixed_replica_another_slot() -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    desk.accept(LATER)
+    assert (desk.slots(2, 3), desk.refused) == ([2, 3], set())
+
+
+@pytest.mark.parametrize("availability", ["active", "pause", "drain"])
+def test_only_a_drained_host_loses_its_fixed_replicas(availability: str) -> None:
+    desk = Desk(document(FIXED, hosts={ME: {"availability": availability}}))
+    desk.slots(1, 2)
+    assert desk.slots() == ([] if availability == "drain" else [1, 2])
+
+
+def test_what_the_document_has_no_more_goes_on_and_is_not_started_again() -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    desk.accept(document(FIXED, services={"order": {"x-hosts": {ME: None}}}))
+    kept = desk.look(desk.replica(1, FIXED), desk.replica(2, FIXED))
+    assert [(each.slot, each.held_by_fault) for each in kept] == [(1, True), (2, True)]
+    assert (desk.slots(1, 2, 3), desk.refused) == ([1, 2], {3})
+    assert desk.slots() == []
+
+
+@pytest.mark.parametrize("action", ["pause", "rollback"])
+def test_a_replica_goes_back_to_an_earlier_spec_only_where_a_rollback_may(action: str) -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    desk.accept(
+        document(LATER, services={"order": {"deploy": {"update_config": {"failure_action": action}}}})
+    )
+    before = [desk.replica(1, FIXED), desk.replica(2, FIXED)]
+    assert list(desk.look(*before)) == before  # it has not moved yet
+    now = [desk.replica(1), desk.replica(2)]
+    assert list(desk.look(*now)) == now
+    assert list(desk.look(*before)) == (before if action == "rollback" else now)
+    assert desk.refused == (set() if action == "rollback" else {1, 2})
+
+
+def test_a_spec_that_cannot_be_read_replaces_nothing() -> None:
+    desk = Desk()
+    had = desk.look(desk.replica(1), desk.replica(2))
+    assert desk.look(*(replace(each, spec="0" * 64) for each in had)) == had
+    assert desk.refused == {1, 2}
+
+
+def test_only_what_the_document_asks_for_is_reserved() -> None:
+    address = (("net", "10.1.0.9"),)
+    plain, reserves = Desk(ON_OVERLAY), Desk(document(ON_OVERLAY, policy={"reserve_addresses": True}))
+    assert plain.look(plain.replica(1, addresses=address, stops_first=True))[0] == plain.replica(1)
+    wanted = reserves.replica(1, addresses=address, stops_first=True)
+    assert reserves.look(wanted)[0] == wanted
+    other = replace(wanted, recreate=(("c1", "duplicate"),))
+    assert reserves.look(other)[0] == wanted  # a new container would get the same address
+
+
+def test_a_replica_changes_so_often_under_one_document() -> None:
+    desk = Desk(ON_OVERLAY)
+    desk.look(desk.replica(1), desk.replica(2))
+    for number in range(MOST_CHANGES + 3):
+        wanted = desk.replica(1, recreate=((f"c{number}", "duplicate"),))
+        recreated = wanted in desk.look(wanted, desk.replica(2))
+        assert recreated == (number < MOST_CHANGES)
+        assert desk.refused == (set() if recreated else {1})
+    assert desk.slots(1, 2) == [1, 2]
+    assert desk.refused == set()
+    desk.accept(document(ON_OVERLAY, tags={"order": "2"}))
+    wanted = desk.replica(1, recreate=(("c99", "duplicate"),))
+    assert wanted in desk.look(wanted, desk.replica(2))
