@@ -7,6 +7,7 @@ changes nothing for a replica, is noted: the document is valid. The rest the rea
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from agent.model import earlier
 from agent.model.phrases import first_of
 from agent.yamldoc import Cursor
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
@@ -29,6 +30,7 @@ DEFAULT = "default"
 _OF_NO_VOLUME = frozenset(("z", "Z"))
 """Modes for SELinux; Docker ignores them on a named volume."""
 _OF_A_DESKTOP = frozenset(("cached", "delegated", "consistent"))
+_RESERVE = "reserve_addresses"
 _MOST_NAMED = 5
 _PARTS = 3
 
@@ -59,6 +61,8 @@ def normalised(root: Cursor, notes: Notes) -> Cursor:
     for section, change in _SECTIONS:
         if isinstance(found := child(top, section), Mapping):
             top = put(top, section, _each(found, change))
+    if isinstance(cluster := child(top, "x-cluster"), Mapping):
+        top = put(top, "x-cluster", _cluster(cluster))
     usual = _usual(child(top, "networks"))
     labels_go = text_of(child(top, "x-cluster", "policy", "deploy_labels")) == "containers"
     if isinstance(services := child(top, "services"), Mapping):
@@ -67,6 +71,13 @@ def normalised(root: Cursor, notes: Notes) -> Cursor:
         )
         top = _with_default(put(top, "services", _linked(services, usual, notes)))
     return replace(root, node=top)
+
+
+def _cluster(cluster: Mapping) -> Mapping:
+    policy, old = child(cluster, "policy"), earlier.RESERVE_ADDRESSES
+    if not isinstance(policy, Mapping) or old not in policy.entries or _RESERVE in policy.entries:
+        return cluster
+    return put(cluster, "policy", put(without(policy, old), _RESERVE, policy.entries[old][1]))
 
 
 def _each(section: Mapping, change: Callable[[Mapping, str], Mapping]) -> Mapping:

@@ -9,13 +9,13 @@ from zlib import crc32
 import msgspec
 
 from agent.errors import Invalid, NewerFormat
-from agent.model import Frozen
+from agent.model import Frozen, earlier
 from agent.model.spec import Key, Pairs, without_defaults
 
 MOST_KEYS = 3
 """Maximum number of unlock keys kept. A manager that was down while the key changed needs the previous key."""
-VERSION = 1
-"""Format of the records. `decode` refuses every other format, and unknown fields."""
+VERSION = 2
+"""Format of the records. `decode` also reads the earlier one. It refuses every other one, and unknown fields."""
 
 LARGEST_VALUE = 1_500_000
 """Bytes of one value. etcd refuses a request of more than 1.5 MiB (--max-request-bytes), key included."""
@@ -32,7 +32,8 @@ def encode(record: Any, *, terse: bool = False) -> bytes:
     `terse` leaves out every field with its default, which `decode` puts back.
     """
     content = msgspec.to_builtins(without_defaults(record) if terse else record, str_keys=True)
-    body = {"v": VERSION, **content}
+    # The earlier format of a presence is the same. An older leader must see that this host is present.
+    body = {"v": earlier.FORMAT if isinstance(record, Presence) else VERSION, **content}
     return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
 
 
@@ -53,7 +54,9 @@ def decode(kind: type[R], raw: bytes) -> R:
         version = body.pop("v", None)
         if isinstance(version, int) and version > VERSION:
             raise NewerFormat(f"a {kind.__name__} of format {version}; this agent reads format {VERSION}")
-        if version != VERSION:
+        if version == earlier.FORMAT:
+            body = earlier.converted(body)
+        elif version != VERSION:
             raise Invalid(f"a {kind.__name__} of format {version!r}; this agent reads format {VERSION}")
         record = msgspec.convert(body, kind, strict=True)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from agent.clients.etcd import Store
 from agent.clients.seal import Seal, Unopened
 from agent.errors import Invalid, NotUsed
-from agent.model import observed, records, status
+from agent.model import earlier, observed, records, status
 from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
@@ -28,6 +28,8 @@ class Reading:
     lock: KeyValue | None
     kept: tuple[KeyValue, ...]
     """The values to save on disk for a time without etcd; they contain no join tokens."""
+    earlier_verdict: KeyValue | None = None
+    """The verdict if a leader of the earlier format wrote it."""
 
 
 class ClusterReader:
@@ -98,7 +100,13 @@ class ClusterReader:
         state = self._state(values, held, rollouts)
         state = replace(state, assignment=assignment, refused=self._allowed.refused)
         self._known = values.known
-        return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(mine))
+        verdict = snapshot.get(self._keys.verdict) if state.verdict else None
+        return Reading(
+            state=state,
+            lock=snapshot.get(self._keys.leader),
+            kept=self._kept(mine),
+            earlier_verdict=verdict if verdict and earlier.wrote(verdict.value) else None,
+        )
 
     def _assigned_specs(self, values: Values) -> set[str]:
         """Return the specs of all assigned replicas, for the leader, which reports how a replica changes."""

@@ -16,7 +16,7 @@ from agent.lease import held_fence
 from agent.model import host_state, observed, records
 from agent.model.observed import ClusterState, Observed
 from agent.model.status import ReplicaReport
-from agent.model.store import Fence, KeyRange, KeyValue
+from agent.model.store import Compare, Fence, KeyRange, KeyValue, Put
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader, Timers
 
@@ -280,7 +280,21 @@ class Observer:
         self._last, self._seen_at = reading.state, self._now()
         self._keep(reading.kept)
         self._lock = held_fence(reading.lock, lease_id)
+        if reading.earlier_verdict:
+            self._supersede(reading.earlier_verdict)
         return reading.state, self._lock, ""
+
+    def _supersede(self, verdict: KeyValue) -> None:
+        """Write the verdict again in this format, so that an older leader resigns.
+
+        It cannot read the status of this host, and would give the addresses of its replicas away.
+        """
+        value = records.encode(records.decode(records.Verdict, verdict.value))
+        unchanged = Compare(key=verdict.key, mod_revision=verdict.mod_revision)
+        try:
+            self._store.txn([unchanged], [Put(key=verdict.key, value=value)])
+        except (Unreachable, Refused) as error:
+            log.warning("an older agent may be the leader", error=str(error), remedy="upgrade every host")
 
     def _store_alarm(self) -> str:
         """Return the alarm of etcd, at most ALARM_S old; the last known one if etcd does not tell."""

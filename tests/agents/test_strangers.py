@@ -265,7 +265,7 @@ def test_a_newer_overlay_is_not_taken_for_an_earlier_one_while_the_record_is_unr
     cluster.start()
     cluster.settle()
     before = started(cluster)
-    cluster.put(KEYS.swarm, b'{"v":2}')
+    cluster.put(KEYS.swarm, b'{"v":3}')
     swarm = next(iter(cluster.lan.members.values()))[0]
     swarm.networks[NET] = replace(swarm.networks[NET], id="recreated")
     for host in cluster.hosts.values():

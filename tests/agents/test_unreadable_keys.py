@@ -24,15 +24,15 @@ WITH_A_WORKER = document(roles={"node-233": "worker"})
 
 
 def flipped(value: bytes) -> bytes:
-    raw = bytearray(value or b'{"v":1}')
+    raw = bytearray(value or b'{"v":2}')
     raw[len(raw) // 2] ^= 4
     return bytes(raw)
 
 
 HOW: dict[str, Callable[[bytes], bytes]] = {
     "a flipped bit": flipped,
-    "another format": lambda _: b'{"v":2,"everything":"new"}',
-    "a megabyte": lambda _: b'{"v":1,"' + b"x" * 1_000_000 + b'":0}',
+    "another format": lambda _: b'{"v":3,"everything":"new"}',
+    "a megabyte": lambda _: b'{"v":2,"' + b"x" * 1_000_000 + b'":0}',
     "another key's value": lambda _: encode(ROLLOUT),
     "nothing": lambda _: b"",
 }

@@ -28,10 +28,10 @@ class _Newer(int):
     """The number of the newer format. Equal to the older one's, too: who writes this one reads both."""
 
     def __eq__(self, other: object) -> bool:
-        return other in (1, 2)
+        return other in (2, 3)
 
     def __ne__(self, other: object) -> bool:
-        return other not in (1, 2)
+        return other not in (2, 3)
 
     __hash__ = int.__hash__
 
@@ -42,10 +42,10 @@ def of_the_newer_version() -> Iterator[None]:
 
     def newer(value: Any, **how: Any) -> bytes:
         written = isinstance(value, dict) and isinstance(value.get("v"), _Newer)
-        return encode({**value, "v": 2} if written else value, **how)
+        return encode({**value, "v": 3} if written else value, **how)
 
     with (
-        mock.patch.object(records, "VERSION", _Newer(2)),
+        mock.patch.object(records, "VERSION", _Newer(3)),
         mock.patch.object(msgspec.json, "encode", newer),
     ):
         yield
@@ -129,9 +129,9 @@ def test_an_older_agent_beside_what_a_newer_one_wrote_holds_what_it_has_and_does
     assert not any(agent.leads for agent in cluster.agents.values())
     accepted = cluster.read(KEYS.accepted)
     assert accepted is not None
-    assert b'"v":2' in accepted.value
+    assert b'"v":3' in accepted.value
     said = cluster.told()
-    assert "of format 2; this agent reads format 1" in said
+    assert "of format 3; this agent reads format 2" in said
 
 
 def test_a_replica_that_ends_is_started_again_by_an_older_agent_that_holds(cluster: MixedCluster) -> None:

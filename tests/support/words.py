@@ -36,8 +36,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = "docs/glossary.md"
 CHECKED = ("agent", "docs", "deploy", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 GENERATED = "agent/clients/etcdpb"
-RENAMES = "docs/renames.toml"
-"""The map from old words to new ones: it has to name the old ones."""
+EXEMPT = ("docs/renames.toml", "agent/model/earlier.py")
+"""The map from old words to new ones, and what reads records with the old ones: both have to name them."""
 MOST_WORDS = 28
 MEDIAN_WORDS = 14
 FEWEST_WORDS = 4
@@ -159,7 +159,7 @@ def read(root: Path, only: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
         for file in files:
             path = str(file.relative_to(root))
             wanted = not only or any(f"{path}/".startswith(f"{each.rstrip('/')}/") for each in only)
-            is_exempt = file.suffix == ".pyc" or path == RENAMES or path.startswith(GENERATED)
+            is_exempt = file.suffix == ".pyc" or path in EXEMPT or path.startswith(GENERATED)
             if wanted and file.is_file() and not is_exempt:
                 yield path, file.read_text()
 

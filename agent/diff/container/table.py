@@ -15,7 +15,7 @@ from agent.diff.container.network import aliases
 from agent.diff.container.process import PREFIX
 from agent.diff.container.row import Body, FieldMapping, Found
 from agent.diff.container.storage import with_carried
-from agent.model import Frozen
+from agent.model import Frozen, earlier
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Key, Pairs
 
@@ -92,21 +92,26 @@ def labels(replica: Replica, project: str, cluster: str) -> dict[str, str]:
 
 def is_called_so(found: Mapping[str, str], names: Iterable[str]) -> bool:
     """Return True if `names` has the name of the labels' replica, or one that an agent gave the container."""
-    own = re.escape(f"{found.get(PROJECT)}-{found.get(SERVICE)}-{found.get(SLOT)}")
+    own = re.escape(f"{found.get(PROJECT)}-{found.get(SERVICE)}-{_slot(found)}")
     return any(re.fullmatch(f"{own}{_ASIDE}", each) for each in names)
 
 
 def are_copied(found: Mapping[str, str], image: Mapping[str, str]) -> bool:
     """Return True if a container has its labels from its `image`: `docker commit` writes those of a replica there."""
-    return all(found.get(each) == image.get(each) for each in (CLUSTER, SERVICE, SLOT, SPEC))
+    same = all(found.get(each) == image.get(each) for each in (CLUSTER, SERVICE, SPEC))
+    return same and _slot(found) == _slot(image)
 
 
 def identity(found: Mapping[str, str]) -> Replica | None:
     """The replica that the labels name; None if they name none or are malformed."""
-    service, slot, spec = (found.get(each, "") for each in (SERVICE, SLOT, SPEC))
+    service, slot, spec = found.get(SERVICE, ""), _slot(found), found.get(SPEC, "")
     if not service or not spec or not (slot.isascii() and slot.isdigit()):
         return None
     return Replica(service=service, slot=int(slot), spec=spec)
+
+
+def _slot(found: Mapping[str, str]) -> str:
+    return found.get(SLOT, found.get(earlier.SLOT_LABEL, ""))
 
 
 def by_slot(replicas: Iterable[Replica]) -> dict[Key, Replica]:

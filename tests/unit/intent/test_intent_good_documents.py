@@ -104,6 +104,12 @@ def test_nothing_is_recreated_unless_the_document_says_so() -> None:
     assert load("everything").policy.reserve_addresses
 
 
+def test_the_earlier_key_of_reserved_addresses_means_the_same() -> None:
+    raw = (GOOD / "everything.yaml").read_bytes()
+    earlier = parse_intent(raw.replace(b"reserve_addresses", b"pin_addresses"), 42)
+    assert earlier.policy == load("everything").policy
+
+
 def test_hosts_where_docker_puts_its_own_networks_are_warned_of() -> None:
     said = [each for each in warnings(load("production")) if each.startswith("host ")]
     assert len(said) == 3

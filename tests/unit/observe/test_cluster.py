@@ -235,12 +235,12 @@ UNREADABLE = {
     "empty": b"",
     "not JSON": b"{",
     "not text": b"\xff\xfe\x00",
-    "another kind": b'{"v":1}',
+    "another kind": b'{"v":2}',
     "a list": b"[]",
-    "a newer format": b'{"v":2,"everything":"new"}',
+    "a newer format": b'{"v":3,"everything":"new"}',
     "a field of a newer version": None,
     "deeply nested": b"[" * 50_000,
-    "huge": b'{"v":1,"' + b"x" * 1_000_000 + b'":0}',
+    "huge": b'{"v":2,"' + b"x" * 1_000_000 + b'":0}',
 }
 SHOWN_IN = {
     KEYS.accepted: {"accepted", "accepted_held", "accepted_text"},
@@ -325,10 +325,10 @@ LEADERS = sorted(key for key in RECORDS if not key.startswith(KEYS.hosts))
 def test_a_key_that_a_newer_agent_wrote_as_leader_is_told_from_a_damaged_one(key: str) -> None:
     scene = Scene()
     scene.lead()
-    scene.put(**{key: b'{"v":2,"everything":"new"}'})
+    scene.put(**{key: b'{"v":3,"everything":"new"}'})
     state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
     assert state.newer_format == ((key,) if key in LEADERS else ())
-    assert dict(state.unreadable)[key].endswith("of format 2; this agent reads format 1")
+    assert dict(state.unreadable)[key].endswith("of format 3; this agent reads format 2")
     scene.put(**{key: b"\x00"})
     assert ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state.newer_format == ()
 
@@ -337,7 +337,7 @@ def test_a_key_that_a_newer_agent_wrote_as_leader_is_told_from_a_damaged_one(key
 def test_no_agent_leads_where_a_newer_one_has_led(key: str) -> None:
     scene = Scene()
     scene.lead()
-    scene.put(**{key: b'{"v":2}'})
+    scene.put(**{key: b'{"v":3}'})
     reading = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset())
     lock = Fence(key=KEYS.leader, create_revision=1)
     leading = Observed(
@@ -354,7 +354,7 @@ def test_of_a_key_of_a_newer_agent_the_last_readable_value_counts_also_after_a_r
     scene: Scene, key: str
 ) -> None:
     before = scene.read()
-    scene.put(**{key: b'{"v":2}'})
+    scene.put(**{key: b'{"v":3}'})
     restarted = ClusterReader(KEYS, ME)
     restarted.recall(before.kept)
     reading = restarted.read(scene.store, None, frozenset())
@@ -378,7 +378,7 @@ def test_a_lock_that_cannot_be_read_is_held_by_somebody(scene: Scene) -> None:
 
 
 def test_an_agent_whose_presence_cannot_be_read_is_there_all_the_same(leading: Scene) -> None:
-    leading.put(**{KEYS.presence(OTHER): b'{"v":2}'})
+    leading.put(**{KEYS.presence(OTHER): b'{"v":3}'})
     assert leading.read().state.present == {ME: "run-2", OTHER: "?"}
 
 

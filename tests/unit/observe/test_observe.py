@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -13,7 +14,7 @@ from agent.clients.docker.protocol import EngineInfo
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import NodeState
 from agent.model.observed import Observed
-from agent.model.records import Assignment, encode
+from agent.model.records import Assignment, Verdict, decode, encode
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.observe.observer import ALARM_S
@@ -87,6 +88,39 @@ def test_what_steps_are_working_on_is_not_inspected(bench: Bench, monkeypatch: p
 
 
 # ---- who leads
+
+
+def of_format_1(key: str, **renamed: str) -> bytes:
+    """The record of `key` as an agent of the earlier format wrote it."""
+    body = msgspec.json.decode(GOOD[key])
+    del body["sum"]
+    return msgspec.json.encode({renamed.get(name, name): each for name, each in body.items()} | {"v": 1})
+
+
+def test_the_verdict_of_an_older_leader_is_written_again_so_that_it_leads_no_more(bench: Bench) -> None:
+    before = decode(Verdict, GOOD[KEYS.verdict])
+    bench.put(**{KEYS.verdict: of_format_1(KEYS.verdict, accepted_revision="in_force")})
+    seen = bench.observe()
+    assert seen.cluster is not None
+    assert seen.cluster.verdict == before
+    written = bench.store.read([KeyRange(key=KEYS.verdict)]).values[KEYS.verdict]
+    assert written.value == encode(before)
+    bench.observe()
+    assert bench.store.read([KeyRange(key=KEYS.verdict)]).values[KEYS.verdict] == written
+
+
+def test_a_host_that_must_not_write_the_verdict_says_that_an_older_agent_may_lead(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise Refused("permission denied")
+
+    bench.put(**{KEYS.verdict: of_format_1(KEYS.verdict, accepted_revision="in_force")})
+    monkeypatch.setattr(bench.store, "txn", refuse)
+    assert bench.observe().cluster is not None
+    assert [each["event"] for each in logged if each["log_level"] == "warning"] == [
+        "an older agent may be the leader"
+    ]
 
 
 def test_a_lock_on_our_lease_is_a_fence(bench: Bench) -> None:

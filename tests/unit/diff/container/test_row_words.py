@@ -6,10 +6,12 @@ import pytest
 
 from agent.diff.container import (
     FillContext,
+    are_copied,
     describe_change,
     familiar,
     fill,
     identity,
+    is_called_so,
     split,
     update_request,
     uses_overlay_address,
@@ -180,12 +182,25 @@ def test_a_spec_tells_whether_it_needs_its_overlay_address(spec: ContainerSpec, 
     assert uses_overlay_address(spec) == uses
 
 
-def test_identity_needs_all_of_service_number_and_spec() -> None:
-    labels = {"io.swarmkeeper.service": "order", "io.swarmkeeper.slot": "2", "io.swarmkeeper.spec": "5bec"}
+@pytest.mark.parametrize("slot", ["slot", "copy"])
+def test_identity_needs_all_of_service_number_and_spec(slot: str) -> None:
+    """The number also by the label that agents of the earlier format gave."""
+    labels = {"io.swarmkeeper.service": "order", f"io.swarmkeeper.{slot}": "2", "io.swarmkeeper.spec": "5bec"}
 
     assert identity(labels) == Replica(service="order", slot=2, spec="5bec")
     for each in labels:
         assert identity({key: value for key, value in labels.items() if key != each}) is None
+
+
+@pytest.mark.parametrize("slot", ["slot", "copy"])
+def test_a_container_is_known_by_its_name_and_told_from_a_commit_of_it(slot: str) -> None:
+    labels = {f"io.swarmkeeper.{key}": "x" for key in ("cluster", "project", "service", "spec")}
+    labels |= {f"io.swarmkeeper.{slot}": "2"}
+
+    assert is_called_so(labels, ["other", "x-x-2"])
+    assert not is_called_so(labels, ["x-x-1", "x-x-"])
+    assert are_copied(labels, dict(labels))
+    assert not are_copied(labels, labels | {f"io.swarmkeeper.{slot}": "1"})
 
 
 @pytest.mark.parametrize(
