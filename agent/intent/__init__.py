@@ -4,6 +4,8 @@ It reads each section by its table, resolves names across sections, and then che
 skip a section with faults, so that one error is reported once.
 """
 
+from typing import get_args
+
 from agent.intent import forms
 from agent.intent.checks import check_sections, with_pool
 from agent.intent.cluster import CLUSTER, Cluster, read_cluster
@@ -11,11 +13,11 @@ from agent.intent.deploy import settle_hosts
 from agent.intent.extent import check_extent
 from agent.intent.forms import Field, Section
 from agent.intent.guard import document_hash
-from agent.intent.mounts import FILE, read_file
+from agent.intent.mounts import FILE, Kind, read_file
 from agent.intent.networks import NETWORK, VOLUME, read_network, read_volume
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
-from agent.intent.resolve import Declared, resolve
+from agent.intent.resolve import resolve
 from agent.intent.service import SERVICE, read_service
 from agent.intent.values import name, project_name
 from agent.intent.vocabulary import Notes, normalised
@@ -96,14 +98,13 @@ def _services(
         return ()
     declared = root.at("x-cluster", "hosts")
     names = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()
-    known = Declared(
-        networks={each.key: each for each in networks},
-        volumes={each.key: each for each in volumes},
-        secrets={key: read_file(place) for key, place in _named(fields, "secrets")},
-        configs={key: read_file(place) for key, place in _named(fields, "configs")},
-    )
+    of_networks, of_volumes = {each.key: each for each in networks}, {each.key: each for each in volumes}
+    files = {kind: {key: read_file(place) for key, place in _named(fields, kind)} for kind in get_args(Kind)}
     places = dict(_named(fields, "services"))
-    services = [resolve(read_service(key, place, names), place, known) for key, place in places.items()]
+    services = [
+        resolve(read_service(key, place, names), place, of_networks, of_volumes, files)
+        for key, place in places.items()
+    ]
     if (fitting := check_extent(root, services, hosts)) is None:
         return ()
     return tuple(

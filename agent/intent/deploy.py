@@ -197,19 +197,14 @@ def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: intent.Servic
     place = fields.at("x-hosts")
     if place is None:
         return ()
-    for key in _placement_keys(deploy):
-        place.hidden().conflict(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
-    return _checked(_counted(place), hosts)
-
-
-def _placement_keys(deploy: intent.ServiceIntent) -> list[str]:
-    """Return the settings of `deploy` that choose hosts or a number of replicas."""
     declared = {
         "mode: global": deploy.everywhere,
         "replicas": deploy.replicas is not None,
         "placement": deploy.where != ANYWHERE,
     }
-    return [key for key, is_declared in declared.items() if is_declared]
+    for key in (key for key, is_declared in declared.items() if is_declared):
+        place.hidden().conflict(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
+    return _checked(_counted(place), hosts)
 
 
 def settle_hosts(

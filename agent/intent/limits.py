@@ -48,11 +48,6 @@ def gpus(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
     return tuple(_request(place, "gpu") for place in cursor.items())
 
 
-def reserved_devices(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
-    """Read a list of requests for devices with the declared capabilities."""
-    return tuple(_request(place, None) for place in cursor.items())
-
-
 def _request(place: Cursor, capability: str | None) -> DeviceRequest:
     fields, found = REQUEST.read(place)
     if capability is None and "capabilities" not in fields:
@@ -64,6 +59,9 @@ def _request(place: Cursor, capability: str | None) -> DeviceRequest:
     found["capabilities"] = tuple(sorted({*found.get("capabilities", ()), *filter(None, [capability])}))
     return DeviceRequest(**found)
 
+
+reserved_devices = sequence_of(partial(_request, capability=None))
+"""Reads a list of requests for devices with the declared capabilities."""
 
 NANO = 1_000_000_000
 _LEAST_MEMORY = 6 << 20

@@ -8,8 +8,7 @@ from agent.intent.forms import Field, Section
 from agent.intent.values import pairs, text
 from agent.model.network_options import FALSE, TRUE
 from agent.model.spec import Logging, Pairs
-from agent.yamldoc import Cursor
-from agent.yamldoc.readers import after
+from agent.yamldoc.readers import Cursor, after
 
 _NAMES = ("labels", "labels-regex", "env", "env-regex")
 _FILES = ("max-size", "max-file", "compress")

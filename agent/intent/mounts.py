@@ -10,8 +10,7 @@ from agent.intent.forms import Field, Section
 from agent.intent.values import absolute, absolute_path, name, text
 from agent.model import Frozen
 from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.readers import after, boolean, size
+from agent.yamldoc.readers import Cursor, Fields, Reader, after, boolean, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from agent.diff.container.fill import OVERLAY_IP
 from agent.intent.mounts import Kind, read_uses
-from agent.model import Frozen
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.phrases import counted
 from agent.model.spec import Attachment, ContainerSpec, Mount
@@ -68,6 +67,8 @@ def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
             yield from _scalars(value)
 
 
+Networks = Mapping[str, NetworkIntent]
+Volumes = Mapping[str, VolumeIntent]
 Files = Mapping[str, str | None]
 """The path on the host of each secret or config, by its name; None if its declaration has a fault."""
 
@@ -75,35 +76,28 @@ DEFAULT = "default"
 """Compose's name for the network of services without `networks`."""
 
 
-class Declared(Frozen):
-    """The content of the top-level sections, by the names that services use."""
-
-    networks: Mapping[str, NetworkIntent]
-    volumes: Mapping[str, VolumeIntent]
-    secrets: Files
-    configs: Files
-
-
-def resolve(service: ServiceIntent, cursor: Cursor, declared: Declared) -> ServiceIntent:
+def resolve(
+    service: ServiceIntent, cursor: Cursor, networks: Networks, volumes: Volumes, files: Mapping[Kind, Files]
+) -> ServiceIntent:
     """Return `service` with Docker's names of its networks and volumes, and with its secrets and configs as mounts.
 
-    Note a fault for each name that no section declares, and for wrong placeholders.
+    The content of the top-level sections is by the names that services use. Note a fault for each name that no section
+    declares, and for wrong placeholders.
     """
-    networks = _networks(service.spec, cursor, declared.networks)
-    mounts = [*_volumes(service.spec, cursor, declared.volumes)]
-    of_kind: tuple[tuple[Kind, Files], ...] = (("secrets", declared.secrets), ("configs", declared.configs))
-    for kind, known in of_kind:
-        mounts += _files(service.spec, mounts, cursor, kind, known)
+    joined = _networks(service.spec, cursor, networks)
+    mounts = [*_volumes(service.spec, cursor, volumes)]
+    for kind, declared in files.items():
+        mounts += _files(service.spec, mounts, cursor, kind, declared)
     spec = replace(
         service.spec,
-        networks=tuple(sorted(networks, key=lambda each: each.network)),
+        networks=tuple(sorted(joined, key=lambda each: each.network)),
         volumes=tuple(sorted(mounts, key=lambda each: each.target)),
     )
-    check_placeholders(cursor, _overlays(service.spec, spec, declared.networks))
+    check_placeholders(cursor, _overlays(service.spec, spec, networks))
     return replace(service, spec=spec)
 
 
-def _overlays(written: ContainerSpec, resolved: ContainerSpec, declared: Mapping[str, NetworkIntent]) -> int:
+def _overlays(written: ContainerSpec, resolved: ContainerSpec, declared: Networks) -> int:
     """Return the number of overlays of a service; 1 if a network has a fault, so that no second fault follows."""
     asked = len(written.networks) or (0 if written.network_mode else 1)
     if len(resolved.networks) < asked:
@@ -112,9 +106,7 @@ def _overlays(written: ContainerSpec, resolved: ContainerSpec, declared: Mapping
     return sum(each.network not in local for each in resolved.networks)
 
 
-def _networks(
-    spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, NetworkIntent]
-) -> Iterator[Attachment]:
+def _networks(spec: ContainerSpec, cursor: Cursor, declared: Networks) -> Iterator[Attachment]:
     if not spec.networks and spec.network_mode is None and cursor.is_mapping:
         if (joined := _unasked(cursor, declared)) is not None:
             yield Attachment(network=joined.name)
@@ -129,7 +121,7 @@ def _networks(
             yield replace(each, network=network.name)
 
 
-def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIntent | None:
+def _unasked(cursor: Cursor, declared: Networks) -> NetworkIntent | None:
     """Return the network of a service without `networks`: `default`, or the only overlay, or None and note a fault."""
     overlays = [each for each in declared.values() if each.driver == "overlay"]
     if DEFAULT in declared:
@@ -140,7 +132,7 @@ def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIn
     return cursor.hidden().conflict(problem, "write networks: [...], or network_mode: none")
 
 
-def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, VolumeIntent]) -> Iterator[Mount]:
+def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Volumes) -> Iterator[Mount]:
     for mount in spec.volumes:
         if mount.type != "volume" or mount.source is None:
             yield mount

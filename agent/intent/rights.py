@@ -4,8 +4,7 @@ import msgspec
 
 from agent.intent.values import text
 from agent.model.network_options import FALSE, TRUE
-from agent.yamldoc import Cursor
-from agent.yamldoc.readers import after, derived, matching, sequence_of
+from agent.yamldoc.readers import Cursor, after, derived, matching, sequence_of
 
 # ---- Users and groups
 

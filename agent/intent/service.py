@@ -13,9 +13,7 @@ from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, name, pairs, text
 from agent.model import spec as specs
 from agent.model.intent import Pull, ServiceIntent
-from agent.model.spec import HUB, ContainerSpec, registry_of
-from agent.yamldoc import Cursor, Fields, readers
-from agent.yamldoc.readers import boolean, duration, matching, sequence_of, size
+from agent.yamldoc.readers import Cursor, Fields, after, boolean, duration, matching, sequence_of, size
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -39,7 +37,7 @@ PULLS: dict[str, Pull] = {
 }
 
 
-@readers.after(text)
+@after(text)
 def image(cursor: Cursor, value: str) -> str | None:
     """Read an image reference: `[registry[:port]/]name[:tag][@sha256:digest]`."""
     if len(value) <= _LONGEST and _REFERENCE.fullmatch(value):
@@ -55,8 +53,8 @@ def _is_a_name(cursor: Cursor, short: str) -> bool:
     """Return True if the engine takes the reference `short`; note a fault if it takes it for an id, or as too long."""
     repository = split(short)[0]
     whole = repository
-    if registry_of(repository) == HUB:
-        whole = f"{HUB}/{'' if '/' in repository else 'library/'}{repository}"
+    if specs.registry_of(repository) == specs.HUB:
+        whole = f"{specs.HUB}/{'' if '/' in repository else 'library/'}{repository}"
     if re.fullmatch(r"[a-f0-9]{64}", repository):
         cursor.fault("is the id of an image", "write its name and tag: every host pulls it by name")
     elif len(whole) > _LONGEST_NAME:
@@ -209,7 +207,7 @@ _UNREADABLE = "unreadable"
 def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIntent:
     """Read one service. `hosts` are the declared hosts. Networks and volumes keep the document's names."""
     fields, found = SERVICE.read(cursor)
-    of_spec = {each: found.pop(each) for each in ContainerSpec.__dataclass_fields__ if each in found}
+    of_spec = {each: found.pop(each) for each in specs.ContainerSpec.__dataclass_fields__ if each in found}
     spec = _spec(fields, of_spec, found.pop("spec", {}))
     check_together(fields, spec)
     _check_hostname(fields, spec, {"Service.Name": name, "Node.Hostname": max(hosts, key=len, default="")})
@@ -217,15 +215,15 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
     return replace(service, placement=read_placement(fields, hosts, service))
 
 
-def _spec(fields: Fields, found: Mapping[str, Any], in_deploy: Mapping[str, Any]) -> ContainerSpec:
+def _spec(fields: Fields, found: Mapping[str, Any], in_deploy: Mapping[str, Any]) -> specs.ContainerSpec:
     for key, field in FIELDS.items():
         attribute = field.attribute or key
         if attribute in in_deploy and attribute in found:
             fields.cursor.at(key).conflict(f"deploy sets '{key}' too", "keep one of them")
-    return ContainerSpec(**{"image": _UNREADABLE, **in_deploy, **found})
+    return specs.ContainerSpec(**{"image": _UNREADABLE, **in_deploy, **found})
 
 
-def check_together(fields: Fields, spec: ContainerSpec) -> None:
+def check_together(fields: Fields, spec: specs.ContainerSpec) -> None:
     """Note a fault for each combination of valid keys that the engine cannot run."""
     _check_network_mode(fields, spec)
     _check_memory(fields, spec)
@@ -246,7 +244,7 @@ _LONGEST_HOSTNAME = 64
 _LONGEST_VALUES = {"Node.ID": "x" * 25, "Host.Address": "255.255.255.255", "Overlay.IP": "255.255.255.255"}
 
 
-def _check_hostname(fields: Fields, spec: ContainerSpec, values: Mapping[str, str]) -> None:
+def _check_hostname(fields: Fields, spec: specs.ContainerSpec, values: Mapping[str, str]) -> None:
     """Note a fault if the placeholders can make the hostname longer than the kernel takes."""
     known = {**_LONGEST_VALUES, **values}
     longest = re.sub(
@@ -258,7 +256,7 @@ def _check_hostname(fields: Fields, spec: ContainerSpec, values: Mapping[str, st
         fields.cursor.at("hostname").conflict(problem, remedy)
 
 
-def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
+def _check_network_mode(fields: Fields, spec: specs.ContainerSpec) -> None:
     if spec.network_mode is None:
         return
     place = fields.cursor.at("network_mode")
@@ -269,7 +267,7 @@ def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
             place.conflict(problem, "keep one of them")
 
 
-def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
+def _check_memory(fields: Fields, spec: specs.ContainerSpec) -> None:
     limit, swap = spec.memory_limit_bytes, spec.memory_swap_bytes
     if limit and (spec.memory_reservation_bytes or 0) > limit:
         fields.cursor.hidden().conflict("reserves more memory than its limit", "lower the reservation")
@@ -283,14 +281,14 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
         place.conflict("is less than mem_limit, which it includes", "raise memswap_limit")
 
 
-def _check_command(fields: Fields, spec: ContainerSpec) -> None:
+def _check_command(fields: Fields, spec: specs.ContainerSpec) -> None:
     """Note a fault if nothing is left to run: the engine uses an image's command only with the image's entrypoint."""
     if spec.entrypoint == () and not any((spec.command or ())[:1]):
         problem = "clears the image's command too, and no command is declared"
         fields.cursor.at("entrypoint").hidden().conflict(problem, "write a command")
 
 
-def _check_targets(fields: Fields, spec: ContainerSpec) -> None:
+def _check_targets(fields: Fields, spec: specs.ContainerSpec) -> None:
     """Note a fault for each path at which two keys put something."""
     taken = {each.target: "volumes" for each in spec.volumes}
     for key, targets in (("tmpfs", dict(spec.tmpfs)), ("devices", [each.target for each in spec.devices])):
