@@ -44,7 +44,7 @@ class Column:
     """A column with its cells, from top to bottom."""
 
     head: str
-    cells: tuple[Text, ...]
+    cells: Sequence[Text]
     omit: int = 0
     """The column with the highest number is omitted first from a table that is too wide; 0: never."""
     least: int = 0
@@ -55,8 +55,8 @@ class Column:
         return max(cell_len(self.head), *(each.cell_len for each in self.cells))
 
     def narrowed(self, width: int) -> "Column":
-        cells = (Text(shortened(each.plain, width), each.style, end="") for each in self.cells)
-        return replace(self, cells=tuple(cells), head=shortened(self.head, width))
+        cells = [Text(shortened(each.plain, width), each.style, end="") for each in self.cells]
+        return replace(self, cells=cells, head=shortened(self.head, width))
 
 
 def table(columns: Sequence[Column], width: int | None) -> list[Text]:

@@ -112,14 +112,12 @@ def render_local(agent: LocalAgent, page: Page) -> list[Text]:
     columns = [
         Column(
             head="Replica",
-            cells=tuple(text(f"{each.get('service')}-{each.get('slot')}") for each in replicas),
+            cells=[text(f"{each.get('service')}-{each.get('slot')}") for each in replicas],
             least=8,
         ),
-        Column(head="Container", cells=tuple(text(_word(each.get("status"))) for each in replicas)),
-        Column(
-            head="Health", cells=tuple(text(_word(each.get("health")) or "-") for each in replicas), omit=1
-        ),
-        Column(head="Ended", cells=tuple(text(_word(each.get("crashes", 0))) for each in replicas), omit=2),
+        Column(head="Container", cells=[text(_word(each.get("status"))) for each in replicas]),
+        Column(head="Health", cells=[text(_word(each.get("health")) or "-") for each in replicas], omit=1),
+        Column(head="Ended", cells=[text(_word(each.get("crashes", 0))) for each in replicas], omit=2),
     ]
     if replicas:
         lines += [text(""), *table(columns, page.width)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from sys import maxsize
 from typing import TypeVar
 
 from rich.text import Text
@@ -52,14 +53,16 @@ class Limits:
         return cls(services=max(height // 4, 3), hosts=max(height // 4, 3))
 
 
+EVERYTHING = Limits(services=maxsize, hosts=maxsize, problems=maxsize, names=maxsize, notes=maxsize)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """The width of lines, None for lines of any length, and what is shown in them."""
 
     width: int | None
     now_s: float
-    limits: Limits | None = Limits()
-    """None: everything is shown."""
+    limits: Limits = Limits()
     wide: bool = False
 
 
@@ -104,14 +107,14 @@ def _answer(cluster: Condition) -> str:
 
 
 def _services(services: tuple[ServiceCondition, ...], page: Page) -> list[Text]:
-    shown = _selected(services, page.limits.services if page.limits else None)
+    shown = _selected(services, page.limits.services)
     columns = [
-        Column(head="Service", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
+        Column(head="Service", cells=[text(each.condition.name, "bold") for each in shown], least=8),
         *_states([each.condition for each in shown], page),
-        Column(head="Desired", cells=tuple(text(str(each.desired)) for each in shown)),
-        Column(head="Running", cells=tuple(_number(each.running, each) for each in shown)),
-        Column(head="Ready", cells=tuple(_number(each.ready, each) for each in shown)),
-        Column(head="Updated", cells=tuple(_number(each.updated, each) for each in shown)),
+        Column(head="Desired", cells=[text(str(each.desired)) for each in shown]),
+        Column(head="Running", cells=[_number(each.running, each) for each in shown]),
+        Column(head="Ready", cells=[_number(each.ready, each) for each in shown]),
+        Column(head="Updated", cells=[_number(each.updated, each) for each in shown]),
     ]
     return [*table(columns, page.width), *_more(len(services) - len(shown), "service", page, ready=True)]
 
@@ -125,22 +128,20 @@ def _number(count: int, service: ServiceCondition) -> Text:
 
 
 def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
-    shown = _selected(hosts, page.limits.hosts if page.limits else None)
+    shown = _selected(hosts, page.limits.hosts)
     columns = [
-        Column(head="Host", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
+        Column(head="Host", cells=[text(each.condition.name, "bold") for each in shown], least=8),
         *_states([each.condition for each in shown], page),
-        Column(head="Role", cells=tuple(map(_role, shown)), least=10),
-        Column(head="Bridge", cells=tuple(map(_bridge, shown)), omit=3),
-        Column(
-            head="Replicas", cells=tuple(_count(each, each.running, f"/{each.desired}") for each in shown)
-        ),
-        Column(head="Ready", cells=tuple(_count(each, each.ready) for each in shown)),
-        Column(head="Rev", cells=tuple(_known(each, str(each.revision or "-")) for each in shown), omit=4),
+        Column(head="Role", cells=[_role(each) for each in shown], least=10),
+        Column(head="Bridge", cells=[_bridge(each) for each in shown], omit=3),
+        Column(head="Replicas", cells=[_count(each, each.running, f"/{each.desired}") for each in shown]),
+        Column(head="Ready", cells=[_count(each, each.ready) for each in shown]),
+        Column(head="Rev", cells=[_known(each, str(each.revision or "-")) for each in shown], omit=4),
     ]
     if page.wide:
         columns += [
-            Column(head="Steps", cells=tuple(_known(each, str(each.open_steps)) for each in shown)),
-            Column(head="Reported", cells=tuple(_reported(each, page) for each in shown)),
+            Column(head="Steps", cells=[_known(each, str(each.open_steps)) for each in shown]),
+            Column(head="Reported", cells=[_reported(each, page) for each in shown]),
         ]
     return [*table(columns, page.width), *_more(len(hosts) - len(shown), "host", page, ready=True)]
 
@@ -192,9 +193,9 @@ def _reported(host: HostCondition, page: Page) -> Text:
     return text(f"{passed} ago" if passed else "never", "" if host.current else "dim")
 
 
-def _selected(rows: tuple[Entry, ...], most: int | None) -> tuple[Entry, ...]:
+def _selected(rows: tuple[Entry, ...], most: int) -> tuple[Entry, ...]:
     """Return all rows that are not Ready, and as many others as `most` leaves room for, in their order."""
-    if most is None or len(rows) <= most:
+    if len(rows) <= most:
         return rows
     ready = [each.condition.name for each in rows if each.condition.state == "Ready"]
     most_ready = max(most - (len(rows) - len(ready)), 0)
@@ -209,11 +210,10 @@ def _problems(found: ClusterConditions, page: Page) -> list[Text]:
     if not found.problems:
         return []
     replicas = {each.condition.key: each for each in found.replicas}
-    most = page.limits.problems if page.limits else len(found.problems)
     lines = [text("Problems", "bold")]
-    for each in found.problems[:most]:
+    for each in found.problems[: page.limits.problems]:
         lines += _problem(each, replicas, page)
-    return lines + _more(len(found.problems) - most, "problem", page)
+    return lines + _more(len(found.problems) - page.limits.problems, "problem", page)
 
 
 def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: Page) -> list[Text]:
@@ -271,7 +271,7 @@ def _affected(consequences: Iterable[Condition], page: Page) -> str:
 def _listed(kind: str, names: list[str], page: Page) -> str:
     if not any(names):
         return kind
-    most = page.limits.names if page.limits else len(names)
+    most = page.limits.names
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{rest} ({kind if len(names) == 1 else f'{kind}s'})"
 
@@ -299,11 +299,10 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
     ]
     if not shown:
         return []
-    most = page.limits.problems if page.limits else len(shown)
     lines = [text("In progress", "bold")]
-    for each in shown[:most]:
+    for each in shown[: page.limits.problems]:
         lines += paragraph(text(_described(each, page), "yellow"), page.width, indent=2)
-    return lines + _more(len(shown) - most, "operation", page)
+    return lines + _more(len(shown) - page.limits.problems, "operation", page)
 
 
 def _more(count: int, noun: str, page: Page, *, ready: bool = False) -> list[Text]:
@@ -346,8 +345,7 @@ def _document(found: ClusterConditions, accepted: int, page: Page) -> list[Text]
 
 
 def _notes(notes: tuple[str, ...], page: Page) -> list[Text]:
-    most = page.limits.notes if page.limits else len(notes)
     lines: list[Text] = []
-    for each in notes[:most]:
+    for each in notes[: page.limits.notes]:
         lines += paragraph(text(f"note: {each}", "dim"), page.width)
-    return lines + _more(len(notes) - most, "note", page)
+    return lines + _more(len(notes) - page.limits.notes, "note", page)

@@ -17,7 +17,7 @@ from agent.cli.connect import RECHECK_S, Connection, connected, refuse_unknown
 from agent.cli.layout import paragraph, screen, text
 from agent.cli.local_agent import ask_local_agent, conditions_without_etcd, render_local
 from agent.cli.output import Output, print_data
-from agent.cli.render import Limits, Page, check_line, first_line, render
+from agent.cli.render import EVERYTHING, Limits, Page, check_line, first_line, render
 from agent.cli.status_form import status_form
 from agent.conditions import ClusterConditions, conditions_of
 from agent.conditions.reports import duration
@@ -56,6 +56,13 @@ class Wish:
     output: Output = Output.TABLE
     everything: bool = False
     """True: no entry is only counted."""
+
+    def page(self, width: int | None, now_s: float, limits: Limits) -> Page:
+        """Return the page of that form; `limits` counts unless the operator wants everything."""
+        wide = self.output is Output.WIDE
+        return Page(
+            width=width, now_s=now_s, limits=EVERYTHING if wide or self.everything else limits, wide=wide
+        )
 
 
 def look(connection: Connection) -> Look:
@@ -132,13 +139,7 @@ def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
         print_data(form, wish.output, stream=stream)
         return
     console, width = _console()
-    wide = wish.output is Output.WIDE
-    page = Page(
-        width=None if wide else width,
-        now_s=found.read_s,
-        limits=None if wide or wish.everything else Limits(),
-        wide=wide,
-    )
+    page = wish.page(None if wish.output is Output.WIDE else width, found.read_s, Limits())
     _put(console, render(found.cluster, conditions, page, found.accepted))
 
 
@@ -207,10 +208,8 @@ def _shower(wish: Wish) -> Iterator[Shower]:
 
 def watched(found: Look, error: str, wish: Wish, *, now_s: float, width: int, height: int) -> list[Text]:
     """Return the lines of a screen. After an `error` the last view is shown without colours, marked with its age."""
-    wide = wish.output is Output.WIDE
-    limits = None if wide or wish.everything else Limits.of_screen(height)
     at_s = found.read_s if error else now_s
-    page = Page(width=width, now_s=at_s, limits=limits, wide=wide)
+    page = wish.page(width, at_s, Limits.of_screen(height))
     lines = render(found.cluster, found.conditions(at_s), page, found.accepted)
     if error:
         mark = f"this was known {duration(now_s - found.read_s)} ago: {error}"

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, ip_address
 from pathlib import Path
-from typing import Protocol
 
 from agent.model.host_state import LinkState
 
@@ -32,35 +31,14 @@ _MOST_ADDRESSES = 1000
 _OF_DEVICES = frozenset({"conf", "neigh"})
 
 
-class Kernel(Protocol):
-    """The network and the paths of this host as the kernel reports them."""
-
-    def link(self, name: str) -> LinkState | None:
-        """Return the device of that name; None when it does not exist."""
-
-    def addresses(self) -> Addresses:
-        """Return (address, device) for every IPv4 address of this host, including devices that are down."""
-
-    def routes(self) -> Routes:
-        """Return (destination, device) for the IPv4 routes of the main table but default ones, in kernel order."""
-
-    def lacks_sysctl(self, name: str) -> bool:
-        """Return True if no network namespace can have that sysctl, because the one of this host has none."""
-
-    def listening(self) -> tuple[str, ...]:
-        """Return the ports of listening sockets, sorted: `8080/tcp`, or `10.0.0.1:8080/tcp` on one address only."""
-
-    def real_path(self, path: str) -> str | None:
-        """Return a path without symbolic links; the part that does not exist stays. None: a directory is unreadable."""
-
-
 class LinuxKernel:
-    """The kernel of this process, in the network namespace of this process."""
+    """The network and the paths of this host, in the network namespace of this process."""
 
     def __init__(self, tables: Path = Path("/proc/self/net"), sysctls: Path = Path("/proc/sys")) -> None:
         self._tables, self._sysctls = tables, sysctls
 
     def lacks_sysctl(self, name: str) -> bool:
+        """Return True if no network namespace can have that sysctl, because the one of this host has none."""
         parts = name.replace("/", ".").split(".")
         # Those of a single device (net.ipv4.conf.eth0, net.ipv6.neigh.eth0) come with the device of the container.
         if parts[0] != "net" or "" in parts or _OF_DEVICES.intersection(parts):
@@ -70,6 +48,7 @@ class LinuxKernel:
         return False
 
     def link(self, name: str) -> LinkState | None:
+        """Return the device of that name; None when it does not exist."""
         if not 0 < len(name.encode()) <= _LONGEST_NAME:
             return None
         ifreq = _IFREQ.pack(name.encode(), b"")
@@ -84,12 +63,14 @@ class LinuxKernel:
         return LinkState(address=_interface(address, mask), up=up)
 
     def addresses(self) -> Addresses:
+        """Return (address, device) for every IPv4 address of this host, including devices that are down."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
             found = [(each, _ioctl(handle, _SIOCGIFNETMASK, each)) for each in _every_address(handle)]
         # Without a mask the address has been removed meanwhile.
         return tuple((_interface(each, mask), _name(each)) for each, mask in found if mask is not None)
 
     def routes(self) -> Routes:
+        """Return (destination, device) for the IPv4 routes of the main table but default ones, in kernel order."""
         try:
             lines = (self._tables / "route").read_bytes().splitlines()[1:]
         except FileNotFoundError:
@@ -98,6 +79,7 @@ class LinuxKernel:
         return tuple(each for each in found if each is not None and each[0] != _DEFAULT)
 
     def listening(self) -> tuple[str, ...]:
+        """Return the ports of listening sockets, sorted: `8080/tcp`, or `10.0.0.1:8080/tcp` on one address only."""
         found = set()
         for protocol, state in _LISTENING.items():
             for table in (protocol, f"{protocol}6"):
@@ -107,12 +89,17 @@ class LinuxKernel:
         return tuple(sorted(found))
 
     def real_path(self, path: str) -> str | None:
+        """Return a path without symbolic links; the part that does not exist stays. None: a directory is unreadable."""
         try:
             return os.path.realpath(path, strict=True)
         except FileNotFoundError:
             return os.path.realpath(path)  # a link to something that does not exist is followed, too
         except (OSError, ValueError):  # no path of a host has a NUL character
             return None
+
+
+Kernel = LinuxKernel
+"""The type of every kernel: the tests have one in memory, which overrides all methods."""
 
 
 def _listening_ports(lines: Iterable[str], state: str) -> Iterator[str]:

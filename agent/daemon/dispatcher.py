@@ -20,40 +20,36 @@ class Backoff:
 
     def __init__(self, first_s: float, most_s: float, jitter: Callable[[], float]) -> None:
         self._first_s, self._most_s, self._jitter = first_s, most_s, jitter
-        self._failures: dict[str, Failure] = {}
-
-    @property
-    def failures(self) -> dict[str, Failure]:
-        return dict(self._failures)
+        self.failures: dict[str, Failure] = {}
 
     def failed(self, resource: str, task: str, error: str, now: float) -> Failure:
         """Record a failure. The delay is random in the upper half of the doubled limit, so that it always grows."""
-        before = self._failures.get(resource)
+        before = self.failures.get(resource)
         attempts = before.attempts + 1 if before and before.task == task else 1
         bound = min(self._most_s, self._first_s * 2 ** (min(attempts, 32) - 1))
         retry_at = now + bound * (0.5 + self._jitter() / 2)
         failure = Failure(error=error, attempts=attempts, retry_at=retry_at, task=task)
-        self._failures[resource] = failure
+        self.failures[resource] = failure
         return failure
 
     def succeeded(self, resource: str) -> None:
-        self._failures.pop(resource, None)
+        self.failures.pop(resource, None)
 
     def forget(self, resources: frozenset[str]) -> None:
         """Delete the failures of all resources except `resources`: no step is planned for them any more."""
-        for resource in self._failures.keys() - resources:
-            del self._failures[resource]
+        for resource in self.failures.keys() - resources:
+            del self.failures[resource]
 
     def reset(self) -> None:
-        self._failures.clear()
+        self.failures.clear()
 
     def ready(self, resource: str, task: str, now: float) -> bool:
-        failure = self._failures.get(resource)
+        failure = self.failures.get(resource)
         return failure is None or failure.task != task or failure.retry_at <= now
 
     def next_retry(self, now: float) -> float | None:
         """Return the seconds until the next retry; None: no retry is pending."""
-        waits = [each.retry_at - now for each in self._failures.values() if each.retry_at > now]
+        waits = [each.retry_at - now for each in self.failures.values() if each.retry_at > now]
         return min(waits, default=None)
 
 
@@ -97,7 +93,7 @@ class Dispatcher:
     @property
     def failures(self) -> dict[str, Failure]:
         with self._changed:
-            return self._backoff.failures
+            return dict(self._backoff.failures)
 
     def begin_pass(self) -> None:
         """Start a pass. Call it before the observation, which may see every later completed step in mid-change."""

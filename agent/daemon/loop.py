@@ -65,16 +65,12 @@ class Reconciler:
     def run(self) -> None:
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
-            self._run_guarded(reasons)
+            try:
+                self.run_pass(reasons)
+            except Exception:  # a defect in a pass must not end the loop: the next one may see another state
+                log.exception("pass failed", reasons=", ".join(sorted(reasons)))
+                self._reporter.pass_failed()
             reasons = self._wake.wait(self._until_next(), self._schedule.settle_s) or RESYNC
-
-    def _run_guarded(self, reasons: frozenset[str]) -> None:
-        """Run one pass. A defect in a pass must not end the loop: the next pass may see another state."""
-        try:
-            self.run_pass(reasons)
-        except Exception:
-            log.exception("pass failed", reasons=", ".join(sorted(reasons)))
-            self._reporter.pass_failed()
 
     def stop(self) -> None:
         """End `run` after the pass under way."""

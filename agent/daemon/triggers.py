@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from agent.clients.docker import Engine, EngineEvents
-from agent.clients.etcd import Store, Watch
+from agent.clients.etcd import EtcdWatch, Store
 from agent.clients.kernel import Kernel
 from agent.errors import SwarmkeeperError
 from agent.model.intent import GWBRIDGE
@@ -69,7 +69,7 @@ class Triggers:
     def __init__(self, store: Store, engine: Engine, kernel: Kernel, wake: WakeUps) -> None:
         self._store, self._engine, self._kernel, self._wake = store, engine, kernel, wake
         self._ranges: dict[str, tuple[KeyRange, ...]] = {}
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, EtcdWatch] = {}
         """`keys`: keys of the cluster; `hosts`: presences and statuses of all hosts, which are less urgent."""
         self._watching = threading.Lock()  # guards both: the loop may call rearm() while the agent ends
         self._events: EngineEvents | None = None

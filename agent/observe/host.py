@@ -10,8 +10,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from agent.admission import Gate, encode
-from agent.clients.docker import Engine, EngineInfo
-from agent.clients.docker.protocol import Containers
+from agent.clients.docker import Containers, Engine, EngineInfo
 from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
 from agent.diff import bridge, replicas

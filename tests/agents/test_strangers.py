@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.docker.protocol import EngineInfo
+from agent.clients.docker import EngineInfo
 from agent.model.host_state import NetworkState
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, NAMES, SimulatedCluster, SimulatedHost, at_rest

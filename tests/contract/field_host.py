@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from agent.admission.policy import level_policy
 from agent.clients.docker import DockerEngine
+from agent.clients.kernel import LinuxKernel
 from agent.diff.container import create_request, fill
 from agent.diff.container.table import SHAPE, SPEC
 from agent.diff.replicas import container_name, fill_context
@@ -27,7 +28,7 @@ _NO_CHANGE = ("exec_", "health_status", "top")
 """What dockerd tells of its own healthchecks."""
 
 
-class _Kernel:
+class _Kernel(LinuxKernel):
     """Of a host on which nothing but docker has an address."""
 
     def __init__(self, engine: DockerEngine, address: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, Literal
 
-from agent.clients.docker import Containers, EngineInfo, OverlayPeers
+from agent.clients.docker import Containers, DockerEngine, EngineInfo, OverlayPeers
 from agent.clients.docker.reading import attached, container_state, locked_state
 from agent.diff.container import (
     CLUSTER,
@@ -51,7 +51,7 @@ def unheard(_text: str) -> None:
     """The progress callback of nobody."""
 
 
-class FakeEngine(FakeWire):
+class FakeEngine(FakeWire, DockerEngine):
     """One host's engine.
 
     What an operator does by hand is done to `by_hand` (containers) and `nets`: it is no call, and makes no event unless
@@ -149,7 +149,7 @@ class FakeEngine(FakeWire):
         self.believed.append(settled)
         ours, foreign = [], []
         for raw in self.by_hand.raws.values():
-            replica = self._replica(raw)
+            replica = self._replica_of(raw)
             if replica is not None:
                 replica = regarded(replica, raw["Config"]["Labels"], by_slot(assigned), specs, fill_for)
             if replica is None:
@@ -157,7 +157,7 @@ class FakeEngine(FakeWire):
             elif raw["Name"][1:] in in_flight:
                 ours.append(locked_state(self._listed(raw), replica))
             else:
-                ours.append(self._state(raw, replica, specs.get(replica.spec), fill_for))
+                ours.append(self._state_of(raw, replica, specs.get(replica.spec), fill_for))
         everyone = [attached(self._listed(raw)) for raw in self.by_hand.raws.values()]
         return Containers(
             tuple(sorted(ours, key=lambda each: each.name)),
@@ -495,11 +495,11 @@ class FakeEngine(FakeWire):
             joined_through=self.joined_through,
         )
 
-    def _replica(self, raw: Raw) -> Replica | None:
+    def _replica_of(self, raw: Raw) -> Replica | None:
         labels = raw["Config"]["Labels"] or {}
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None
 
-    def _state(
+    def _state_of(
         self, raw: Raw, replica: Replica, spec: ContainerSpec | None, fill_for: FillFor
     ) -> ContainerState:
         image = next((each for each in self.image_configs.values() if each["Id"] == raw["Image"]), None)
@@ -511,7 +511,7 @@ class FakeEngine(FakeWire):
 
     def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
         holder = self.by_hand.get(request.name)
-        replica = self._replica(holder)
+        replica = self._replica_of(holder)
         if replica == request.replica:
             return str(holder["Id"])
         who = f"replica {replica.slot} of {replica.service}" if replica else "an unmanaged container"

@@ -2,12 +2,13 @@
 
 from ipaddress import IPv4Interface, IPv4Network
 
+from agent.clients.kernel import LinuxKernel
 from agent.model.host_state import LinkState
 from agent.model.intent import GWBRIDGE
 from tests.fakes.engine import FakeEngine
 
 
-class FakeKernel:
+class FakeKernel(LinuxKernel):
     """A kernel that shows what the engine made, until somebody damages it; a recreated network has a new device."""
 
     def __init__(self, engine: FakeEngine) -> None:

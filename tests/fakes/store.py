@@ -3,8 +3,11 @@
 It passes tests/contract/test_store.py, as the real client does; that is why it is believed.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 
+from agent.clients.etcd import EtcdStore
+from agent.clients.etcd.watch import EtcdWatch
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
 from agent.model.store import (
     Compare,
@@ -22,29 +25,26 @@ from tests.fakes.etcd import FakeClock, FakeEtcd, in_any
 __all__ = ["FakeClock", "FakeEtcd", "FakeStore"]
 
 
-class FakeWatch:
+class FakeWatch(EtcdWatch):
     def __init__(
         self, store: "FakeStore", ranges: Sequence[KeyRange], on_wake: Callable[[str], None]
     ) -> None:
         self._store = store
         self._ranges = tuple(ranges)
         self._on_wake = on_wake
-        self.closed = False
+        self._closed = threading.Event()
+        self.fault = None
 
     @property
     def healthy(self) -> bool:
         return not self.closed and self._store.reachable
-
-    @property
-    def fault(self) -> str | None:
-        return None if self.healthy else "etcd is unreachable"
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
         self._ranges = tuple(ranges)
         self.wake("watch: open")
 
     def close(self) -> None:
-        self.closed = True
+        self._closed.set()
         self._store.etcd.remove_watch(self)
 
     def changed(self, keys: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ class FakeWatch:
             self._on_wake("watch: unavailable")
 
 
-class FakeStore:
+class FakeStore(EtcdStore):
     """One agent's client of a `FakeEtcd`."""
 
     def __init__(self, etcd: FakeEtcd | None = None) -> None:
@@ -76,19 +76,19 @@ class FakeStore:
         self.on_write: Callable[[Sequence[Compare], Sequence[Put | Delete]], None] = lambda *_: None
         """Told of every write that was accepted, before its caller is."""
         self._answers_to_lose = 0
-        self._watches: list[FakeWatch] = []
+        self._watching: list[FakeWatch] = []
 
     # ---- what a test does to it
 
     def cut(self) -> None:
         """Make etcd unreachable for this client."""
         self.reachable = False
-        for watch in self._watches:
+        for watch in self._watching:
             watch.cut()
 
     def heal(self) -> None:
         self.reachable = True
-        for watch in self._watches:
+        for watch in self._watching:
             watch.wake("watch: open")
 
     def lose_next_answer(self) -> None:
@@ -153,7 +153,7 @@ class FakeStore:
 
     def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> FakeWatch:
         watch = FakeWatch(self, ranges, on_wake)
-        self._watches.append(watch)
+        self._watching.append(watch)
         self.etcd.add_watch(watch)
         watch.wake("watch: open")
         return watch
@@ -168,7 +168,7 @@ class FakeStore:
 
     def close(self) -> None:
         self.closed = True
-        for watch in self._watches:
+        for watch in self._watching:
             watch.close()
 
     def _check_role(self) -> None:

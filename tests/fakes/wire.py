@@ -3,9 +3,10 @@
 import functools
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
+from agent.clients.docker import EngineEvents
 from agent.errors import SwarmkeeperError, Unreachable
 
 P = ParamSpec("P")
@@ -13,14 +14,11 @@ R = TypeVar("R")
 W = TypeVar("W", bound="FakeWire")
 
 
-class FakeEvents:
+class FakeEvents(EngineEvents):
     """What happens in an engine in memory."""
 
     def __init__(self) -> None:
         self._hints: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
-
-    def __iter__(self) -> Iterator[str]:
-        return self
 
     def __next__(self) -> str:
         hint = self._hints.get()

@@ -22,10 +22,10 @@ from agent.model.host_state import (
     SwarmState,
 )
 from agent.model.intent import PARKING, Intent, PolicyIntent, ServiceIntent, VolumeIntent
-from agent.model.observed import ClusterState, Document
+from agent.model.observed import ClusterState, Document, Observed
 from agent.model.records import Assignment, Replica, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
-from agent.planner.dry_run.world import Agent, World
+from agent.planner.dry_run.world import World
 from agent.planner.leader.assignments import assign
 from tests.support import builders, guests
 
@@ -66,7 +66,9 @@ def torn_worlds(draw: st.DrawFn) -> World:
     accepted, assigned = draw(st.sampled_from((None, older, newer))), draw(st.sampled_from((older, newer)))
     memberships = draw(_memberships())
     agents = {
-        name: Agent(host=draw(st.none() | _hosts(memberships[name], _any_bridges(), _THEIRS)))
+        name: Observed(
+            me=name, cluster=None, host=draw(st.none() | _hosts(memberships[name], _any_bridges(), _THEIRS))
+        )
         for name in HOSTS
     }
     return World(cluster=draw(_clusters(newer, accepted, assigned)), agents=agents)
@@ -86,8 +88,10 @@ def sound_worlds(draw: st.DrawFn) -> World:
     for name, role in roles.items():
         swarm = _membership(name, role, builders.SWARM, nodes) if name in joined else builders.outside()
         seen = overlays if swarm.is_manager else ()
-        agents[name] = Agent(
-            host=draw(_hosts((swarm, seen), _right_bridges(in_swarm=name in joined), st.just(set())))
+        agents[name] = Observed(
+            me=name,
+            cluster=None,
+            host=draw(_hosts((swarm, seen), _right_bridges(in_swarm=name in joined), st.just(set()))),
         )
     cluster = draw(_clusters(newer, draw(st.sampled_from((older, newer))), older))
     record = draw(st.sampled_from((None, builders.record()))) if joined else None
@@ -108,7 +112,9 @@ def live_worlds(draw: st.DrawFn) -> World:
     agents = {}
     for name, role in roles.items():
         swarm = _membership(name, role, builders.SWARM, nodes)
-        agents[name] = Agent(host=draw(live_hosts(swarm if quorum else replace(swarm, nodes=None))))
+        agents[name] = Observed(
+            me=name, cluster=None, host=draw(live_hosts(swarm if quorum else replace(swarm, nodes=None)))
+        )
     disruption = draw(
         st.none() | st.builds(guests.disruption, st.sampled_from(HOSTS), _TURNS, quorum=st.booleans())
     )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from agent.clients.docker import errors, images, protocol, reading
+from agent.clients.docker import errors, images, reading
 from agent.clients.docker.transport import quoted
 from agent.diff import container as labelled
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
@@ -55,7 +55,15 @@ class Containers(images.Images):
         assigned: frozenset[records.Replica] = frozenset(),
         *,
         settled: bool = False,
-    ) -> protocol.Containers:
+    ) -> reading.Containers:
+        """Return all containers. A managed one is compared with the spec whose hash is on its label, if `specs` has it.
+
+        If a container can become an `assigned` replica without a recreate, it is compared and returned as that replica.
+
+        `in_flight` has the names of containers of steps in flight, which are not inspected. `settled` means that no
+        event and no step occurred since the last call. A managed container whose entry in Docker's list is unchanged
+        is then not inspected again: Docker sends an event for every manual change.
+        """
         ours, foreign, becomes = [], [], labelled.by_slot(assigned)
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
         before, self._inspections = self._inspections if settled else {}, {}
@@ -72,7 +80,7 @@ class Containers(images.Images):
             elif state := self._inspected(each, replica, specs.get(replica.spec), fill_for, before):
                 ours.append(state)
         everyone = [reading.attached(each) for each in listed]
-        return protocol.Containers(
+        return reading.Containers(
             tuple(sorted(ours, key=lambda state: (state.name, state.id))),
             tuple(sorted(foreign)),
             tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
@@ -154,6 +162,7 @@ class Containers(images.Images):
         return known
 
     def image_volumes(self, image_id: str) -> tuple[str, ...]:
+        """Return the paths of the volumes that the image declares, sorted; none if the image does not exist."""
         config = (self._known_image(image_id) or {}).get("Config") or {}
         return tuple(sorted(config.get("Volumes") or ()))
 
@@ -163,11 +172,13 @@ class Containers(images.Images):
         return raw
 
     def output(self, container: str, lines: int) -> bytes:
+        """Return the last lines of stdout and stderr, at most 64 KiB. Refused if the log driver cannot be read."""
         path, params = f"/containers/{quoted(container)}/logs", {"stdout": 1, "stderr": 1, "tail": lines}
         with self._transport.open("container_logs", "GET", path, params=params, stall_s=_WAIT_S) as response:
             return reading.lines_of(self._transport.content(response, _MOST_OUTPUT))
 
     def create_container(self, request: labelled.CreateRequest) -> str:
+        """Create a replica on all of its networks and return its id. Conflict names the container that has the name."""
         body = request.body
         if labelled.leaves_entrypoint(body):
             image = self._ask("image_inspect", "GET", f"/images/{quoted(body['Image'])}/json")
@@ -199,6 +210,7 @@ class Containers(images.Images):
         self._act(container, "start", timeout_s=_SLOW_S, as_error=errors.network_failure)
 
     def stop(self, container: str, grace_s: float) -> None:
+        """Send the stop signal, and SIGKILL after `grace_s` seconds."""
         self._act(container, "stop", params={"t": math.ceil(grace_s)}, timeout_s=grace_s + _SLOW_S)
 
     def unpause(self, container: str) -> None:
@@ -206,6 +218,7 @@ class Containers(images.Images):
             self._act(container, "unpause")
 
     def remove_container(self, container: str) -> None:
+        """Remove a stopped container and keep all its volumes. Conflict when it runs."""
         with suppress(Missing), errors.unless("is already in progress"):
             self._ask("container_remove", "DELETE", f"/containers/{quoted(container)}", timeout_s=_SLOW_S)
 
@@ -214,6 +227,7 @@ class Containers(images.Images):
             self._act(container, "rename", params={"name": name})
 
     def update(self, container: str, spec: ContainerSpec) -> None:
+        """Set limits and restart policy in place. Refused, with Docker's warning, if the kernel cannot apply one."""
         path = f"/containers/{quoted(container)}/update"
         answer = self._ask("container_update", "POST", path, body=labelled.update_request(spec)) or {}
         warnings = answer.get("Warnings") or ()
@@ -223,6 +237,7 @@ class Containers(images.Images):
             raise Refused(cut("; ".join(dropped)))
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
+        """Connect to a network with the aliases and the attachment's address. Conflict when connected already."""
         self._attach(container, attachment.network, labelled.endpoint(attachment, aliases), _SLOW_S)
 
     def disconnect(self, container: str, network: str) -> None:

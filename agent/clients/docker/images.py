@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.clients.docker.errors import pull_failure
-from agent.clients.docker.protocol import Engine
 from agent.clients.docker.transport import Part
 from agent.diff.container import familiar, split
 from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
@@ -45,29 +44,6 @@ class PullProgress:
         return f"{layers}, {loaded / _MIB:.0f} of {total / _MIB:.0f} MiB" if total else layers
 
 
-# ---- Asking registries for the digests of several images
-
-
-def ask_digests(engine: Engine, images: Iterable[str]) -> tuple[Mapping[str, str], SwarmkeeperError | None]:
-    """Return (image -> digest, first error).
-
-    After a registry has failed to answer once, its other images are skipped.
-    """
-    found: dict[str, str] = {}
-    silent: set[str] = set()
-    problem: SwarmkeeperError | None = None
-    for image in images:
-        if registry_of(image) in silent:
-            continue
-        try:
-            found[image] = engine.digest_of(image)
-        except SwarmkeeperError as error:
-            problem = problem or type(error)(f"{image}: {error}")
-            if isinstance(error, Unreachable):
-                silent.add(registry_of(image))
-    return found, problem
-
-
 _STALL_S = 120.0
 """Seconds without progress after which a pull has failed. With progress it may take an hour."""
 _ASK_S = 30.0
@@ -91,6 +67,10 @@ class Images(Part):
         return others | {each: here[_local(each)] for each in wanted if _local(each) in here}
 
     def pull(self, image: str, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Pull an image. Refused, with the registry's message, when the image is missing or access is denied.
+
+        `progress` is called with a text such as `3 of 9 layers, 12 of 40 MiB`.
+        """
         name, tag = split(image)
         with self._transport.open(
             "pull",
@@ -109,6 +89,7 @@ class Images(Part):
                     progress(str(layers))
 
     def digest_of(self, image: str) -> str:
+        """Return the digest of a reference in the registry: `sha256:...`. Raises as `pull` does."""
         path, headers = f"/distribution/{quote(image, safe='/:@')}/json", self._authentication(image)
         answer = self._ask(
             "distribution", "GET", path, headers=headers, timeout_s=_ASK_S, as_error=pull_failure
@@ -121,6 +102,29 @@ class Images(Part):
         except Invalid as error:
             raise Refused(str(error)) from error
         return {"X-Registry-Auth": header} if header else {}
+
+
+# ---- Asking registries for the digests of several images
+
+
+def ask_digests(engine: Images, images: Iterable[str]) -> tuple[Mapping[str, str], SwarmkeeperError | None]:
+    """Return (image -> digest, first error).
+
+    After a registry has failed to answer once, its other images are skipped.
+    """
+    found: dict[str, str] = {}
+    silent: set[str] = set()
+    problem: SwarmkeeperError | None = None
+    for image in images:
+        if registry_of(image) in silent:
+            continue
+        try:
+            found[image] = engine.digest_of(image)
+        except SwarmkeeperError as error:
+            problem = problem or type(error)(f"{image}: {error}")
+            if isinstance(error, Unreachable):
+                silent.add(registry_of(image))
+    return found, problem
 
 
 def _local(reference: str) -> str:

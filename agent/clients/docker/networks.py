@@ -10,8 +10,14 @@ from uuid import uuid4
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
-from agent.clients.docker.protocol import OverlayPeers
-from agent.clients.docker.reading import attached, endpoints, network_state, network_states, volume_state
+from agent.clients.docker.reading import (
+    OverlayPeers,
+    attached,
+    endpoints,
+    network_state,
+    network_states,
+    volume_state,
+)
 from agent.diff.container import CLUSTER, CREATION
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
@@ -114,18 +120,25 @@ _GONE = ("is not connected to", "no such container", "not found")
 
 class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
+        """Return all networks, without their endpoints."""
         return network_states(self._ask("networks", "GET", "/networks"), self._cluster)
 
     def bridge_endpoints(self, network: str) -> Pairs:
+        """Return (owner, name) of each endpoint on a network of this host (its name or id); none if it is missing.
+
+        The owner is the id of a container, or `ingress-sbox`.
+        """
         return endpoints(self._found("network_inspect", _path(network)) or {})
 
     def overlay_peers(self, network_id: str) -> OverlayPeers:
         return overlay_peers(self._found("network_inspect", _path(network_id)) or {})
 
     def overlay_users(self, network_id: str) -> Pairs:
+        """Return what blocks the removal of an overlay. Refused on a worker, Unreachable without a quorum."""
         return overlay_users(network_id, *self._tasks_and_services())
 
     def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
+        """Return the addresses that the swarm has allocated on an overlay; managers only."""
         return overlay_addresses(network_id, *self._tasks_and_services())
 
     def _tasks_and_services(self) -> tuple[Any, Any]:
@@ -133,10 +146,12 @@ class Networks(transport.Part):
         return tasks, self._ask("services", "GET", "/services")
 
     def volumes(self) -> tuple[host_state.VolumeState, ...]:
+        """Return all volumes, sorted by name."""
         found = self._ask("volumes", "GET", "/volumes")["Volumes"] or ()
         return tuple(volume_state(raw, self._cluster) for raw in sorted(found, key=lambda raw: raw["Name"]))
 
     def create_bridge(self, bridge: intent.BridgeIntent, labels: Pairs = ()) -> None:
+        """Create docker_gwbridge; Refused when the created bridge differs from the request."""
         self.create_network(
             intent.NetworkIntent(
                 key=intent.GWBRIDGE,
@@ -151,6 +166,7 @@ class Networks(transport.Part):
         )
 
     def create_network(self, network: intent.NetworkIntent) -> None:
+        """Create a managed network. Refused when the swarm cannot allocate an overlay, which is then removed again."""
         try:
             made = self._create(network)
         except Conflict:
@@ -170,6 +186,7 @@ class Networks(transport.Part):
             raise Refused(f"network {network.name} differed and was removed again: {'; '.join(faults)}")
 
     def remove_network(self, network_id: str) -> None:
+        """Remove a network. Refused or Conflict while it has users; those of an overlay may be on any node."""
         with suppress(Missing):
             self._ask("network_remove", "DELETE", _path(network_id))
 
@@ -189,21 +206,34 @@ class Networks(transport.Part):
     # network the gateway is on that bridge; on overlays alone it is on the network named docker_gwbridge.
 
     def park(self, container: str, network: str) -> None:
+        """Attach a container to a bridge network; the gateway of a running container moves from docker_gwbridge to it.
+
+        Succeeds if the container does not exist.
+        """
         # A missing container has ended, and has no gateway to move.
         with suppress(Missing), errors.unless(*_DONE, of=Conflict):
             self._attach(container, network, {}, _PARKING_SLOW_S)
 
     def unpark(self, container: str, network: str) -> None:
+        """Detach a container, given by id, from `network`; its gateway returns to docker_gwbridge, which must exist.
+
+        Conflict when the gateway did not return.
+        """
         self._remove_endpoint(container, network, force=False)
         # dockerd answers with success even if the gateway is missing; the agent would repeat the step endlessly.
         if self._is_up(container) and container not in dict(self.bridge_endpoints(intent.GWBRIDGE)):
             raise Conflict(f"the gateway of {short_id(container)} did not return to {intent.GWBRIDGE}")
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
+        """Remove an endpoint without a container, such as the ingress sandbox, from a network, given by name or id."""
         # Without force dockerd searches a container of that name and finds none.
         self._remove_endpoint(endpoint, network, force=True)
 
     def remove_leftover(self, network_id: str, name: str, creation: str) -> None:
+        """Remove an overlay that only this engine still has, given by its id, name and label `creation`.
+
+        Succeeds if it is missing. Conflict while a container of this host is on it.
+        """
         own = (f"lb-{name}", f"{name}-endpoint")
         found = self.bridge_endpoints(network_id)
         if users := [endpoint for owner, endpoint in found if owner != own[0]]:

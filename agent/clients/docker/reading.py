@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from agent.diff.container import CLUSTER, SHAPE, is_anonymous
 from agent.model import host_state, records
@@ -18,6 +18,41 @@ _EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - how docker writes "every address"
 _HEADER, _STREAMS, _PADDING = 8, (0, 1, 2), b"\0\0\0"
 _TASK = "com.docker.swarm.task.id"
 """The label on the containers of swarm services."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """The engine and its membership in a swarm, without the list of nodes."""
+
+    version: str
+    name: str
+    live_restore: bool
+    swarm: host_state.SwarmState
+    no_swarm: str = ""
+    """The reason why the engine refuses every swarm; empty: it does not, or does not say."""
+    root: str = ""
+    """The engine's data directory on its host."""
+    runtimes: frozenset[str] = frozenset()
+    """Names of the runtimes that the engine was configured with; empty: not known."""
+
+
+class Containers(NamedTuple):
+    """All containers of the engine, running or not; `ours` are the managed ones."""
+
+    ours: tuple[host_state.ContainerState, ...]
+    foreign_names: Pairs
+    """(name, id) of unmanaged containers, sorted."""
+    attached: tuple[host_state.Attached, ...] = ()
+    """All containers with their networks, by name."""
+
+
+class OverlayPeers(NamedTuple):
+    """An overlay as this host sees it; empty while none of its containers is there."""
+
+    peers: tuple[str, ...] = ()
+    """Addresses of the hosts on the overlay that gossip has reported, this host included, sorted."""
+    own_address: str = ""
+    """Address of this host's own endpoint on the overlay."""
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from agent.clients.docker import errors, protocol, reading, transport
+from agent.clients.docker import errors, reading, transport
 from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused, Stale, Unreachable
 from agent.model import host_state, intent, records
@@ -44,7 +44,7 @@ class Swarm(transport.Part):
     _was_member = False
     """True if the last answer showed the engine in a swarm, or joining one."""
 
-    def info(self) -> protocol.EngineInfo:
+    def info(self) -> reading.EngineInfo:
         found = self._info()
         if self._was_member and found.swarm.local == "inactive":
             # A dockerd that shuts down reports "inactive" on existing connections; it accepts no new ones.
@@ -53,9 +53,9 @@ class Swarm(transport.Part):
         self._was_member = found.swarm.local != "inactive"
         return found
 
-    def _info(self) -> protocol.EngineInfo:
+    def _info(self) -> reading.EngineInfo:
         raw = self._ask("info", "GET", "/info", since=_FIREWALL_SINCE)
-        return protocol.EngineInfo(
+        return reading.EngineInfo(
             version=raw.get("ServerVersion") or "",
             name=raw.get("Name") or "",
             live_restore=bool(raw.get("LiveRestoreEnabled")),
@@ -71,6 +71,7 @@ class Swarm(transport.Part):
     def init_swarm(
         self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
     ) -> None:
+        """Create a swarm. Conflict when the engine is in a swarm already."""
         body: dict[str, Any] = {
             "ListenAddr": _LISTEN,
             "AdvertiseAddr": advertise,
@@ -84,6 +85,10 @@ class Swarm(transport.Part):
         self._ask("swarm_init", "POST", "/swarm/init", body=body, timeout_s=_MEMBERSHIP_S)
 
     def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
+        """Join through the first of `remotes` (address:port) that answers; the token decides the role.
+
+        Conflict when the engine is in a swarm already. After Unreachable the join may continue: observe again.
+        """
         # Given several addresses, dockerd tries one and waits 20 s: give it one that answers.
         remote = _answering(remotes)
         body = {
@@ -96,6 +101,11 @@ class Swarm(transport.Part):
         self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
 
     def leave_swarm(self) -> None:
+        """Leave the swarm, never by force: Refused on a manager or a locked engine.
+
+        Running containers lose their overlays permanently; stopped containers keep them. Takes up to 20 s while a join
+        is in progress.
+        """
         with errors.unless(_NOT_A_MEMBER):
             self._leave()
 
@@ -103,6 +113,10 @@ class Swarm(transport.Part):
         self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
 
     def abandon_node(self, node_id: str) -> None:
+        """Leave by force as a manager whose swarm has removed node `node_id`. An engine outside stays so.
+
+        Refused if the engine is another node, or has a raft leader: it is then a member of a swarm that works.
+        """
         swarm = self.info().swarm
         if swarm.local == "inactive":
             return
@@ -116,6 +130,11 @@ class Swarm(transport.Part):
             raise Refused(f"manager {node_id} has a raft leader again")
 
     def dissolve_swarm(self, swarm_id: str) -> None:
+        """Leave an empty swarm by force; its only node cannot leave in any other way.
+
+        Refused if the engine is in another swarm, if no agent of this cluster created the swarm, or if the swarm has
+        another node, a network of its own, a service, a secret or a config. Takes 5 s.
+        """
         swarm = self._ask("swarm", "GET", "/swarm")
         if swarm["ID"] != swarm_id or reading.made_for(swarm) != self._cluster:
             raise Refused(f"swarm {swarm['ID']} is not the one to dissolve")
@@ -135,15 +154,18 @@ class Swarm(transport.Part):
         return next((each for each in kinds if self._ask(each, "GET", f"/{each}")), "")
 
     def swarm_tokens(self) -> records.Tokens:
+        """Return the swarm's id and join tokens; managers only."""
         raw = self._ask("swarm", "GET", "/swarm")
         tokens = raw["JoinTokens"]
         return records.Tokens(swarm_id=raw["ID"], worker=tokens["Worker"], manager=tokens["Manager"])
 
     def rotate_tokens(self) -> None:
+        """Replace the join tokens; the previous ones become invalid."""
         raw = self._ask("swarm", "GET", "/swarm")
         self._update_swarm(raw, raw["Spec"], rotateWorkerToken="true", rotateManagerToken="true")
 
     def set_autolock(self, wanted: bool) -> None:
+        """Turn autolock on or off; managers only."""
         raw = self._ask("swarm", "GET", "/swarm")
         if reading.autolocks(raw) != wanted:
             self._update_swarm(raw, raw["Spec"] | {"EncryptionConfig": {"AutoLockManagers": wanted}})
@@ -153,9 +175,14 @@ class Swarm(transport.Part):
         self._ask("swarm_update", "POST", "/swarm/update", params=params, body=spec)
 
     def unlock_key(self) -> str:
+        """Return the unlock key; empty while autolock is off. Managers only."""
         return str(self._ask("swarm_unlock_key", "GET", "/swarm/unlockkey").get("UnlockKey") or "")
 
     def unlock_swarm(self, keys: Iterable[str]) -> None:
+        """Unlock this engine with the first of `keys` that is accepted; succeeds if the engine is not locked.
+
+        Refused when the engine accepts none. The other managers must answer: this may take as long as a join.
+        """
         refusal = Refused("no unlock key is known")
         for key in keys:
             try:
@@ -172,6 +199,7 @@ class Swarm(transport.Part):
         raise refusal
 
     def nodes(self) -> tuple[host_state.NodeState, ...]:
+        """Return the swarm's nodes. Refused on a worker, Unreachable without a quorum."""
         return tuple(reading.node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
 
     def update_node(
@@ -185,6 +213,12 @@ class Swarm(transport.Part):
         without: tuple[str, ...] = (),
         still: Callable[[], object] = lambda: None,
     ) -> None:
+        """Change the given fields of a node's spec: set `labels`, remove the labels `without`, keep all others.
+
+        `version` is the node's version in the plan. Stale when the node has another version now and still differs from
+        these fields. `still` is called right before the change; its exception cancels the change. Missing when the node
+        does not exist, Refused for the demotion of the last manager. The swarm changes a role a moment later.
+        """
         # The call replaces the whole spec, so the fields of other programs are read right before.
         path = f"/nodes/{transport.quoted(node_id)}"
         found = self._ask("node", "GET", path)
@@ -207,10 +241,16 @@ class Swarm(transport.Part):
             raise Stale(f"the node was changed at the same time: {error}") from error
 
     def remove_node(self, node_id: str) -> None:
+        """Remove a node from the swarm's list. Refused while the node is a manager, or not down."""
         with contextlib.suppress(Missing):
             self._ask("node_remove", "DELETE", f"/nodes/{transport.quoted(node_id)}")
 
     def has_node(self, node_id: str) -> bool:
+        """Return True if the swarm has a node of that id; managers only.
+
+        Unreachable without a quorum: the call first makes a write that needs one. A manager without a quorum lists the
+        nodes that it knew before, and could wrongly report a node as missing.
+        """
         raw = self._ask("swarm", "GET", "/swarm")
         # A conflicting change proves the majority, too.
         with contextlib.suppress(Conflict):

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Literal
@@ -18,13 +18,15 @@ import structlog
 import urllib3
 
 from agent.clients.docker.errors import Failure, cause, failure, network_failure, timed_out
-from agent.clients.docker.protocol import ObserveCall
 from agent.clients.docker.reading import MOST_READ, beginning, lines, text_of
 from agent.errors import Missing, Unreachable
 from agent.model.phrases import cut
 
 Method = Literal["GET", "POST", "DELETE"]
 Version = tuple[int, int]
+ObserveCall = Callable[[str, float, str | None], None]
+"""Called with (call, seconds, error) after every call to the engine; `call` is one of a small fixed set of names,
+`error` the name of the error or None."""
 
 _NEWEST = (1, 45)
 """The newest API version that was tested on an engine (26.1). A newer engine may support it no more."""
@@ -264,11 +266,8 @@ class Part:
     """A part of DockerEngine: the transport, and the cluster whose objects are managed."""
 
     def __init__(self, transport: Transport, cluster: str) -> None:
-        self._transport = transport
+        self._transport, self._ask = transport, transport.ask
         self._cluster = cluster
-
-    def _ask(self, call: str, method: Method, path: str, **options: Any) -> Any:
-        return self._transport.ask(call, method, path, **options)
 
     def _found(self, call: str, path: str, **options: Any) -> Any:
         """Return the answer to a GET; None if the object does not exist."""
@@ -302,8 +301,11 @@ _FILTERS = json.dumps(
 )  # fmt: skip
 
 
-class DockerEvents:
-    """An open stream of events. Iterate in one thread; `close` from any."""
+class EngineEvents:
+    """An open stream of events, each a short text such as `container die prod-order-1`.
+
+    Iterate in one thread; `close` from any.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -320,6 +322,7 @@ class DockerEvents:
         return self
 
     def __next__(self) -> str:
+        """Wait for the next event. Raises StopIteration after `close`, Unreachable when dockerd stops or hangs."""
         with self._lock:
             self._waiting = True
         try:
@@ -339,6 +342,7 @@ class DockerEvents:
         return hint
 
     def close(self) -> None:
+        """End the iteration, even while another thread waits in it."""
         with self._lock:
             self._closed = True
             _unblock(self._response)

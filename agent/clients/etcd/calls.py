@@ -292,16 +292,13 @@ class Calls:
         timeout_s = self._settings.timeout_s if timeout_s is None else timeout_s
         with self._pool.borrowed() as connection:
             metadata = self.metadata(connection)
-            try:
-                return self._observed(op, connection, call, timeout_s, metadata)
-            except _Failed as failed:
-                if not failed.failure.is_stale_token or not self._tokens.has_user:
-                    raise failed.failure.as_error() from None
-            self._tokens.expire(metadata)
-            try:
-                return self._observed(op, connection, call, timeout_s, self.metadata(connection))
-            except _Failed as failed:
-                raise failed.failure.as_error() from None
+            answer = self._observed(op, connection, call, timeout_s, metadata)
+            if isinstance(answer, Failure) and answer.is_stale_token and self._tokens.has_user:
+                self._tokens.expire(metadata)
+                answer = self._observed(op, connection, call, timeout_s, self.metadata(connection))
+        if isinstance(answer, Failure):
+            raise answer.as_error()
+        return answer
 
     def repeated(
         self, op: str, call: Call[T], *, budget_s: float | None = None, timeout_s: float | None = None
@@ -365,24 +362,16 @@ class Calls:
 
     def _observed(
         self, op: str, connection: Connection, call: Call[T], timeout_s: float, metadata: Metadata
-    ) -> T:
-        start = time.monotonic()
+    ) -> T | Failure:
+        start, failure = time.monotonic(), None
+        answer: T | Failure
         try:
-            result = call(connection.client(timeout_s=timeout_s, metadata=metadata))
+            answer = call(connection.client(timeout_s=timeout_s, metadata=metadata))
         except FAILURES as error:
-            failure = failure_of(error, connection.endpoint)
-            self._observe(op, time.monotonic() - start, failure.kind)
-            if failure.is_ambiguous:
-                self._pool.give_up(connection)
-            else:
-                self._progress.contact()
-            raise _Failed(failure) from None
-        self._observe(op, time.monotonic() - start, None)
-        self._progress.contact()
-        return result
-
-
-class _Failed(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure)
-        self.failure = failure
+            answer = failure = failure_of(error, connection.endpoint)
+        self._observe(op, time.monotonic() - start, failure.kind if failure else None)
+        if failure and failure.is_ambiguous:
+            self._pool.give_up(connection)
+        else:
+            self._progress.contact()
+        return answer

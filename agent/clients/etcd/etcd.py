@@ -1,9 +1,9 @@
-"""The interface to etcd, and its implementation on an etcd cluster."""
+"""The operations of etcd that the agent uses."""
 
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from agent.clients.etcd import calls, channel
 from agent.clients.etcd.watch import EtcdWatch
@@ -11,98 +11,15 @@ from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Conflict, LeadershipLost, Missing
 from agent.model import store
 
-# ---- The interface. EtcdStore and the fake store pass the same contract tests
-
-
-class Watch(Protocol):
-    """A subscription that wakes its subscriber. It carries no data: the subscriber reads."""
-
-    @property
-    def healthy(self) -> bool:
-        """True if etcd has confirmed every range and the watch has not failed since."""
-
-    @property
-    def fault(self) -> str | None:
-        """Text of the failure; None while the watch is healthy or not yet tried."""
-
-    def rearm(self, ranges: Sequence[store.KeyRange]) -> None:
-        """Replace the ranges. Wakes the subscriber when etcd has confirmed them."""
-
-    def close(self) -> None: ...
-
-
-class Store(Protocol):
-    """The operations of etcd that the agent uses. Every read is linearizable. Thread-safe."""
-
-    def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
-        """Return all ranges at one revision. Raises Unreachable, Refused."""
-
-    def first_key(self, start: str, end: str) -> str | None:
-        """Return the first key from `start` up to and excluding `end`, without its value; None if there is none.
-
-        Raises Unreachable, Refused.
-        """
-
-    def read_at(self, key: str, revision: int) -> store.KeyValue | None:
-        """Return the value that `key` had at `revision`; None if it had none, or etcd has had no such revision.
-
-        Raises Compacted if etcd has deleted that revision; Unreachable, Refused.
-        """
-
-    def txn(
-        self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
-    ) -> store.TxnResult:
-        """Carry out all operations if every compare holds, else none of them.
-
-        Raises Unreachable when the result is unknown; Refused when nothing was carried out (permission, size, no space
-        left in etcd); Missing when a lease of an operation does not exist.
-        """
-
-    def write_fenced(
-        self,
-        fence: store.Fence,
-        operations: Sequence[store.Put | store.Delete],
-        compares: Sequence[store.Compare] = (),
-    ) -> None:
-        """Carry out all operations if the lock is still that of `fence` and every compare holds.
-
-        Raises LeadershipLost when another agent has the lock, Conflict when a compare failed, and as txn().
-        """
-
-    def grant(self, ttl_s: float) -> store.Lease:
-        """Return a new lease of at least `ttl_s`. Raises Unreachable, Refused (no space left in etcd)."""
-
-    def keepalive(self, lease_id: int) -> float:
-        """Renew a lease; return its seconds to live, 0 or less when it is gone. Raises Unreachable, Refused."""
-
-    def revoke(self, lease_id: int) -> None:
-        """End the lease, if it exists, and delete its keys. Raises Unreachable, Refused."""
-
-    def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> Watch:
-        """Call `on_wake(reason)` whenever a key in the ranges may have changed, until the watch is closed.
-
-        The watch's own thread calls it; it must return quickly. There may be a call without a change, or one for many
-        changes; at least one call follows the last change.
-        """
-
-    def alarm(self) -> str:
-        """Return etcd's alarm, NOSPACE or CORRUPT, which stops all writes; empty: none. Raises Unreachable, Refused."""
-
-    @property
-    def last_contact_s(self) -> float | None:
-        """Time of etcd's last answer on the monotonic clock; None: before the first one."""
-
-    def close(self) -> None:
-        """End all watches and calls. Every later call raises Unreachable."""
-
-
 REVOKE_BUDGET_S = 1.0
 REVOKE_TRY_S = 0.4
 """Leaves time for a second endpoint when one hangs: the next leader waits for this call or the end of the lease."""
 
 
 class EtcdStore:
-    """A `Store` on one or several endpoints. The constructor sends nothing; it raises Invalid for unusable settings.
+    """A client of etcd. The constructor sends nothing; it raises Invalid for unusable settings.
+
+    Every read is linearizable. Any thread may call a method.
 
     `observe_call(operation, seconds, error)` is called after every attempt, on the calling thread; the error is one of
     a small set, or None.
@@ -117,16 +34,25 @@ class EtcdStore:
         self._watches: list[EtcdWatch] = []
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
+        """Return all ranges at one revision. Raises Unreachable, Refused."""
         response = self._calls.repeated("read", self._transaction(calls.read_request(ranges)))
         calls.refuse_rest(response, ranges)
         return calls.snapshot_of(response)
 
     def first_key(self, start: str, end: str) -> str | None:
+        """Return the first key from `start` up to and excluding `end`, without its value; None if there is none.
+
+        Raises Unreachable, Refused.
+        """
         request = calls.first_key_request(start, end)
         found = calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).values
         return next(iter(found), None)
 
     def read_at(self, key: str, revision: int) -> store.KeyValue | None:
+        """Return the value that `key` had at `revision`; None if it had none, or etcd has had no such revision.
+
+        Raises Compacted if etcd has deleted that revision; Unreachable, Refused.
+        """
         # etcd takes a revision of 0 or less for the newest one, and refuses one that it has not reached.
         ranges = [store.KeyRange(key=key)]
         if not 0 < revision <= self.read(ranges).revision:
@@ -137,6 +63,11 @@ class EtcdStore:
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
     ) -> store.TxnResult:
+        """Carry out all operations if every compare holds, else none of them.
+
+        Raises Unreachable when the result is unknown; Refused when nothing was carried out (permission, size, no space
+        left in etcd); Missing when a lease of an operation does not exist.
+        """
         request = calls.write_request(compares, operations)
         response = self._calls.once("txn", self._transaction(request))
         return store.TxnResult(succeeded=response.succeeded, revision=response.header.revision)
@@ -147,6 +78,10 @@ class EtcdStore:
         operations: Sequence[store.Put | store.Delete],
         compares: Sequence[store.Compare] = (),
     ) -> None:
+        """Carry out all operations if the lock is still that of `fence` and every compare holds.
+
+        Raises LeadershipLost when another agent has the lock, Conflict when a compare failed, and as txn().
+        """
         request = calls.write_request(compares, operations, fence)
         response = self._calls.once("txn", self._transaction(request))
         if response.succeeded:
@@ -157,6 +92,8 @@ class EtcdStore:
         raise Conflict(f"a key has changed since it was read: {keys}")
 
     def grant(self, ttl_s: float) -> store.Lease:
+        """Return a new lease of at least `ttl_s`. Raises Unreachable, Refused (no space left in etcd)."""
+
         def call(client: Any) -> store.Lease:
             granted = client.lease(math.ceil(ttl_s))
             return store.Lease(id=granted.id, ttl_s=float(granted.ttl))
@@ -164,6 +101,8 @@ class EtcdStore:
         return self._calls.repeated("grant", call)
 
     def keepalive(self, lease_id: int) -> float:
+        """Renew a lease; return its seconds to live, 0 or less when it is gone. Raises Unreachable, Refused."""
+
         def call(client: Any) -> float:
             # One short stream for each renewal: unlike a long one, it has a deadline.
             answers = list(client.refresh_lease(lease_id))
@@ -172,6 +111,8 @@ class EtcdStore:
         return self._calls.repeated("keepalive", call)
 
     def revoke(self, lease_id: int) -> None:
+        """End the lease, if it exists, and delete its keys. Raises Unreachable, Refused."""
+
         def call(client: Any) -> None:
             client.revoke_lease(lease_id)
 
@@ -179,11 +120,18 @@ class EtcdStore:
             self._calls.repeated("revoke", call, budget_s=REVOKE_BUDGET_S, timeout_s=REVOKE_TRY_S)
 
     def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> EtcdWatch:
+        """Call `on_wake(reason)` whenever a key in the ranges may have changed, until the watch is closed.
+
+        The watch's own thread calls it; it must return quickly. There may be a call without a change, or one for many
+        changes; at least one call follows the last change.
+        """
         watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
         self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
 
     def alarm(self) -> str:
+        """Return etcd's alarm, NOSPACE or CORRUPT, which stops all writes; empty: none. Raises Unreachable, Refused."""
+
         def call(client: Any) -> str:
             # Every member reports the alarms of all, to every user, in texts such as `memberID:1 alarm:NOSPACE`.
             stub, request = client.maintenancestub, etcd_pb2.StatusRequest()
@@ -195,9 +143,11 @@ class EtcdStore:
 
     @property
     def last_contact_s(self) -> float | None:
+        """Time of etcd's last answer on the monotonic clock; None: before the first one."""
         return self._progress.last_contact_s
 
     def close(self) -> None:
+        """End all watches and calls. Every later call raises Unreachable."""
         self._calls.close()
         for watch in self._watches:
             watch.close()
@@ -205,3 +155,7 @@ class EtcdStore:
 
     def _transaction(self, request: etcd_pb2.TxnRequest) -> Callable[[Any], etcd_pb2.TxnResponse]:
         return lambda client: self._calls.transact(client, request)
+
+
+Store = EtcdStore
+"""The type of every client of etcd: the tests have one in memory, which overrides all methods."""

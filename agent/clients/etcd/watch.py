@@ -164,7 +164,7 @@ REARMED = "rearmed"
 
 
 class EtcdWatch:
-    """A `Watch` with its own thread, from construction to close(). `on_wake` gets the reason of each wake."""
+    """A subscription with its own thread, from construction to close(). `on_wake` gets the reason of each wake."""
 
     def __init__(
         self,
@@ -182,18 +182,25 @@ class EtcdWatch:
         self._lock = threading.Lock()
         self._stream: WatchStream | None = None
         self._closed = threading.Event()
-        self.healthy = False
+        self._healthy = False
         self.fault: str | None = None
+        """Text of the failure; None while the watch is healthy or not yet tried."""
         self._failures = 0
         progress.subscribe(self._other_etcd)
         self._thread = threading.Thread(target=self._run, name="etcd watch", daemon=True)
         self._thread.start()
 
     @property
+    def healthy(self) -> bool:
+        """True if etcd has confirmed every range and the watch has not failed since."""
+        return self._healthy
+
+    @property
     def closed(self) -> bool:
         return self._closed.is_set()
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
+        """Replace the ranges. Wakes the subscriber when etcd has confirmed them."""
         with self._lock:
             self._ranges = tuple(ranges)
         self._end_stream(REARMED, "the ranges were replaced")
@@ -240,7 +247,7 @@ class EtcdWatch:
 
     def _opened(self) -> None:
         self._failures = 0
-        self.healthy, self.fault = True, None
+        self._healthy, self.fault = True, None
         self._on_wake("watch: open")
 
     def _changed(self) -> None:
@@ -252,8 +259,8 @@ class EtcdWatch:
 
     def _broken(self, reason: str, details: str) -> None:
         """Report the first failure after a healthy period, and wait. Do neither after close() or rearm()."""
-        was_healthy, first_fault = self.healthy, self.fault is None
-        self.healthy, self.fault = False, details
+        was_healthy, first_fault = self._healthy, self.fault is None
+        self._healthy, self.fault = False, details
         if self._closed.is_set() or reason == REARMED:
             return
         if was_healthy or first_fault:

@@ -11,13 +11,13 @@ from typing import TypeVar
 from agent.diff.reported import NOTHING_THERE, alike, host_of
 from agent.model.host_state import VolumeState
 from agent.model.intent import LOCAL_DRIVER
-from agent.model.observed import ClusterState
+from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, Step
 from agent.model.status import Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
 from agent.planner.dry_run.engine import with_assignment
-from agent.planner.dry_run.world import Agent, World
+from agent.planner.dry_run.world import World
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
     secret values in reasons. Raises Invalid for a status with a malformed address.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
-    world = replace(world_of(cluster), show_secrets=show_secrets)
+    world = world_of(cluster, show_secrets=show_secrets)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
     lost = _lost_with_replicas_that_move(cluster)
     # Replicas are rescheduled while their host is lost; then that host is planned for as if it had returned.
@@ -136,15 +136,20 @@ def most_rounds(world: World) -> int:
     return _MOST_ROUNDS + _ROUNDS_FOR_A_REPLICA * sum(replicas)
 
 
-def world_of(cluster: ClusterState) -> World:
+def world_of(cluster: ClusterState, *, show_secrets: bool = False) -> World:
     """The world as etcd describes it. Raises Invalid for a status with a malformed address."""
-    return World(cluster=cluster, agents={name: _agent(name, cluster) for name in _names(cluster)})
+    nothing = Observed(me="", host=NOTHING_THERE, cluster=None, show_secrets=show_secrets)
+    return World(
+        cluster=cluster,
+        agents={name: _seen(replace(nothing, me=name), name, cluster) for name in _names(cluster)},
+    )
 
 
-def _agent(name: str, cluster: ClusterState) -> Agent:
+def _seen(nothing: Observed, name: str, cluster: ClusterState) -> Observed:
+    """Return what the agent of that host last reported of it; `nothing` if it never did."""
     status = cluster.statuses.get(name)
     if status is None:
-        return Agent(host=NOTHING_THERE)
+        return nothing
     host = host_of(status)
     if host is not None:  # a report may be older than the assignment
         # A report has no options of volumes, which may be secret: they are as the accepted document has them.
@@ -156,7 +161,7 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
         )
         host = replace(host, declared_volumes=here)
         host = with_assignment(host, name, cluster)
-    return Agent(host=host, advertise=status.advertise, engine_error=status.engine_error)
+    return replace(nothing, host=host, advertise=status.advertise, engine_error=status.engine_error)
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Effects of the steps on one engine: docker_gwbridge, the parking network, and the containers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import assert_never
@@ -10,22 +10,30 @@ from agent.diff.container import by_slot, differing, fill, in_place
 from agent.diff.replicas import fill_context
 from agent.diff.reported import alike
 from agent.errors import Invalid
-from agent.model import records, steps
-from agent.model.host_state import ContainerState, Difference, HostState, LinkState, NetworkState
+from agent.model import steps
+from agent.model.host_state import (
+    Attached,
+    ContainerState,
+    Difference,
+    HostState,
+    LinkState,
+    NetworkState,
+    Repair,
+)
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
 from agent.model.observed import ClusterState
 from agent.model.spec import ContainerSpec, Key
 from agent.planner.leader.address_conflicts import PREDICTED
 
-Names = tuple[str, ...]
 EngineStep = (
     steps.UnlockHost | steps.BridgeStep | steps.CreateNetwork | steps.RemoveLeftover | steps.CreateVolume
-    | steps.PullImage
+    | steps.PullImage | steps.ContainerStep
 )  # fmt: skip
-"""The steps with an effect on one engine only, but for those on a container."""
+"""The steps with an effect on one engine only."""
 
 
-def on_engine(host: HostState, step: EngineStep) -> HostState:  # noqa: C901 - one case per step
+def on_engine(host: HostState, step: EngineStep, me: str, cluster: ClusterState) -> HostState:  # noqa: C901, PLR0912 - one case per step
+    """Return the host `me` after `step`. A container that has ended publishes no port."""
     match step:
         case steps.UnlockHost():
             return replace(host, swarm=replace(host.swarm, local="pending", error=""))
@@ -37,15 +45,19 @@ def on_engine(host: HostState, step: EngineStep) -> HostState:  # noqa: C901 - o
         case steps.CreateParking() | steps.CreateNetwork():
             return replace(host, networks=(*host.networks, network_of(step.network)))
         case steps.Park():
-            host = _on_networks(host, step.container, lambda on: tuple(sorted({*on, step.network})))
+            host = _with_attached(
+                host, step.container, lambda found: _on(found, {*found.networks, step.network})
+            )
             return with_endpoints(
                 host, lambda found: tuple(each for each in found.endpoints if each[0] != step.container)
             )
         case steps.SwapBridge():
             return _with_bridge(without_networks(host, *step.old), step.bridge)
         case steps.Unpark():
-            left = _on_networks(host, step.container, lambda on: tuple(n for n in on if n != step.network))
-            return with_gateway(left, step.container)
+            host = _with_attached(
+                host, step.container, lambda found: _on(found, {*found.networks} - {step.network})
+            )
+            return with_gateway(host, step.container)
         case steps.RemoveParking():
             return replace(host, networks=tuple(each for each in host.networks if each.name != step.network))
         case steps.RemoveLeftover():
@@ -54,6 +66,27 @@ def on_engine(host: HostState, step: EngineStep) -> HostState:  # noqa: C901 - o
             return replace(host, volumes=host.volumes | {step.volume.name})
         case steps.PullImage():
             return replace(host, images=host.images | {step.image}, pulled={**host.pulled, step.image: 0.0})
+        case steps.CreateContainer():
+            return replace(host, containers=(*host.containers, _created(step)))
+        case steps.StartContainer():
+            return _changed(host, step.name, lambda found: _started(found, me, cluster))
+        case steps.UnpauseContainer():
+            return _changed(host, step.id, lambda found: replace(found, status="running"))
+        case steps.StopContainer():
+            host = _with_attached(host, step.id, lambda found: replace(found, running=False))
+            return _changed(host, step.id, _stopped)
+        case steps.RemoveContainer():
+            containers = tuple(each for each in host.containers if each.id != step.id)
+            attached = tuple(each for each in host.attached if each.id != step.id)
+            return replace(host, containers=containers, attached=attached)
+        case steps.RenameContainer():
+            return _changed(host, step.id, lambda found: replace(found, name=step.becomes))
+        case steps.UpdateContainer():
+            return _changed(host, step.id, lambda found: _without(found, "update"))
+        case steps.ConnectNetwork():
+            return _changed(host, step.id, lambda found: _connected(found, step))
+        case steps.DisconnectNetwork():
+            return _changed(host, step.id, lambda found: _disconnected(found, step.network, cluster.specs))
     assert_never(step)
 
 
@@ -88,12 +121,13 @@ def network_of(wanted: NetworkIntent) -> NetworkState:
     )
 
 
-def _on_networks(host: HostState, container: str, change: Callable[[Names], Names]) -> HostState:
-    attached = (
-        replace(each, networks=change(each.networks)) if each.id == container else each
-        for each in host.attached
-    )
+def _with_attached(host: HostState, container: str, change: Callable[[Attached], Attached]) -> HostState:
+    attached = (change(each) if each.id == container else each for each in host.attached)
     return replace(host, attached=tuple(attached))
+
+
+def _on(found: Attached, networks: Set[str]) -> Attached:
+    return replace(found, networks=tuple(sorted(networks)))
 
 
 # ---- Containers compared with a new assignment: some need not be recreated
@@ -108,9 +142,6 @@ def with_assignment(host: HostState, me: str, cluster: ClusterState) -> HostStat
         replica = wanted.get(found.replica.key)
         if replica is None or (replica.made_as == found.replica and not replica.addresses):
             return found
-        return _become(found, replica)
-
-    def _become(found: ContainerState, replica: records.Replica) -> ContainerState:
         old, new = specs.get(found.replica.spec), specs.get(replica.spec)
         if old is None or new is None:
             return found
@@ -138,37 +169,13 @@ NOW = "(now)"
 _LONG_S = 1e9
 """Seconds. Longer than every wait on a running container."""
 
-Asked = Mapping[Key, Mapping[str, str]]
-"""Replica -> network -> its fixed or reserved address."""
 
-
-def on_container(
-    host: HostState, step: steps.ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
+def _changed(
+    host: HostState, container: str, change: Callable[[ContainerState], ContainerState]
 ) -> HostState:
-    """Return the host after `step`; `specs` is by hash. A container that has ended publishes no port.
-
-    A disconnect from a declared network leaves the difference that the network is missing.
-    """
-    containers, attached = list(host.containers), list(host.attached)
-    match step:
-        case steps.CreateContainer():
-            containers.append(_created(step))
-        case steps.RemoveContainer():
-            containers = [each for each in containers if each.id != step.id]
-            attached = [each for each in attached if each.id != step.id]
-        case steps.StartContainer():
-            containers = [
-                _started(each, asked.get(each.replica.key, {})) if each.name == step.name else each
-                for each in containers
-            ]
-        case _:
-            containers = [
-                _changed(each, step, specs) if step.id in (each.id, each.name) else each
-                for each in containers
-            ]
-    if isinstance(step, steps.StopContainer):
-        attached = [replace(each, running=False) if each.id == step.id else each for each in attached]
-    return replace(host, containers=tuple(containers), attached=tuple(attached))
+    """Return the host with that container, given by id or name, changed."""
+    containers = (change(each) if container in (each.id, each.name) else each for each in host.containers)
+    return replace(host, containers=tuple(containers))
 
 
 def _created(step: steps.CreateContainer) -> ContainerState:
@@ -181,52 +188,44 @@ def _created(step: steps.CreateContainer) -> ContainerState:
     )
 
 
-def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
+def _started(found: ContainerState, me: str, cluster: ClusterState) -> ContainerState:
+    asks = _asked(found.replica.key, me, cluster)
     addresses = tuple((name, has or asks.get(name, PREDICTED)) for name, has in found.addresses)
     found = replace(found, exit_code=0, error="", interrupted=False, up_s=_LONG_S)
     return replace(found, status="running", started_at=NOW, addresses=addresses)
 
 
-def _changed(
-    found: ContainerState,
-    step: steps.UnpauseContainer
-    | steps.StopContainer
-    | steps.RenameContainer
-    | steps.UpdateContainer
-    | steps.ConnectNetwork
-    | steps.DisconnectNetwork,
-    specs: Mapping[str, ContainerSpec],
-) -> ContainerState:
-    match step:
-        case steps.UnpauseContainer():
-            return replace(found, status="running")
-        case steps.StopContainer():
-            released = tuple((network, "") for network, _ in found.addresses)
-            return replace(found, status="exited", interrupted=True, addresses=released)
-        case steps.RenameContainer():
-            return replace(found, name=step.becomes)
-        case steps.UpdateContainer():
-            left = tuple(each for each in found.differences if each.repair != "update")
-            return replace(found, differences=left)
-        case steps.ConnectNetwork():
-            return _connected(found, step)
-        case steps.DisconnectNetwork():
-            return _disconnected(found, step.network, specs.get(found.replica.spec))
-    assert_never(step)
+def _asked(key: Key, me: str, cluster: ClusterState) -> Mapping[str, str]:
+    """Return network -> fixed or reserved address of a replica that is assigned to `me`."""
+    assignment = cluster.assignments.get(me)
+    replica = by_slot(assignment.replicas).get(key) if assignment else None
+    if replica is None:
+        return {}
+    spec = cluster.specs.get(replica.spec)
+    networks = spec.networks if spec else ()
+    fixed = {each.network: each.ipv4_address for each in networks if each.ipv4_address}
+    return {**dict(replica.addresses), **fixed}
+
+
+def _stopped(found: ContainerState) -> ContainerState:
+    released = tuple((network, "") for network, _ in found.addresses)
+    return replace(found, status="exited", interrupted=True, addresses=released)
 
 
 def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerState:
-    given = step.attachment.address or PREDICTED
-    address = (step.attachment.network, given if found.status == "running" else "")
-    return replace(_without_difference(found, step.attachment.network), addresses=(*found.addresses, address))
+    network, given = step.attachment.network, step.attachment.address or PREDICTED
+    address = (network, given if found.status == "running" else "")
+    return replace(_without(found, "reconnect", network), addresses=(*found.addresses, address))
 
 
-def _disconnected(found: ContainerState, network: str, spec: ContainerSpec | None) -> ContainerState:
+def _disconnected(found: ContainerState, network: str, specs: Mapping[str, ContainerSpec]) -> ContainerState:
+    """Return the container without the network. If its spec declares that, the difference stays that it is missing."""
     left = replace(
-        _without_difference(found, network),
+        _without(found, "reconnect", network),
         addresses=tuple(each for each in found.addresses if each[0] != network),
         network_ids=tuple(each for each in found.network_ids if each[0] != network),
     )
+    spec = specs.get(found.replica.spec)
     if spec is None or all(each.network != network for each in spec.networks):
         return left
     missing = Difference(
@@ -235,6 +234,7 @@ def _disconnected(found: ContainerState, network: str, spec: ContainerSpec | Non
     return replace(left, differences=(*left.differences, missing))
 
 
-def _without_difference(found: ContainerState, network: str) -> ContainerState:
-    left = tuple(each for each in found.differences if each.repair != "reconnect" or each.subject != network)
-    return replace(found, differences=left)
+def _without(found: ContainerState, repair: Repair, subject: str = "") -> ContainerState:
+    """Return the container without the differences that such a repair ends; empty `subject`: of all subjects."""
+    left = (each for each in found.differences if each.repair != repair or subject not in ("", each.subject))
+    return replace(found, differences=tuple(left))

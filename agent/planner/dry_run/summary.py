@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from agent.model import leader_steps, steps
@@ -59,15 +59,8 @@ def summarize(cluster: ClusterState, plan: ClusterPlan) -> tuple[Line, ...]:
 # ---- Services
 
 
-@dataclass(slots=True)
-class _Change:
-    hosts: list[str] = field(default_factory=list)
-    """Hosts on which a container of it is created."""
-    reason: str = ""
-    removed: list[str] = field(default_factory=list)
-    in_place: tuple[str, str] = ("", "")
-    """(past participle, reason) of a change without a new container."""
-    host: str = ""
+Taken = list[tuple[str, steps.ContainerStep]]
+"""The steps of one replica, each with its host."""
 
 
 class _Group(NamedTuple):
@@ -84,30 +77,29 @@ def _services(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
     names = dict.fromkeys((*declared, *sorted(name for name, _ in changes)))
     for name in names:
         groups: dict[_Group, list[str]] = defaultdict(list)
-        for key, change in sorted(changes.items()):
-            if key[0] == name and (group := _group(change, before.get(key, ()))):
-                groups[group].append(change.host)
+        for key, taken in sorted(changes.items()):
+            if key[0] == name and (group := _group(taken, before.get(key, ()))):
+                groups[group].append(_host(taken))
         for group, hosts in groups.items():
             yield Line("service", name, _describe(group, hosts, name, cluster, plan))
 
 
-def _changes(cluster: ClusterState, plan: ClusterPlan) -> Mapping[Key, _Change]:
-    """Return what happens to each replica. Steps name containers; reports and creations tell whose they are."""
-    changes: dict[Key, _Change] = defaultdict(_Change)
+def _changes(cluster: ClusterState, plan: ClusterPlan) -> Mapping[Key, Taken]:
+    """Return the steps of each replica. Steps name containers; reports and creations tell whose they are."""
+    changes: dict[Key, Taken] = defaultdict(list)
     for host in plan.hosts:
         status = cluster.statuses.get(host.name)
         owner = {each.name: each.key for each in status.replicas} if status else {}
         for step in host.steps:
-            if not isinstance(step, steps.ContainerStep):
-                continue
             if isinstance(step, steps.CreateContainer):
                 owner |= dict.fromkeys((step.name, step.becomes), step.replica.key)
-            if key := owner.get(step.name):
-                _note(changes[key], host.name, step)
+            if isinstance(step, steps.ContainerStep) and (key := owner.get(step.name)):
+                changes[key].append((host.name, step))
     return changes
 
 
 _IN_PLACE: Mapping[type[Step], str] = {
+    steps.UpdateContainer: "changed in place",
     steps.ConnectNetwork: "reconnected",
     steps.DisconnectNetwork: "reconnected",
     steps.StartContainer: "started",
@@ -115,30 +107,28 @@ _IN_PLACE: Mapping[type[Step], str] = {
 }
 
 
-def _note(change: _Change, host: str, step: steps.ContainerStep) -> None:
-    match step:
-        case steps.CreateContainer():
-            change.hosts.append(host)
-            change.reason, change.host = step.reason, host
-        case steps.RemoveContainer():
-            change.removed.append(host)
-            change.host = change.host or host
-        case steps.UpdateContainer():
-            change.in_place, change.host = ("changed in place", step.reason), host
-        case _ if done := _IN_PLACE.get(type(step)):
-            change.in_place = change.in_place if change.in_place[0] else (done, step.reason)
-            change.host = host
+def _host(taken: Taken) -> str:
+    """Return the host on which the replica is after its steps; for one that is only removed, the first host."""
+    stays = [
+        host for host, step in taken if isinstance(step, steps.CreateContainer) or type(step) in _IN_PLACE
+    ]
+    return (
+        stays[-1] if stays else next(host for host, step in taken if isinstance(step, steps.RemoveContainer))
+    )
 
 
-def _group(change: _Change, before: tuple[str, ...]) -> _Group | None:
-    if change.hosts:
-        host = change.hosts[-1]
+def _group(taken: Taken, before: tuple[str, ...]) -> _Group | None:
+    created = [(host, step.reason) for host, step in taken if isinstance(step, steps.CreateContainer)]
+    if created:
+        host, reason = created[-1]
         if host in before:
-            return _Group("replaced", "", change.reason)
+            return _Group("replaced", "", reason)
         return _Group("moved", ", ".join(before), "") if before else _Group("new", "", "")
-    if change.removed:
+    if any(isinstance(step, steps.RemoveContainer) for _, step in taken):
         return _Group("removed", "", "")
-    return _Group(change.in_place[0], "", change.in_place[1]) if change.in_place[0] else None
+    changed = [(_IN_PLACE[type(step)], "", step.reason) for _, step in taken if type(step) in _IN_PLACE]
+    updated = [each for each in changed if each[0] == _IN_PLACE[steps.UpdateContainer]]
+    return _Group(*(updated[-1] if updated else changed[0])) if changed else None
 
 
 def _newest(cluster: ClusterState) -> Intent | None:

@@ -15,19 +15,51 @@ NEW_SWARM = "(new swarm)"
 Nodes = tuple[NodeState, ...]
 
 
-def on_node(world: World, me: str, step: leader_steps.NodeStep) -> World:
-    """Return the world after the manager `me` has carried out `step` and the swarm has applied it."""
+SwarmStep = (
+    steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.AbandonNode | steps.DissolveSwarm
+    | leader_steps.NodeStep | leader_steps.CreateOverlay | leader_steps.RemoveOverlay | leader_steps.AutolockStep
+)  # fmt: skip
+"""The steps with an effect on several hosts."""
+
+
+def on_swarm(world: World, me: str, step: SwarmStep) -> World:  # noqa: C901, PLR0912 - one case per step
+    """Return the world after `me` has carried out `step` and the swarm has applied it."""
     match step:
+        case steps.InitSwarm():
+            node = replace(_node(me, step.advertise, manager=True), leader=True)
+            return _join(world, me, NEW_SWARM, node, "")
+        case steps.JoinSwarm():
+            record = world.cluster.record
+            assert record is not None
+            assert record.swarm_id is not None
+            node = _node(me, step.advertise, manager=step.role == "manager")
+            return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
+        case steps.LeaveSwarm() | steps.AbandonNode() | steps.DissolveSwarm():
+            return _leave(world, me)
         case leader_steps.PromoteNode():
-            world = _listed(world, me, _each(step.node_id, _promoted))
+            world = _listed(world, me, _each(step.node_id, lambda node: _in_role(node, manager=True)))
             return _with_role(world, me, step.node_id, manager=True)
         case leader_steps.DemoteNode():
-            world = _listed(world, me, lambda nodes: _with_raft_leader(_each(step.node_id, _demoted)(nodes)))
+            demoted = _each(step.node_id, lambda node: _in_role(node, manager=False))
+            world = _listed(world, me, lambda nodes: _with_raft_leader(demoted(nodes)))
             return _with_role(world, me, step.node_id, manager=False)
         case leader_steps.UpdateNode():
             return _listed(world, me, _each(step.node_id, lambda node: _updated(node, step)))
         case leader_steps.RemoveNode():
             return _listed(world, me, lambda nodes: tuple(each for each in nodes if each.id != step.node_id))
+        case leader_steps.CreateOverlay():
+            made = network_of(step.network)
+            swarm_id = world.host(me).swarm.swarm_id
+            return world.with_managers(swarm_id, lambda host: replace(host, networks=(*host.networks, made)))
+        case leader_steps.RemoveOverlay():
+            for name, agent in world.agents.items():
+                if host := agent.host:
+                    world = world.with_host(name, without_networks(host, step.id))
+            return world
+        case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey():
+            return _with_autolock(world, me, step, on=True)
+        case leader_steps.TurnAutolockOff():
+            return _with_autolock(world, me, step, on=False)
     assert_never(step)
 
 
@@ -45,12 +77,14 @@ def _each(node_id: str | None, change: Callable[[NodeState], NodeState]) -> Call
     return lambda nodes: tuple(change(each) if each.id == node_id else each for each in nodes)
 
 
-def _promoted(node: NodeState) -> NodeState:
-    return replace(node, role="manager", reachable=True, manager_address=f"{node.address}:{SWARM_PORT}")
-
-
-def _demoted(node: NodeState) -> NodeState:
-    return replace(node, role="worker", reachable=None, manager_address="", leader=False)
+def _in_role(node: NodeState, *, manager: bool) -> NodeState:
+    return replace(
+        node,
+        role="manager" if manager else "worker",
+        leader=manager and node.leader,
+        reachable=True if manager else None,
+        manager_address=f"{node.address}:{SWARM_PORT}" if manager else "",
+    )
 
 
 def _with_raft_leader(nodes: Nodes) -> Nodes:
@@ -92,38 +126,13 @@ def _with_role(world: World, me: str, node_id: str, *, manager: bool) -> World:
     return world
 
 
-def init_swarm(world: World, me: str, step: steps.InitSwarm) -> World:
-    return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"), "")
-
-
-def join_swarm(world: World, me: str, step: steps.JoinSwarm) -> World:
-    record = world.cluster.record
-    assert record is not None
-    assert record.swarm_id is not None
-    node = _node(me, step.advertise, leader=False, role=step.role)
-    return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
-
-
-def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> World:
-    """Return the world after the manager `me` has created the overlay: all managers of the swarm list it."""
-    network = network_of(step.network)
-    return world.with_managers(
-        world.host(me).swarm.swarm_id, lambda host: replace(host, networks=(*host.networks, network))
-    )
-
-
-def without_overlay(world: World, network_id: str) -> World:
-    for name, agent in world.agents.items():
-        if host := agent.host:
-            world = world.with_host(name, without_networks(host, network_id))
-    return world
-
-
 def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | None) -> World:
     """Make `me` the node `node`: all managers list it, and a new manager lists the swarm's nodes and overlays."""
     members = world.managers_of(swarm_id)
-    known = world.nodes_of(swarm_id) if members else ()
+    lists = (world.host(name).swarm.nodes for name in members)
+    known = next((each for each in lists if each is not None), None if members else ())
     nodes = None if known is None else (*known, node)
+    alone = False if through == "" else None  # of a swarm without a known manager, autolock is not known
     world = world.with_managers(swarm_id, lambda host: replace(host, swarm=replace(host.swarm, nodes=nodes)))
     host, manager = world.host(me), node.role == "manager"
     swarm = SwarmState(
@@ -135,21 +144,14 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | 
         managers=tuple((each.id, each.manager_address) for each in nodes or () if each.manager_address),
         joined_through=through,
         nodes=nodes if manager else None,
-        autolock=_autolock(world, members, through) if manager else None,
+        autolock=(world.host(members[0]).swarm.autolock if members else alone) if manager else None,
     )
     seen = world.host(members[0]).networks if manager and members else ()
     overlays = tuple(each for each in seen if each.scope == "swarm")
     return world.with_host(me, replace(host, swarm=swarm, networks=(*host.networks, *overlays)))
 
 
-def _autolock(world: World, members: tuple[str, ...], through: str | None) -> bool | None:
-    """Autolock of the swarm with these managers; False for a new swarm (`through` is empty), None: not known."""
-    if members:
-        return world.host(members[0]).swarm.autolock
-    return False if through == "" else None
-
-
-def leave_swarm(world: World, me: str) -> World:
+def _leave(world: World, me: str) -> World:
     """Return the world after `me` has left: without the swarm's networks, its node still listed as down."""
     host = world.host(me)
     world = _listed(world, me, _each(host.swarm.node_id, lambda node: replace(node, state="down")))
@@ -157,22 +159,19 @@ def leave_swarm(world: World, me: str) -> World:
     return world.with_host(me, replace(host, swarm=SwarmState(local="inactive"), networks=networks))
 
 
-def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
-    manager = role == "manager"
-    return NodeState(
+def _node(me: str, address: str, *, manager: bool) -> NodeState:
+    node = NodeState(
         id=f"(node {me})",
         hostname=me,
-        role="manager" if manager else "worker",
+        role="worker",
         availability="active",
         state="ready",
         address=address,
-        leader=leader,
-        reachable=True if manager else None,
-        manager_address=f"{address}:{SWARM_PORT}" if manager else "",
     )
+    return _in_role(node, manager=manager)
 
 
-def on_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: bool) -> World:
+def _with_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: bool) -> World:
     def switched(host: HostState) -> HostState:
         key = host.swarm.unlock_key if on else ""
         return replace(host, swarm=replace(host.swarm, autolock=on, unlock_key=key))
@@ -180,4 +179,4 @@ def on_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: b
     world = world.with_managers(step.known.swarm_id, switched)
     key = world.host(me).swarm.unlock_key
     published = replace(step.known, on=on, keys=(key, *step.known.keys) if key else step.known.keys)
-    return world.with_cluster(replace(world.cluster, unlock=published, unlock_aged=False))
+    return replace(world, cluster=replace(world.cluster, unlock=published, unlock_aged=False))

@@ -8,7 +8,7 @@ from agent.admission import Gate, decode
 from agent.diff.nodes import note_join, other_cluster
 from agent.diff.replicas import finished
 from agent.diff.reported import finished_reports
-from agent.model.host_state import ContainerState, HostState, NodeState
+from agent.model.host_state import ContainerState, HostState
 from agent.model.observed import ClusterState, Observed, ReplicaKey, ReplicaTimers
 from agent.model.status import BridgeReport, HostStatus, NetworkReport, ReplicaReport
 from agent.model.store import Fence
@@ -22,31 +22,18 @@ _FOR_LONG = ReplicaTimers(steady_s=inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
-    """One agent and its host; `host` is None while its dockerd does not answer."""
-
-    host: HostState | None
-    advertise: str | None = None
-    """The advertise address in its agent.yaml; None: it has none."""
-    engine_error: str = ""
-    """The error of its dockerd; empty while it answers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """The cluster at one moment. It is immutable: the effect of a step is a new world (effects.py)."""
 
     cluster: ClusterState
     """The state in etcd as a leader reads it; statuses and presence are derived from `agents`."""
-    agents: Mapping[str, Agent]
-    show_secrets: bool = False
-    """True if reasons may contain secret values."""
+    agents: Mapping[str, Observed]
+    """What each agent observes of its own host. `observed` adds the cluster."""
     lost: frozenset[str] = frozenset()
     """Names of the lost hosts, for which nothing is planned."""
 
     def observed(self, me: str) -> Observed:
         """The observation of the agent on host `me`."""
-        agent = self.agents[me]
         is_leader = self.cluster.leader == me
         cluster = replace(
             self.cluster,
@@ -55,17 +42,14 @@ class World:
             statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
             present=dict.fromkeys(self.agents.keys() - self.lost, _INSTANCE),
         )
-        return Observed(
-            me=me,
-            host=self._with_admission(me, agent.host),
-            engine_error=agent.engine_error,
+        return replace(
+            self.agents[me],
+            host=self._with_admission(me, self.agents[me].host),
             cluster=cluster,
             fence=Fence(key="leader", create_revision=1) if is_leader else None,
             lease=True,
             instance=_INSTANCE,
-            advertise=agent.advertise,
             watches=self._watches() if is_leader else {},
-            show_secrets=self.show_secrets,
             lost_s=dict.fromkeys(self.lost, inf) if is_leader else {},
         )
 
@@ -112,9 +96,6 @@ class World:
             world = world.with_host(name, change(self.host(name)))
         return world
 
-    def with_cluster(self, cluster: ClusterState) -> "World":
-        return replace(self, cluster=cluster)
-
     def managers_of(self, swarm_id: str | None) -> tuple[str, ...]:
         """Sorted names of the managers of that swarm."""
         swarms = {name: each.host.swarm for name, each in self.agents.items() if each.host}
@@ -122,14 +103,11 @@ class World:
             sorted(name for name, each in swarms.items() if each.is_manager and each.swarm_id == swarm_id)
         )
 
-    def nodes_of(self, swarm_id: str | None) -> tuple[NodeState, ...] | None:
-        """The node list of that swarm; None: none of its managers has one."""
-        lists = (self.host(name).swarm.nodes for name in self.managers_of(swarm_id))
-        return next((nodes for nodes in lists if nodes is not None), None)
-
     def _status(self, name: str, host: HostState | None) -> HostStatus:
         if host is None:
             return HostStatus(instance=_INSTANCE, at="", agent_version="")
+        intent = self.cluster.accepted
+        phase = bridge_phase(intent, name, host, self.cluster) if intent else ""
         return HostStatus(
             instance=_INSTANCE,
             at="",
@@ -145,7 +123,7 @@ class World:
             admission=host.admission,
             advertise=self.agents[name].advertise,
             managers=host.swarm.managers,
-            bridge=self._bridge(name, host),
+            bridge=BridgeReport(phase=phase, revision=intent.revision if intent else 0),
             networks=self._overlays(host),
             attached=host.attached,
             images=tuple(sorted(host.images)),
@@ -172,13 +150,6 @@ class World:
             for name, condition in each.depends_on
             if condition == "service_completed_successfully"
         )
-
-    def _bridge(self, name: str, host: HostState) -> BridgeReport:
-        intent = self.cluster.accepted
-        if intent is None:
-            return BridgeReport()
-        phase = bridge_phase(intent, name, host, self.cluster)
-        return BridgeReport(phase=phase, revision=intent.revision)
 
 
 def networks_in_use(host: HostState) -> set[str]:

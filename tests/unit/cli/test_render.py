@@ -4,7 +4,7 @@ import pytest
 from rich.text import Text
 
 from agent.cli.layout import screen, shortened, text
-from agent.cli.render import Limits, Page, first_line, render
+from agent.cli.render import EVERYTHING, Limits, Page, first_line, render
 from agent.conditions import ClusterConditions, Problem, conditions_of
 from tests.support.cluster_states import CLUSTERS, STORE_ERRORS
 from tests.support.cluster_states import NOW_S as STATES_AT_S
@@ -196,7 +196,7 @@ def test_of_many_the_ready_ones_are_counted_and_the_others_shown() -> None:
     assert "… 15 more hosts, all ready (--all shows them)" in shown
     assert "  … 20 more problems (--all shows them)" in shown
     assert "  … 3 more notes (--all shows them)" in shown
-    everything = plain(many(50, 30), limits=None)
+    everything = plain(many(50, 30), limits=EVERYTHING)
     assert sum(line.startswith("s") for line in everything) == 50
     assert not any("…" in line for line in everything)
 
@@ -210,7 +210,7 @@ def test_more_troubled_services_than_the_limit_are_all_shown() -> None:
 
 
 def test_wide_shows_state_and_reason_and_every_age() -> None:
-    shown = plain(BAD, None, wide=True, limits=None)
+    shown = plain(BAD, None, wide=True, limits=EVERYTHING)
 
     assert (
         "h2    Unknown   Unreachable 6 m  manager, drained  ?              ?/2       ?      ?    ?      6 m ago"

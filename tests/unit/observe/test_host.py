@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.clients.docker.swarm import NodeCertificate
+from agent.clients.kernel import LinuxKernel
 from agent.diff.bridge import without_gateway
 from agent.diff.container import create_request
 from agent.errors import Refused, SwarmkeeperError, Unreachable
@@ -28,7 +29,7 @@ SPEC = ContainerSpec(image="order:1.0.0", network_mode="none")
 WANTED = intent(service(spec=SPEC))
 
 
-class StillKernel:
+class StillKernel(LinuxKernel):
     """A kernel with one device, one route and one address."""
 
     def link(self, name: str) -> LinkState | None:

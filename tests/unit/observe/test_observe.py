@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from agent.clients.disk import FILE, StateDirectory
-from agent.clients.docker.protocol import EngineInfo
+from agent.clients.docker import EngineInfo
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import NodeState
 from agent.model.observed import Observed

@@ -13,7 +13,7 @@ from agent.model.records import Verdict
 from agent.model.spec import spec_hash
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
-from agent.planner.dry_run.world import Agent, World
+from agent.planner.dry_run.world import World
 from agent.planner.leader.assignments import assign
 from tests.support.builders import (
     cluster,
@@ -46,11 +46,13 @@ def begun(counts: tuple[int, int, int], update: Update) -> World:
     asked = intent(replace(service(on=placed, spec=NEW), update=update), hosts=" ".join(HOSTS), revision=9)
     assignments = assign(before, {})
     agents = {
-        name: Agent(
+        name: Observed(
+            me=name,
+            cluster=None,
             host=host(
                 *(container(replica.slot, of=OLD) for replica in assignments[name].replicas),
                 swarm=member(name, of=NODES),
-            )
+            ),
         )
         for name in HOSTS
     }
@@ -95,7 +97,7 @@ def history(
     for whose, most, lost in chances:
         name = HOSTS[whose]
         if lost:
-            world = world.with_cluster(replace(world.cluster, leader=name))
+            world = replace(world, cluster=replace(world.cluster, leader=name))
         for step in make_plan(passing(world.observed(name), 0.0 if lost else 1000.0)).steps[:most]:
             world = spoilt(predict(world, name, step), bad)
             yield world

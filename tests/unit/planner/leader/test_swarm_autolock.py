@@ -13,7 +13,7 @@ from agent.model.records import UnlockKeys
 from agent.model.steps import UnlockHost
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
-from agent.planner.dry_run.world import Agent, World
+from agent.planner.dry_run.world import World
 from agent.planner.leader.swarm import plan_autolock
 from tests.support.builders import SWARM, cluster, host, intent, member, observed, record, told
 
@@ -136,7 +136,9 @@ def test_after_it_is_turned_on_nothing_is_left_to_do() -> None:
     state, seen = cluster(wanted(True), record=record()), host(swarm=replace(member("h1"), **OFF))
     (step,) = plan_autolock(wanted(True), state, seen).steps
     assert isinstance(step, TurnAutolockOn)
-    world = predict(World(cluster=state, agents={"h1": Agent(host=seen)}), "h1", step)
+    world = predict(
+        World(cluster=state, agents={"h1": Observed(me="h1", host=seen, cluster=None)}), "h1", step
+    )
     assert told(plan_autolock(wanted(True), world.cluster, world.host("h1"))) == []
     (step,) = plan_autolock(wanted(None), world.cluster, world.host("h1")).steps
     world = predict(world, "h1", step)
