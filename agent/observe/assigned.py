@@ -1,7 +1,8 @@
 """The part of this host's assignment that the accepted document allows. Every agent can write the one in etcd.
 
 A replica that the document does not allow keeps what it had in the last assignment; a new one is left out. Replicas
-that `x-hosts` or mode global puts on this host stay, also if the assignment in etcd lacks them.
+that `x-hosts` or mode global puts on this host stay, also if the assignment in etcd lacks them. Replicas of a service
+that the document does not have end.
 """
 
 from collections import Counter, defaultdict
@@ -69,6 +70,10 @@ class AllowedAssignment:
         allowed: list[Replica] = []
         for name in sorted({*wanted, *before}):
             mine, had, service = wanted[name], before[name], intent.service(name)
+            if service is None:  # its replicas end, although the assignment may list them still
+                of_now = found.revision == intent.revision
+                self.refused |= dict.fromkeys(mine if of_now else (), f"{_GONE}; {_MISUSED}")
+                continue
             most, least = self._numbers(service, intent)
             for key in self._chosen(mine, had, most, least, same=same):
                 replica = self._replica(mine[key], had.get(key), intent, specs) if key in mine else had[key]
@@ -78,10 +83,10 @@ class AllowedAssignment:
         self.last = replace(found, project=intent.project, replicas=tuple(sorted(allowed)))
         self._saved = b"" if self.last == found else encode(self.last)
 
-    def _numbers(self, service: ServiceIntent | None, intent: Intent) -> tuple[int, int]:
+    def _numbers(self, service: ServiceIntent, intent: Intent) -> tuple[int, int]:
         """Return (most, least) replicas that the document has on this host."""
         host = intent.host(self._me)
-        if service is None or host is None or service.where.unmet(host):
+        if host is None or service.where.unmet(host):
             return 0, 0
         if service.replicas is None:
             count = dict(service.placement).get(self._me, 0)

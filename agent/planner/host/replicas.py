@@ -74,7 +74,8 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     keep = {found.id for found in chosen.values() if found}
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
     keep |= {each.id for replica in unknown for each in update.candidates(replica, host)}
-    keep |= {each.id for each in host.containers if each.replica.key in cluster.refused}
+    declared = [each for each in host.containers if intent.service(each.replica.service)]
+    keep |= {each.id for each in declared if each.replica.key in cluster.refused}
     names = Names(host, keep, project, cluster.assignment.replicas)
     planner = _ReplicaPlanner(intent, host, cluster, names, observed)
     plan = Plan()

@@ -112,6 +112,26 @@ def test_what_the_document_has_no_more_goes_on_and_is_not_started_again() -> Non
     assert desk.slots() == []
 
 
+def test_a_replica_of_a_removed_service_ends_without_the_leader_and_is_named_if_assigned_by_that_document() -> (
+    None
+):
+    desk = Desk()
+    desk.slots(1, 2)
+    had = desk.allowed.last
+    assert had is not None
+    desk.accept(
+        document(
+            FIXED,
+            services={"order": None, "other": {"image": "other:1", "network_mode": "none", "x-hosts": [ME]}},
+        )
+    )
+    desk.declared.learn(desk.intent, desk.specs)
+    for revision, refused in ((7, set()), (8, {1, 2})):
+        found = desk.allowed.look(replace(had, revision=revision), desk.intent, desk.specs)
+        assert found is not None
+        assert (found.replicas, desk.refused) == ((), refused)
+
+
 @pytest.mark.parametrize("action", ["pause", "rollback"])
 def test_a_replica_goes_back_to_an_earlier_spec_only_where_a_rollback_may(action: str) -> None:
     desk = Desk()
