@@ -159,7 +159,7 @@ def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = 
     if of is SchemaOf.STATUS:
         from agent.cli.status_form import status_schema as schema_of
     else:
-        from agent.intent.schema import json_schema as schema_of
+        from agent.intent import json_schema as schema_of
     print_data(schema_of(), Output.JSON)
 
 

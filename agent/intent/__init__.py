@@ -4,8 +4,10 @@ It reads each section by its table, resolves names across sections, and then che
 skip a section with faults, so that one error is reported once.
 """
 
-from typing import get_args
+from copy import deepcopy
+from typing import Any, get_args
 
+from agent.diff.container import TABLE
 from agent.intent import forms
 from agent.intent.checks import check_sections, with_pool
 from agent.intent.cluster import CLUSTER, Cluster, read_cluster
@@ -18,14 +20,14 @@ from agent.intent.networks import NETWORK, VOLUME, read_network, read_volume
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
 from agent.intent.resolve import resolve
-from agent.intent.service import SERVICE, read_service
+from agent.intent.service import FIELDS, SERVICE, read_service
 from agent.intent.values import name, project_name
 from agent.intent.vocabulary import Notes, normalised
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.yamldoc import Cursor, Fields, open_document
 from agent.yamldoc.readers import string
 
-__all__ = ["parse_intent", "read_intent", "warnings"]
+__all__ = ["json_schema", "parse_intent", "read_intent", "warnings"]
 
 MOST_NAMED = 1000
 """Services, and as many networks and volumes. It bounds the checks across sections."""
@@ -121,3 +123,32 @@ def _named(fields: Fields, section: str) -> list[tuple[str, Cursor]]:
     if len(named) > MOST_NAMED:
         place.fault(f"has more than {MOST_NAMED} members", "split the cluster", kind="size")
     return named[:MOST_NAMED]
+
+
+# ---- The JSON Schema of the document, for editors and linters
+
+_REPAIRS = {
+    "update": "Changed on the running container.",
+    "reconnect": "Changed on the running container, by leaving and joining networks.",
+    "replace": "A change requires a new container.",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 7) of the document, made from the tables of the readers.
+
+    It checks less than the readers, which check keys against each other. They refuse everything that it refuses.
+    """
+    about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Swarmkeeper intent"}
+    schema: dict[str, Any] = {**about, **deepcopy(TOP.form)}
+    service = schema["properties"]["services"]["additionalProperties"]
+    for key, field in FIELDS.items():
+        service["properties"][key] = {**field.form, "description": _description(key, field)}
+    return schema
+
+
+def _description(key: str, field: Field) -> str:
+    if field.attribute is None:
+        return _REPAIRS["replace"]
+    row = next(row for row in TABLE if row.field == (field.attribute or key))
+    return f"In the engine: {row.at}. {_REPAIRS[row.repair]}"

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
-from agent.intent.schema import json_schema
+from agent.intent import json_schema
 from tests.contract import value_lists
 
 Kind = Literal["zero", "out of set", "out of range", "wrong type", "hostile"]

@@ -10,9 +10,8 @@ from typing import Any
 
 from agent.diff.container import TABLE
 from agent.diff.container.row import FieldMapping
-from agent.intent import forms
+from agent.intent import forms, json_schema
 from agent.intent.forms import Field, Form
-from agent.intent.schema import json_schema
 from agent.intent.service import FIELDS, OTHERS
 from tests.contract.field_cases import CASES, NOT_HERE, Case
 

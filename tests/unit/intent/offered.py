@@ -4,7 +4,7 @@ from typing import Any
 
 import jsonschema
 
-from agent.intent.schema import json_schema
+from agent.intent import json_schema
 from agent.yamldoc import open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.intent import json_schema
 from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
-from agent.intent.schema import json_schema
 from tests.unit.intent.bad import GOOD
 from tests.unit.intent.documents import CLUSTER, faults, service
 from tests.unit.intent.offered import complaints
