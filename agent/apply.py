@@ -5,6 +5,7 @@ matters, they compare the revision that was read.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
@@ -15,7 +16,7 @@ from agent.clients.docker import Engine, ask_digests
 from agent.clients.etcd import Store
 from agent.diff.bridge import refusal
 from agent.diff.container import create_request, with_carried
-from agent.errors import Conflict, LeadershipLost, NotAdmitted, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Conflict, Denied, LeadershipLost, NotAdmitted, Refused, SwarmkeeperError, Unreachable
 from agent.lease import Session
 from agent.model import leader_steps, records, spec, steps
 from agent.model.keys import Keys
@@ -109,7 +110,8 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
                 data_path_port=step.data_path_port,
             )
         case steps.GiveUpInit():
-            _change(context, Delete(key=context.keys.swarm), over=step.over, what="claim")
+            claim = Compare(key=context.keys.swarm, mod_revision=step.over)
+            _change(context, claim, Delete(key=claim.key), what="claim")
         case steps.JoinSwarm():
             engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
         case steps.LeaveSwarm():
@@ -139,12 +141,10 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
         case steps.RemoveParking():
             engine.remove_network(step.network)
         case steps.AcquireDisruption():
-            disruption = _put(context.keys.disruption, replace(step.disruption, state="acquired"))
-            _change(context, disruption, over=step.revision, what="disruption slot")
+            _take(context, step, replace(step.disruption, state="acquired"))
         case steps.ReleaseDisruption():
-            released = replace(step.disruption, state="released", reason=f"finished: {step.reason}")
-            disruption = _put(context.keys.disruption, released)
-            _change(context, disruption, over=step.revision, what="disruption slot")
+            reason = f"finished: {step.reason}"
+            _take(context, step, replace(step.disruption, state="released", reason=reason))
         case steps.RemoveLeftover():
             engine.remove_leftover(step.id, step.network, step.creation)
         case steps.CreateVolume():
@@ -189,9 +189,16 @@ def _make_bridge(engine: Engine, step: steps.CreateBridge | steps.SwapBridge) ->
         raise
 
 
-def _change(context: ApplyContext, change: Put | Delete, *, over: int, what: str) -> None:
-    """Write a key that the leader lock does not guard; raise Conflict if its revision is not `over` any more."""
-    if not context.store.txn([Compare(key=change.key, mod_revision=over)], [change]).succeeded:
+def _take(context: ApplyContext, step: steps.DisruptionStep, disruption: records.Disruption) -> None:
+    """Acquire or release the disruption slot in the key of this host."""
+    grant = Compare(key=context.keys.disruption, mod_revision=step.revision)
+    taken = _put(context.keys.slot(context.me), replace(disruption, grant=step.revision))
+    _change(context, grant, taken, what="disruption slot")
+
+
+def _change(context: ApplyContext, seen: Compare, change: Put | Delete, *, what: str) -> None:
+    """Write a key that the leader lock does not guard; raise Conflict if `seen` is not true any more."""
+    if not context.store.txn([seen], [change]).succeeded:
         raise Conflict(f"the {what} in etcd was changed meanwhile")
 
 
@@ -218,15 +225,13 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
     if isinstance(step, leader_steps.Campaign):
         _campaign(context)
         return
-    if isinstance(step, leader_steps.AbandonLock):
-        _abandon_lock(context, step.lock)
+    if isinstance(step, leader_steps.Resign):
+        _resign(context, step.lock)
         return
     engine, keys = context.engine, context.keys
     fence = context.safe_fence(step.budget_s)
     write = partial(context.store.write_fenced, fence)
     match step:
-        case leader_steps.Resign():
-            election.resign(context.store, fence)
         case leader_steps.PublishVerdict():
             _publish_verdict(context, fence, step)
         case leader_steps.PublishAssignment():
@@ -243,8 +248,9 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
             )
             write([_put(keys.disruption, disruption)], [Compare(key=keys.disruption, mod_revision=step.over)])
         case leader_steps.RevokeDisruption():
-            seen = Compare(key=keys.disruption, mod_revision=step.over)
-            write([Delete(key=keys.disruption)], [seen])
+            granted = Compare(key=keys.disruption, mod_revision=step.over)
+            taken = Compare(key=keys.slot(step.host), mod_revision=step.seen)
+            write([Delete(key=keys.disruption)], [granted, taken])
         case leader_steps.IssueMembershipOrder():
             if step.unlisted and engine.has_node(step.unlisted):
                 raise Conflict(f"the swarm lists node {step.unlisted} again")
@@ -252,7 +258,9 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
         case leader_steps.RevokeMembershipOrder():
             write([Delete(key=keys.membership_order(step.host))])
         case leader_steps.ForgetHost():
-            write([Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
+            write([Delete(key=keys.assignment(step.host))])
+            with suppress(Denied):  # no leader may write these if each host has a role of its own
+                write([Delete(key=keys.status(step.host)), Delete(key=keys.slot(step.host))])
         case leader_steps.ClaimInit():
             claim = records.SwarmRecord(claimed_by=context.me, unable=step.unable)
             write([_put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
@@ -291,7 +299,7 @@ def _campaign(context: ApplyContext) -> None:
     election.campaign(context.store, context.keys.leader, value, lease_id)
 
 
-def _abandon_lock(context: ApplyContext, lock: Fence) -> None:
+def _resign(context: ApplyContext, lock: Fence) -> None:
     """Release the lock, or its lease expires: with a revoked role etcd refuses to delete it and to revoke the lease."""
     try:
         election.resign(context.store, lock)

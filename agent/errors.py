@@ -19,6 +19,10 @@ class Refused(SwarmkeeperError):
     """The other side refused a valid request. It is not repeated until the intent or the observation changes."""
 
 
+class Denied(Refused):
+    """The role of this client in etcd does not include the request."""
+
+
 class NotAdmitted(Refused):
     """The admission policy of this host refuses what a step would create, change or start. Nothing was done."""
 

@@ -17,10 +17,11 @@ from agent.model.records import Presence, decode, encode, timestamp
 from agent.model.store import Compare, Delete, Fence, KeyRange, KeyValue, Lease, Put, SessionSettings
 
 
-def presence(instance: str) -> bytes:
-    """Return the value of the presence key for the run `instance` of the agent."""
+def presence(host: str, instance: str) -> bytes:
+    """Return the value of the presence key of a host for the run `instance` of its agent."""
     return encode(
         Presence(
+            host=host,
             instance=instance,
             boot_id=boot_id(),
             version=__version__,

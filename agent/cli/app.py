@@ -22,6 +22,7 @@ from agent.cli.options import (
     EveryStepOption,
     FilesOption,
     SecretsOption,
+    checked_name,
     given,
     name_of,
     needed,
@@ -344,15 +345,27 @@ def status(
 
 
 @app.command()
-def etcd_roles(*, config: ConfigOption = None, cluster: ClusterOption = None) -> None:
-    """Print the etcdctl commands that create the two etcd roles of the cluster, for operators and for agents.
+def etcd_roles(
+    *,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Print the role of this host alone.", callback=checked_name),
+    ] = None,
+    may_lead: Annotated[bool, typer.Option("--may-lead", help="The host may become the leader.")] = False,
+) -> None:
+    """Print the etcdctl commands that create etcd roles: for operators and all agents, or for one host.
 
-    Operators may write the intent only; agents may write everything else. This command changes
-    nothing. To create the roles, run `swarmkeeper etcd-roles | sh` as an etcd user with that right.
+    Operators may write the intent only; agents may write everything else, a host with a role of its own what it needs.
+    This command changes nothing. To create the roles, run `swarmkeeper etcd-roles | sh` as an etcd user with that
+    right.
     """
     from agent.cli.etcd_roles import show_roles
 
-    show_roles(config or CONFIG, cluster)
+    if may_lead and host is None:
+        raise typer.BadParameter("--may-lead needs --host")
+    show_roles(config or CONFIG, cluster, host, may_lead=may_lead)
 
 
 def main() -> None:

@@ -13,13 +13,16 @@ import typer
 from agent.cli import CONFIG, STDIN
 
 
-def _checked_cluster(name: str | None) -> str | None:
+def checked_name(option: typer.CallbackParam, name: str | None) -> str | None:
     """Return the name, a part of etcd keys and roles. Raises BadParameter if agent.yaml would refuse it."""
     from agent.config import CLUSTER_NAME, CLUSTER_NAME_RULE
+    from agent.model.intent import HOST_NAME
     from agent.yamldoc.faultlist import quoted
 
-    if name is not None and not re.fullmatch(CLUSTER_NAME, name):
-        raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_RULE}")
+    rules = {"cluster": (CLUSTER_NAME, CLUSTER_NAME_RULE), "host": (HOST_NAME, "a host name")}
+    pattern, rule = rules[option.name or ""]
+    if name is not None and not re.fullmatch(pattern, name):
+        raise typer.BadParameter(f"{quoted(name)} is not {rule}")
     return name
 
 
@@ -48,7 +51,7 @@ ClusterOption = Annotated[
         "--cluster",
         metavar="NAME",
         help="Cluster to use instead of the configured one.",
-        callback=_checked_cluster,
+        callback=checked_name,
     ),
 ]
 Document = Annotated[

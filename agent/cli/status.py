@@ -21,7 +21,7 @@ from agent.cli.render import EVERYTHING, Limits, Page, check_line, first_line, r
 from agent.cli.status_form import status_form
 from agent.conditions import ClusterConditions, conditions_of
 from agent.conditions.reports import duration
-from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Denied, Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.model.observed import ClusterState
 
 NO_TERMINAL = 160
@@ -76,13 +76,13 @@ def look(connection: Connection) -> Look:
 
 
 def show_status(connection: Connection, wish: Wish, config: Path | None) -> None:
-    """Print the status once. If etcd does not answer, print what the agent of this host knows.
+    """Print the status once. If etcd does not answer, or not to a worker, print what the agent of this host knows.
 
     `config` is None if no option names it. Raises Unreachable if that is not known either; Refused, Invalid.
     """
     try:
         found = look(connection)
-    except Unreachable as error:
+    except (Unreachable, Denied) as error:
         _show_local(connection.keys.cluster, wish, config, error)
     else:
         _print(found, wish)
@@ -104,7 +104,7 @@ def check_status(config: Path | None, endpoints: Sequence[str] | None, cluster: 
     return conditions.code
 
 
-def _show_local(cluster: str, wish: Wish, config: Path | None, error: Unreachable) -> None:
+def _show_local(cluster: str, wish: Wish, config: Path | None, error: SwarmkeeperError) -> None:
     try:
         agent = ask_local_agent(config, cluster)
     except Invalid as why:

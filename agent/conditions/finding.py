@@ -28,7 +28,7 @@ Reason = Literal[
     "RolloutPaused", "Paused", "ObserveMode", "Refused", "WaitsForConfirmation", "NoDocument", "RolledBackStore",
     "QuorumLost", "Locked", "BridgeBlocked", "PortInUse", "NameInUse", "NoHostFits", "DependencyMissing", "Foreign",
     "Unreadable", "Unsupported", "Error", "WrongSealingKey", "StoreFull", "Duplicate", "NotRemoved",
-    "NotAdmitted",
+    "NotAdmitted", "LockStuck",
     # Unknown
     "NeverSeen", "AgentStopped", "Unreachable", "NotReported", "ReportOld", "StoreUnreachable",
 ]  # fmt: skip

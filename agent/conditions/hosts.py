@@ -122,7 +122,7 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
 
 
 _OTHERS = LEADERS | {
-    "image", "registry", "store", "intent", "node", "drain", "membership-order", "placement", "rollout",
+    "image", "registry", "store", "intent", "leader", "node", "drain", "membership-order", "placement", "rollout",
 }  # fmt: skip
 """Kinds of resources that have a condition of their own. A registry that does not answer has that of its images."""
 

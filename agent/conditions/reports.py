@@ -302,6 +302,7 @@ REASONS: dict[str, Reason] = {
     "unhealthy": "Unhealthy",
     "refused": "StartFailed",
     "admission": "NotAdmitted",
+    "lock": "LockStuck",
     "error": "Error",
 }
 """Kind of a blocked resource -> reason of its condition."""

@@ -182,6 +182,9 @@ def leader_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         why = f"only a declared manager that lists the nodes takes it{_why_none_leads(reports, hosts)}"
         cause = "quorum/" if reports.swarm_work == "quorum/" else ""
         return Degraded("NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause)
+    # Every host sees the lock, and the leader's own report may be missing or false.
+    if fault := next((each.reason for _, each in reports.blocked if each.kind == "lock"), ""):
+        return Blocked("LockStuck", fault)
     if unknown := reports.why_unknown(cluster.leader):
         text = f"it has the lock, and its report is not current: {unknown.text}"
         found = Progressing("Starting") if unknown.reason == "NotReported" else unknown

@@ -175,8 +175,8 @@ class Agent:
     def _done(self, outcome: Outcome) -> None:
         if outcome.step.kind == "swarm":
             self._host.forget()
-        if isinstance(outcome.step, leader_steps.AbandonLock):
-            self.observer.abandon_lock()
+        if isinstance(outcome.step, leader_steps.Resign):
+            self.observer.forget_lock()
         self.reporter.step_done(outcome)
         self.wake.wake("step ended")
 
@@ -203,6 +203,7 @@ def environment_of(config: Config) -> Environment:
             boot_id=lease.boot_id(),
             machine_id=lease.machine_id(),
             advertise=config.swarm.advertise_address,
+            ttl_s=config.session.ttl_s,
         ),
         store=new_store(config.store),
         lease_store=new_store(for_session(config.store, config.session)),
@@ -215,7 +216,7 @@ def environment_of(config: Config) -> Environment:
         ),
         kernel=LinuxKernel(),
         reader=ClusterReader(Keys(config.cluster), config.host, seal),
-        presence=partial(lease.presence, instance),
+        presence=partial(lease.presence, config.host, instance),
         left_here=lease.left_here,
         metrics=metrics,
     )

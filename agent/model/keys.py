@@ -26,6 +26,7 @@ class Keys:
         self.unlock = f"{root}unlock"
         """The unlock keys of the swarm, sealed. The key exists only if autolock is, or once was, declared."""
         self.disruption = f"{root}disruption"
+        """The host that the leader granted the disruption slot."""
         self.digests = f"{root}digests"
         """The digests of the tags in the accepted document. The key exists only with `policy.resolve_digests`."""
         # The beginnings of the keys of several specs, hosts and services.
@@ -34,6 +35,7 @@ class Keys:
         self.membership_orders = f"{root}membership-orders/"
         self.rollouts = f"{root}rollouts/"
         self.hosts = f"{root}hosts/"
+        self.slots = f"{root}host-slots/"
 
     def spec(self, digest: str) -> str:
         return f"{self.specs}{digest}"
@@ -49,6 +51,10 @@ class Keys:
         """The rollout of a service. The key exists only until all replicas have the spec of the intent."""
         return f"{self.rollouts}{service}"
 
+    def slot(self, host: str) -> str:
+        """The disruption slot as its host acquires and releases it. No host writes that of another one."""
+        return f"{self.slots}{host}"
+
     def presence(self, host: str) -> str:
         return f"{self.hosts}{host}/presence"
 
@@ -57,6 +63,8 @@ class Keys:
 
 
 # ---- Permissions in an etcd with authentication: an operator writes the intent, the agents write everything else
+#
+# No two permissions of a role begin with the same key: etcd 3.4 keeps one of them twice when both are granted again.
 
 Right = Literal["read", "write", "readwrite"]
 
@@ -91,13 +99,33 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
         name=f"swarmkeeper-{keys.cluster}-agent",
         permissions=(
             everything,
-            # Not from the root: etcd 3.4 keeps one of two permissions with the same first key twice when both are
-            # granted again. No key of the cluster precedes this one.
+            # No key of the cluster precedes this one.
             Permission(right="readwrite", key=f"{keys.root}a", end=keys.intent),
             Permission(right="readwrite", key=after(keys.intent), end=after(keys.root)),
         ),
     )
     return operator, agent
+
+
+def host_role(keys: Keys, host: str, *, may_lead: bool) -> EtcdRole:
+    """Return the role of one host's agent.
+
+    A worker reads the keys that it acts on, and writes its own. A host that may lead reads everything and writes all
+    keys but the intent and what the other hosts write. The document is readable for both, and so are the unlock keys:
+    a manager that was declared a worker while it was locked needs them.
+    """
+    of_all = (keys.intent, keys.accepted, keys.verdict, keys.leader, keys.swarm, keys.tokens, keys.unlock)
+    single = (*of_all, keys.disruption, keys.assignment(host), keys.membership_order(host))
+    reads = [(key, "") for key in single] + [(each, after(each)) for each in (keys.slots, keys.specs)]
+    writes = [(keys.slot(host), ""), (f"{keys.hosts}{host}/", f"{keys.hosts}{host}0")]
+    if may_lead:
+        reads = [(keys.root, after(keys.root))]
+        writes += [(f"{keys.root}a", keys.slots), (after(keys.intent), after(keys.root))]
+    granted = (
+        *(Permission(right="read", key=key, end=end) for key, end in reads),
+        *(Permission(right="readwrite", key=key, end=end) for key, end in writes),
+    )
+    return EtcdRole(name=f"swarmkeeper-{keys.cluster}-host-{host}", permissions=granted)
 
 
 def after(prefix: str) -> str:

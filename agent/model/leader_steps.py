@@ -22,11 +22,7 @@ class Campaign(_LeaderStep, verb="campaign for", kind="leadership", about="leade
 
 
 class Resign(_LeaderStep, verb="resign as", kind="leadership", about="leader"):
-    pass
-
-
-class AbandonLock(_LeaderStep, verb="abandon the lock as", kind="leadership", about="leader"):
-    """Release the leader lock while etcd renews its lease and lets the leader read nothing else.
+    """Release the leader lock, even if etcd renews its lease and lets the leader read or write nothing else.
 
     If etcd refuses that too, the session lets the lease expire and takes another one.
     """
@@ -77,9 +73,10 @@ class GrantDisruption(_StepForHost, verb="grant", kind="gwbridge", about="disrup
 
 
 class RevokeDisruption(_StepForHost, verb="revoke", kind="gwbridge", about="disruption/{self.host}"):
-    """Delete the disruption slot. `over` is its mod_revision."""
+    """Delete the disruption slot. `over` is its mod_revision, `seen` that of the key of its host."""
 
     over: int
+    seen: int = 0
 
 
 class IssueMembershipOrder(_StepForHost, verb="issue", kind="swarm", about="membership-order/{self.host}"):
@@ -199,7 +196,7 @@ class TurnAutolockOff(_AutolockStep, verb="turn off"):
 NodeStep = PromoteNode | DemoteNode | UpdateNode | RemoveNode
 AutolockStep = TurnAutolockOn | PublishUnlockKey | TurnAutolockOff
 LeaderStep = (
-    Campaign | Resign | AbandonLock
+    Campaign | Resign
     | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
     | GrantDisruption | RevokeDisruption | IssueMembershipOrder | RevokeMembershipOrder | ForgetHost
     | ClaimInit | PassClaim | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens

@@ -83,7 +83,11 @@ class ClusterState(Frozen):
     """True if this host has a sealing key."""
     disruption: records.Disruption | None = None
     disruption_revision: int = 0
-    """mod_revision of the disruption slot; 0: no slot exists."""
+    """mod_revision of the leader's key of the disruption slot; 0: no slot exists."""
+    slot_revision: int = 0
+    """mod_revision of the key with which the host of the slot acquires and releases it; 0: there is none."""
+    may_lead: bool = True
+    """False if the role of this agent in etcd does not let it read what a leader reads."""
     assignment: records.Assignment | None = None
     """Assignment of this host; None: none is known."""
     assignment_held: bool = False
@@ -163,6 +167,8 @@ class Observed(Frozen):
     """Seconds for which dockerd has reported the swarm as pending; 0: it does not."""
     fence: Fence | None = None
     """The leader lock of this host; None: this host is not the leader."""
+    lock_fault: str = ""
+    """The fault of the leader lock, which any host may have, and the remedy; empty: none."""
     lock_unread: Fence | None = None
     """The leader lock of this host at the last read of etcd, while etcd is unreadable and the lease is alive."""
     unread_s: float = 0.0

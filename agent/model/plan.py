@@ -15,7 +15,7 @@ BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
     "engine", "store", "disk", "confirm", "unreadable", "mode", "error", "unsupported", "rollout",
     "placement",
-    "crash", "unhealthy", "refused", "admission", "untrusted",
+    "crash", "unhealthy", "refused", "admission", "untrusted", "lock",
 ]  # fmt: skip
 """Kinds of blocked resources, a label of the metric."""
 

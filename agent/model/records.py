@@ -142,6 +142,8 @@ class Presence(Frozen):
     since: str
     machine_id: str = ""
     """Content of /etc/machine-id. A cloned machine has the same id."""
+    host: str = ""
+    """Name of the host, as in HostStatus."""
 
 
 class LeaderRecord(Frozen):
@@ -219,8 +221,8 @@ class Opened(Frozen):
 class Disruption(Frozen):
     """The only host that has the disruption slot.
 
-    The leader grants the slot; the host acquires and releases it. Each write compares the mod_revision read last, so
-    that no two hosts use the slot. No lease ends the slot: a host that fails keeps it and resumes when it returns.
+    The leader grants the slot; the host acquires and releases it in a key of its own. Each write compares the revision
+    of the grant, so that no two hosts use the slot. No lease ends it: a host that fails resumes when it returns.
     """
 
     host: str
@@ -228,6 +230,8 @@ class Disruption(Frozen):
     reason: str
     quorum: bool
     """True if the swarm had a raft leader when the slot was granted."""
+    grant: int = 0
+    """In the key of the host: mod_revision of the grant to which the record belongs."""
 
 
 class Accepted(Frozen):

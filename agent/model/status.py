@@ -132,6 +132,8 @@ class HostStatus(Frozen):
     """Id of the run of the agent that wrote the status. A status of an earlier run is out of date."""
     at: str
     agent_version: str
+    host: str = ""
+    """Name of the host. A status under the name of another one does not count. Empty: not reported."""
     engine_version: str = ""
     engine_up: bool = False
     engine_error: str = ""

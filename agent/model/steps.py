@@ -187,16 +187,16 @@ class RemoveParking(_BridgeStep, verb="clear", part=_PARKING):
     network: str
 
 
-class _DisruptionStep(BaseStep, kind="gwbridge", about="disruption"):
+class DisruptionStep(BaseStep, kind="gwbridge", about="disruption"):
     disruption: Disruption
     revision: int
 
 
-class AcquireDisruption(_DisruptionStep, verb="acquire"):
+class AcquireDisruption(DisruptionStep, verb="acquire"):
     """Acquire the disruption slot that the leader granted at `revision`."""
 
 
-class ReleaseDisruption(_DisruptionStep, verb="release"):
+class ReleaseDisruption(DisruptionStep, verb="release"):
     """Release the disruption slot: the host is as declared and healthy again."""
 
 

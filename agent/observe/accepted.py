@@ -53,9 +53,9 @@ class Values:
         self.untrusted: set[str] = set()
         """Keys of secrets that this host does not use, which are among the unreadable ones."""
 
-    def one(self, key: str, kind: type[R]) -> R | None:
+    def one(self, key: str, kind: type[R], owner: str = "") -> R | None:
         found = self.snapshot.get(key)
-        return self._decode(found, kind) if found else None
+        return self._decode(found, kind, owner) if found else None
 
     def mark_unreadable(self, key: str, problem: str) -> None:
         """Record that the value of `key` is unreadable. Key and problem are made printable for logs and statuses."""
@@ -78,12 +78,13 @@ class Values:
         for each in self.snapshot.under(prefix):
             host = each.key.removeprefix(prefix)
             if host.endswith(suffix) and "/" not in host.removesuffix(suffix):
-                value = self._decode(each, kind)
+                value = self._decode(each, kind, host.removesuffix(suffix))
                 if value is not None:
                     decoded[host.removesuffix(suffix)] = value
         return decoded
 
-    def _decode(self, found: store.KeyValue, kind: type[R]) -> R | None:
+    def _decode(self, found: store.KeyValue, kind: type[R], owner: str) -> R | None:
+        """Return the record; None if it is unreadable, or names another host than its `owner`."""
         content = (kind, found.mod_revision, hash(found.value))  # a wiped etcd counts from zero
         before = self._before.get(found.key)
         if before and before[0] == content:
@@ -94,6 +95,8 @@ class Values:
             if len(found.value) > most:
                 raise Invalid(f"not a {kind.__name__}: {len(found.value)} bytes, and the maximum is {most}")
             record = records.decode(kind, found.value)
+            if owner and (named := getattr(record, "host", "")) not in ("", owner):
+                raise Invalid(f"it is of {named}, and only {owner} may write here: it does not count")
         except Invalid as error:
             self.mark_unreadable(found.key, str(error))
             if isinstance(error, NewerFormat):

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from agent.clients.etcd import Store
 from agent.clients.seal import Seal, Unopened
-from agent.errors import Invalid, NotUsed
+from agent.errors import Denied, Invalid, NotUsed
 from agent.model import earlier, observed, records, status
+from agent.model.intent import Intent
 from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
@@ -48,8 +49,11 @@ class ClusterReader:
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
         self._known: Known = {}
-        self.wide = True
+        self.wide = not me  # no agent watches all before it knows whether it may
         """True if the last reading included the keys of all hosts, as the leader's does."""
+        self._denied = False
+        """True if the role of this agent in etcd does not let it read them."""
+        self._accepted: Intent | None = None
 
     def read(
         self, store: Store, lease_id: int | None, running: frozenset[str], *, hindered: bool = False
@@ -58,16 +62,29 @@ class ClusterReader:
 
         `hindered` is True if another host may be better able to lead. Raises Unreachable.
         """
-        snapshot = store.read(self._ranges())
+        read_all, first = self.wide, not self._known
+        snapshot = self._snapshot(store)
         wide = self._needs_all(snapshot, lease_id, hindered=hindered)
-        if wide and not self.wide:
+        if (wide or first) and not read_all:
             self.wide = True
-            snapshot = store.read(self._ranges())
-        self.wide = wide
+            snapshot = self._snapshot(store)
+        self.wide = wide and not self._denied
         reading = self._decode(snapshot, running, store)
         if lease_id is None or snapshot.get(self._keys.presence(self._me)):
             return reading
         return replace(reading, state=replace(reading.state, presence_lost=True))
+
+    def _snapshot(self, store: Store) -> Snapshot:
+        """Read the wanted ranges; those of a worker if the role of this agent in etcd denies it the others."""
+        try:
+            snapshot = store.read(self._ranges())
+        except Denied:
+            if not self.wide or not self._me:
+                raise
+            self.wide, self._denied = False, True
+            return store.read(self._ranges())
+        self._denied = self._denied and not self.wide
+        return snapshot
 
     def recall(self, kept: Sequence[KeyValue]) -> observed.ClusterState:
         """Return the state from values saved on disk, for a start without etcd.
@@ -88,6 +105,7 @@ class ClusterReader:
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = Values(snapshot, self._known)
         held = self._accepted_revision.look(values, store)
+        self._accepted = held.intent
         assigned = [each for each in (held.assignment, self._allowed.last) if each]
         named = {replica.spec for each in assigned for replica in each.replicas}
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
@@ -122,7 +140,7 @@ class ClusterReader:
             *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.unlock, keys.disruption),
             *(keys.assignment(self._me), keys.membership_order(self._me), keys.presence(self._me)),
         )
-        ranges = tuple(KeyRange(key=key) for key in mine)
+        ranges = (*(KeyRange(key=key) for key in mine), KeyRange(key=keys.slots, prefix=True))
         wide = (KeyRange(key=keys.hosts, prefix=True), KeyRange(key=keys.rollouts, prefix=True))
         return (*ranges, *wide) if self.wide else ranges
 
@@ -138,7 +156,9 @@ class ClusterReader:
         """
         lock, record = snapshot.get(self._keys.leader), snapshot.get(self._keys.swarm)
         is_leader = lock is not None and lease_id is not None and lock.lease == lease_id
-        waits = hindered and lock is None
+        waits = (hindered or self._denied) and lock is None
+        managers = self._accepted.managers if self._accepted else ()
+        waits |= self._denied and self._me in [each.name for each in managers]  # its role may be extended
         return is_leader or waits or record is None or b'"swarm_id":null' in record.value
 
     def _state(
@@ -146,7 +166,8 @@ class ClusterReader:
     ) -> observed.ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
-        disruption, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
+        granted, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
+        disruption, slot_revision = _slot(keys, values)
         document = self._document(snapshot.get(keys.intent))
         seal, published = self.seal, values.one(keys.tokens, records.Tokens)
         tokens, tokens_exposed, tokens_locked = self._opened(values, keys.tokens, records.Tokens, seal.open)
@@ -176,12 +197,14 @@ class ClusterReader:
             unlock_aged=unlock_aged,
             unlock_locked=unlock_locked,
             can_seal=seal.seals,
-            disruption=values.one(keys.disruption, records.Disruption),
-            disruption_revision=disruption.mod_revision if disruption else 0,
+            disruption=disruption,
+            disruption_revision=granted.mod_revision if granted else 0,
+            slot_revision=slot_revision,
+            may_lead=not self._denied,
             assignment_held=held.assignment_held,
             specs=dict(self._specs),
             membership_order=values.one(keys.membership_order(self._me), records.MembershipOrder),
-            presence=values.one(keys.presence(self._me), records.Presence),
+            presence=values.one(keys.presence(self._me), records.Presence, self._me),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
             membership_orders=values.of_hosts(keys.membership_orders, "", records.MembershipOrder),
             stored_specs=_whole_specs(snapshot, keys.specs),
@@ -241,6 +264,19 @@ class ClusterReader:
             return kept
         value = records.encode(opened)
         return (*kept, KeyValue(key=self._opened_key, value=value, create_revision=0, mod_revision=0))
+
+
+def _slot(keys: Keys, values: Values) -> tuple[records.Disruption | None, int]:
+    """Return the disruption slot, and the mod_revision of its host's own key, which counts for one grant only.
+
+    With an unreadable key the slot is not known.
+    """
+    granted = values.one(keys.disruption, records.Disruption)
+    slots = values.of_hosts(keys.slots, "", records.Disruption)
+    if granted is None or (own := values.snapshot.get(keys.slot(granted.host))) is None:
+        return granted, 0
+    taken, grant = slots.get(granted.host), values.snapshot.values[keys.disruption].mod_revision
+    return (taken if taken is None or taken.grant == grant else granted), own.mod_revision
 
 
 def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:

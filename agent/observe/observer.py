@@ -16,9 +16,10 @@ from agent.lease import held_fence
 from agent.model import host_state, observed, records
 from agent.model.observed import ClusterState, Observed
 from agent.model.status import ReplicaReport
-from agent.model.store import Compare, Fence, KeyRange, KeyValue, Put
+from agent.model.store import Compare, Fence, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader, Timers
+from agent.observe.lock import LockWatch
 
 log = structlog.get_logger()
 
@@ -118,7 +119,7 @@ _NOT_SAVED = f"an agent that starts without etcd uses an older state: {REMEDY}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The names of this agent, its host and its machine."""
+    """The names of this agent, its host and its machine, and what agent.yaml sets."""
 
     host: str
     """Name of the host in the intent."""
@@ -130,6 +131,8 @@ class Identity:
     """Id of the machine. A cloned machine has the same one."""
     advertise: str | None = None
     """Address of the host for the swarm from agent.yaml; None for the one that the intent declares."""
+    ttl_s: float = SessionSettings().ttl_s
+    """Time to live of its lease from agent.yaml."""
 
 
 ALARM_S = 30.0
@@ -164,6 +167,7 @@ class Observer:
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
         self._clock = clock
+        self._lock_watch, self._lock_fault = LockWatch(identity.ttl_s, clock), ""
         self._blind = False
         """True if the last look at the host failed, or its engine is a manager that does not see the nodes."""
         self._hindered = False
@@ -253,6 +257,7 @@ class Observer:
             state_fault="; ".join(filter(None, (self._state_fault, self._host.memory.fault))),
             page_fault=self.page_fault,
             fence=fence,
+            lock_fault="" if store_error or self._alarm else self._lock_fault,  # an alarm stops all verdicts
             lock_unread=self._lock_unread(lease_id) if store_error else None,
             # Up to the last renewal: an unreachable etcd renews no lease.
             unread_s=max(0.0, held_s["etcd down"] - self._renewed_s()),
@@ -282,6 +287,8 @@ class Observer:
         self._lock = held_fence(reading.lock, lease_id)
         if reading.earlier_verdict:
             self._supersede(reading.earlier_verdict)
+        with suppress(Unreachable, Refused):  # the next pass asks again
+            self._lock_fault = self._lock_watch.fault(reading.lock, reading.state, self._store)
         return reading.state, self._lock, ""
 
     def _supersede(self, verdict: KeyValue) -> None:
@@ -304,7 +311,7 @@ class Observer:
                 self._alarm = self._store.alarm()
         return self._alarm
 
-    def abandon_lock(self) -> None:
+    def forget_lock(self) -> None:
         """Forget the lock, which was released without a read of etcd. Any thread may call it."""
         self._lock = None
 

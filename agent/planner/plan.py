@@ -79,6 +79,8 @@ def _faults(observed: Observed) -> Plan:
         plan += blocked_plan("store", "confirm", f"{state}; nothing is removed until a document is put")
     if observed.state_fault:
         plan += blocked_plan("state", "disk", observed.state_fault)
+    if observed.lock_fault:
+        plan += blocked_plan("leader", "lock", observed.lock_fault)
     if observed.page_fault:
         plan += blocked_plan("page", "port", f"{observed.page_fault}; {_NO_PAGE}")
     for key, why in observed.cluster.unreadable if observed.cluster else ():

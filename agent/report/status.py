@@ -48,6 +48,7 @@ def host_status(
     return replace(
         seen,
         instance=observed.instance,
+        host=observed.me,
         at=now,
         agent_version=version,
         advertise=observed.advertise,

@@ -242,6 +242,7 @@ def _minimal(status: HostStatus) -> HostStatus:
     count = len(status.replicas)
     return replace(
         HostStatus(instance=status.instance, at=status.at, agent_version=status.agent_version),
+        host=status.host,
         engine_version=status.engine_version,
         engine_error=f"the report is too large for etcd: it has {count:,} replicas",
         state=status.state,

@@ -83,6 +83,18 @@ CLUSTER = (
         ),
     ),
     Alert(
+        name="LeaderLockStuck",
+        expr=f'max by (cluster) ({PREFIX}blocked{{reason="lock"}}) == 1',
+        severity="critical",
+        summary="The leader lock of cluster {{ $labels.cluster }} is held by something that does not lead",
+        description=(
+            "The lock has a lease that no agent asked for, or none, or its holder has not judged the newest document "
+            "within a minute. Running containers are not affected; no other agent can lead. If no agent wrote the "
+            "lock, the rights of an agent in etcd are misused. swarmkeeper status shows the state and the "
+            "command that frees the lock."
+        ),
+    ),
+    Alert(
         name="LeaderUnstable",
         expr=f"sum by (cluster) (increase({PREFIX}leader_changes_total[30m])) > 6",
         severity="warning",

@@ -59,7 +59,7 @@ HOSTS = (
     Alert(
         name="Blocked",
         expr=(
-            f'{PREFIX}blocked{{reason!~"crash|engine|guard|mode|rollout|store|unhealthy"}} == 1 '
+            f'{PREFIX}blocked{{reason!~"crash|engine|guard|lock|mode|rollout|store|unhealthy"}} == 1 '
             f'unless ({PREFIX}blocked{{reason="quorum"}} and on (cluster) ({queries.QUORUM_LOST}))'
         ),
         wait="15m",

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.leader_steps import AbandonLock
+from agent.model.leader_steps import Resign
+from agent.model.records import LeaderRecord, encode
+from agent.model.store import Delete, Put
+from agent.observe.lock import JUDGES_S
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, NAMES, SimulatedAgent, SimulatedCluster, at_rest
 
@@ -154,7 +157,7 @@ def test_a_leader_on_a_link_too_slow_to_read_gives_the_lock_back_once_and_stays_
     assert presence(cluster, before.name)
     assert before.session.lease_id == lease
     assert not before.plan.steps
-    given_back = [each for each in before.outcomes if isinstance(each.step, AbandonLock)]
+    given_back = [each for each in before.outcomes if isinstance(each.step, Resign)]
     assert [each.error for each in given_back] == [""]
 
 
@@ -163,4 +166,55 @@ def test_a_leader_whose_etcd_is_away_does_nothing_about_the_lock(cluster: Simula
     for agent in cluster.agents.values():
         agent.cut_etcd()
     cluster.rounds(100)
-    assert not [each for each in before.outcomes if isinstance(each.step, AbandonLock)]
+    assert not [each for each in before.outcomes if isinstance(each.step, Resign)]
+
+
+# ---- a lock that no agent wrote
+
+
+@pytest.mark.parametrize("ttl_s", [0, 315_360_000])
+def test_a_lock_that_does_not_end_is_said_by_every_host_and_touched_by_none(
+    cluster: SimulatedCluster, ttl_s: int
+) -> None:
+    replicas, thief = cluster.ids(), cluster.leader().store
+    lease = thief.grant(ttl_s).id if ttl_s else 0
+    forged = Put(key=KEYS.leader, value=encode(LeaderRecord(host="node-231", since="now")), lease=lease)
+    thief.txn([], [Delete(key=KEYS.leader)])
+    thief.txn([], [forged])
+    cluster.rounds(2)
+    for agent in cluster.agents.values():
+        (told,) = [each for each in agent.plan.blocked if each.kind == "lock"]
+        assert told.resource == "leader"
+        assert f"`etcdctl del {KEYS.leader}` frees it" in told.reason
+    cluster.rounds(40)
+    lock = cluster.read(KEYS.leader)
+    assert lock is not None
+    assert lock.value == forged.value
+
+    cluster.delete(KEYS.leader)
+    cluster.put_intent(LABELLED)
+    cluster.settle()
+    assert racks(cluster) == ["a", "a", "a"]
+    assert cluster.ids() == replicas
+
+
+def test_a_holder_of_the_lock_that_judges_no_document_is_said_by_every_host(
+    cluster: SimulatedCluster,
+) -> None:
+    before = cluster.leader()
+    before.store.denied = True  # its session renews the lease
+    cluster.put_intent(LABELLED)
+    others = [each for each in cluster.agents.values() if each is not before]
+    lock = cluster.read(KEYS.leader)
+    assert lock is not None
+    thief = others[0].store
+    cluster.rounds(int(JUDGES_S) // 2)
+    thief.txn([], [Put(key=KEYS.leader, value=lock.value, lease=thief.grant(100).id)])
+    for _ in range(int(JUDGES_S) // 2 + 3):
+        cluster.round()
+        held = cluster.read(KEYS.leader)
+        if held is not None and held.lease != lock.lease:
+            thief.keepalive(held.lease)
+    for agent in others:
+        (told,) = [each for each in agent.plan.blocked if each.kind == "lock"]
+        assert "has not judged revision" in told.reason

@@ -252,6 +252,15 @@ def test_a_renewed_lease_has_its_whole_time_again(store: Store) -> None:
     assert store.keepalive(lease.id) == lease.ttl_s == 30
 
 
+def test_a_lease_tells_for_how_long_it_was_granted_until_it_is_gone(store: Store) -> None:
+    lease = store.grant(20)
+    assert store.granted_s(lease.id) == 20
+    store.keepalive(lease.id)
+    assert store.granted_s(lease.id) == 20
+    store.revoke(lease.id)
+    assert store.granted_s(lease.id) == 0
+
+
 def test_a_revoked_lease_takes_its_keys_with_it_at_once(store: Store, root: str) -> None:
     lease = store.grant(30)
     put(store, root + "a", lease=lease.id)

@@ -155,6 +155,11 @@ class FakeEtcd:
             lease.expires_at = self.clock() + lease.ttl_s
             return lease.ttl_s
 
+    def granted_s(self, lease_id: int) -> float:
+        with self.lock:
+            self.expire()
+            return self._leases[lease_id].ttl_s if lease_id in self._leases else 0.0
+
     def revoke(self, lease_id: int) -> None:
         with self.lock:
             self._leases.pop(lease_id, None)

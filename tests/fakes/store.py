@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from agent.clients.etcd import EtcdStore
 from agent.clients.etcd.watch import EtcdWatch
-from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
+from agent.errors import Conflict, Denied, LeadershipLost, Unreachable
+from agent.model.keys import EtcdRole, after
 from agent.model.store import (
     Compare,
     Delete,
@@ -60,6 +61,10 @@ class FakeWatch(EtcdWatch):
             self._on_wake("watch: unavailable")
 
 
+def _is_within(last: str, end: str, prefix: bool) -> bool:
+    return last <= end if prefix else last < end
+
+
 class FakeStore(EtcdStore):
     """One agent's client of a `FakeEtcd`."""
 
@@ -69,6 +74,8 @@ class FakeStore(EtcdStore):
         self.closed = False
         self.denied = False
         """Whether the role of this client's user is revoked: leases are granted and renewed, and no more."""
+        self.role: EtcdRole | None = None
+        """The role of this client's user; None: it may do everything."""
         self.slow = False
         """Whether no reading ends in time, while all that is small passes."""
         self.before_fenced: Callable[[], None] = lambda: None
@@ -99,7 +106,7 @@ class FakeStore(EtcdStore):
 
     def read(self, ranges: Sequence[KeyRange]) -> Snapshot:
         self._reach()
-        self._check_role()
+        self._check_role(read=[(each.key, each.prefix) for each in ranges])
         if self.slow:
             raise Unreachable("no answer within 6 s")
         return self.etcd.snapshot(ranges)
@@ -110,12 +117,13 @@ class FakeStore(EtcdStore):
 
     def read_at(self, key: str, revision: int) -> KeyValue | None:
         self._reach()
-        self._check_role()
+        self._check_role(read=[(key, False)])
         return self.etcd.past(key, revision)
 
     def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         self._reach()
-        self._check_role()
+        writes = [(each.key, isinstance(each, Delete) and each.prefix) for each in operations]
+        self._check_role(read=[(each.key, False) for each in compares], write=writes)
         result = self.etcd.txn(compares, operations)
         if result.succeeded:
             self.on_write(compares, operations)
@@ -146,9 +154,14 @@ class FakeStore(EtcdStore):
         self._reach()
         return self.etcd.keepalive(lease_id)
 
+    def granted_s(self, lease_id: int) -> float:
+        self._reach()
+        return self.etcd.granted_s(lease_id)
+
     def revoke(self, lease_id: int) -> None:
         self._reach()
-        self._check_role()
+        attached = self.etcd.snapshot([KeyRange(key="", prefix=True)]).values.values()
+        self._check_role(write=[(each.key, False) for each in attached if each.lease == lease_id])
         self.etcd.revoke(lease_id)
 
     def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> FakeWatch:
@@ -171,9 +184,25 @@ class FakeStore(EtcdStore):
         for watch in self._watching:
             watch.close()
 
-    def _check_role(self) -> None:
-        if self.denied:
-            raise Refused("etcdserver: permission denied")
+    def _check_role(
+        self, *, read: Sequence[tuple[str, bool]] = (), write: Sequence[tuple[str, bool]] = ()
+    ) -> None:
+        """Refuse keys, and prefixes where the second part is true, that the role does not include."""
+        asked = [*((each, "read") for each in read), *((each, "write") for each in write)]
+        if self.denied or not all(self._may(*key, right) for key, right in asked):
+            raise Denied("etcdserver: permission denied")
+
+    def _may(self, key: str, prefix: bool, right: str) -> bool:
+        last = after(key) if prefix and key else key
+        return self.role is None or any(
+            right in each.right
+            and (
+                key == each.key and not prefix
+                if not each.end
+                else each.key <= key and _is_within(last, each.end, prefix)
+            )
+            for each in self.role.permissions
+        )
 
     def _reach(self) -> None:
         if self.closed:

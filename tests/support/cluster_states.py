@@ -664,6 +664,15 @@ CLUSTERS: Mapping[str, ClusterState] = {
         B,
         blocked=blocked("container/prod-billing-1", "admission", "privileged: true is not admitted"),
     ),
+    "leader lock without a lease": on(
+        HEALTHY,
+        B,
+        blocked=blocked(
+            "leader",
+            "lock",
+            "the lock of node-231 has no lease: `etcdctl del /swarmkeeper/prod/leader` frees it",
+        ),
+    ),
     "volume that docker cannot change": on(
         HEALTHY,
         B,
@@ -1126,6 +1135,10 @@ EXPECTED: Mapping[str, Expected] = {
         line="billing: 0 of 1 replica ready; billing-1 on node-232: privileged: true is not admitted",
         code=2,
         problems=("service/billing Blocked/NotAdmitted!",),
+    ),
+    "leader lock without a lease": Expected(
+        line="leader: the lock of node-231 has no lease: `etcdctl del /swarmkeeper/prod/leader` frees it",
+        problems=("leader/ Blocked/LockStuck",),
     ),
     "volume that docker cannot change": Expected(
         line="node-232: volume/prod_data: labels.tier: '1' wanted, nothing found",

@@ -71,6 +71,9 @@ RECORDS: dict[str, object] = {
     KEYS.assignment(ME): Assignment(revision=ACCEPTED_AT, project="prod", replicas=(REPLICA,)),
     KEYS.assignment(OTHER): Assignment(revision=ACCEPTED_AT, project="prod"),
     KEYS.disruption: Disruption(host=OTHER, state="granted", reason="the disruption slot", quorum=True),
+    KEYS.slot(OTHER): Disruption(
+        host=OTHER, state="released", reason="an earlier grant", quorum=True, grant=1
+    ),
     KEYS.digests: Digests(revision=ACCEPTED_AT, epoch=0, images=(("order:1.0.0", "sha256:1"),)),
     KEYS.membership_order(ME): MEMBERSHIP_ORDER,
     KEYS.membership_order(OTHER): MEMBERSHIP_ORDER,

@@ -9,11 +9,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from agent.errors import Invalid, SwarmkeeperError
+from agent.errors import SwarmkeeperError
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.plan import Step
-from agent.model.records import Disruption, decode
+from agent.model.records import Disruption
 from agent.model.steps import Park, SwapBridge
 from agent.planner.host.bridge_swap import needs_disruption
 from tests.fakes.containers import Raw
@@ -26,6 +26,7 @@ from tests.support.simulated_cluster import (
     SimulatedHost,
     parsed,
 )
+from tests.support.slot import slot_in
 
 OVERLAY = "my-network-overlay"
 AGREED = "172.21.0.0/20 172.21.0.1"
@@ -82,11 +83,7 @@ class LiveCluster(SimulatedCluster):
     # ---- what is there
 
     def turn(self) -> Disruption | None:
-        found = self.read(KEYS.disruption)
-        try:
-            return decode(Disruption, found.value) if found else None
-        except Invalid:
-            return None
+        return slot_in(KEYS, self.read)
 
     def bridges(self) -> set[str]:
         """Subnet and gateway of docker_gwbridge as found on the hosts: one when it is the same everywhere."""

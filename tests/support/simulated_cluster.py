@@ -20,7 +20,7 @@ from agent.daemon.wiring import Agent, Environment
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.keys import Keys
+from agent.model.keys import Keys, host_role
 from agent.model.plan import Outcome, Plan, Step
 from agent.model.records import (
     Accepted,
@@ -128,6 +128,7 @@ class SimulatedAgent(Agent):
     ) -> None:
         self.host, self.name, self.clock = host, host.name, clock
         self.store, self.lease_store = FakeStore(etcd), FakeStore(etcd)
+        self.store.role = self.lease_store.role = host_role(KEYS, host.name, may_lead=True)
         self.pool = HeldPool()
         """Of all lanes."""
         self.outcomes: list[Outcome] = []

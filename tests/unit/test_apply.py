@@ -19,7 +19,7 @@ from agent.lease import Session
 from agent.model import leader_steps, records, steps
 from agent.model.host_state import VolumeState
 from agent.model.intent import BridgeIntent, VolumeIntent
-from agent.model.keys import Keys
+from agent.model.keys import Keys, host_role
 from agent.model.plan import Step
 from agent.model.records import (
     Accepted,
@@ -380,7 +380,6 @@ NODE_STEPS: list[tuple[Step, Call]] = [
 ]
 
 FENCED: list[Step] = [
-    leader_steps.Resign(reason="r"),
     leader_steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
     leader_steps.ClaimInit(reason="r"),
     leader_steps.PassClaim(record=SwarmRecord(claimed_by="h2"), over=0, reason="r"),
@@ -417,14 +416,17 @@ def test_a_host_acquires_and_releases_the_disruption_slot_only_as_it_saw_it(
     bench: Bench, step: Step, state: Literal["acquired", "released"]
 ) -> None:
     offered = bench.put(KEYS.disruption, records.encode(DISRUPTION))
+    given = replace(cast(steps.AcquireDisruption, step), revision=offered)
     with pytest.raises(Conflict, match="the disruption slot in etcd was changed"):
-        bench.apply(replace(cast(steps.AcquireDisruption, step), revision=offered - 1))
-    assert bench.record(Disruption, KEYS.disruption) == DISRUPTION
+        bench.apply(replace(given, revision=offered - 1))
+    assert bench.read(KEYS.slot("h1")) is None
 
-    bench.apply(replace(cast(steps.AcquireDisruption, step), revision=offered))
+    bench.apply(given)
 
     reason = "finished: r" if state == "released" else "r"
-    assert bench.record(Disruption, KEYS.disruption) == replace(DISRUPTION, state=state, reason=reason)
+    expected = replace(DISRUPTION, state=state, reason=reason, grant=offered)
+    assert bench.record(Disruption, KEYS.slot("h1")) == expected
+    assert bench.record(Disruption, KEYS.disruption) == DISRUPTION
 
 
 def test_the_disruption_slot_is_granted_and_revoked_only_over_the_one_that_was_seen(leading: Bench) -> None:
@@ -434,6 +436,12 @@ def test_the_disruption_slot_is_granted_and_revoked_only_over_the_one_that_was_s
     with pytest.raises(Conflict):
         leading.apply(leader_steps.RevokeDisruption(host="h2", over=1, reason="r"))
     assert leading.record(Disruption, KEYS.disruption) == replace(DISRUPTION, host="h2")
+    over = leading.etcd.snapshot([KeyRange(key=KEYS.disruption)]).values[KEYS.disruption].mod_revision
+    taken = leading.put(KEYS.slot("h2"))
+    with pytest.raises(Conflict):
+        leading.apply(leader_steps.RevokeDisruption(host="h2", over=over, reason="r"))
+    leading.apply(leader_steps.RevokeDisruption(host="h2", over=over, seen=taken, reason="r"))
+    assert leading.read(KEYS.disruption) is None
 
 
 def test_the_old_bridge_goes_before_the_new_one_comes_and_what_is_nobodys_is_taken_off_first(
@@ -533,7 +541,7 @@ def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
-        | {leader_steps.Campaign, leader_steps.AbandonLock, steps.PutPresence, steps.GiveUpInit}
+        | {leader_steps.Campaign, leader_steps.Resign, steps.PutPresence, steps.GiveUpInit}
     )
     tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
@@ -590,11 +598,8 @@ def test_when_another_took_the_lock_and_we_did_not_see_it_yet_nothing_is_written
 ) -> None:
     leading.store.txn([], [Delete(key=KEYS.leader)])
     theirs = leading.put(KEYS.leader)
-    if isinstance(step, leader_steps.Resign):
-        leading.apply(step)  # there is nothing to give back: that is success
-    else:
-        with pytest.raises(LeadershipLost):
-            leading.apply(step)
+    with pytest.raises(LeadershipLost):
+        leading.apply(step)
     assert leading.etcd.snapshot([]).revision == theirs
 
 
@@ -710,23 +715,29 @@ def test_a_node_is_changed_only_while_the_lease_still_holds_when_it_was_read(
 
 
 def test_a_host_that_is_forgotten_loses_its_own_keys_and_no_others(leading: Bench) -> None:
-    theirs = [KEYS.assignment("h2"), KEYS.status("h2")]
+    theirs = [KEYS.assignment("h2"), KEYS.status("h2"), KEYS.slot("h2")]
     others = [KEYS.assignment("h20"), KEYS.status("h20"), KEYS.presence("h2")]
     for key in (*theirs, *others):
         leading.put(key)
     leading.apply(leader_steps.ForgetHost(host="h2", reason="r"))
-    assert [leading.read(key) for key in theirs] == [None, None]
+    assert [leading.read(key) for key in theirs] == [None] * 3
     assert [leading.read(key) for key in others] == [b"other"] * 3
 
 
-def test_a_lock_given_back_is_free(leading: Bench) -> None:
-    leading.apply(leader_steps.Resign(reason="r"))
-    assert leading.read(KEYS.leader) is None
+def test_a_host_is_forgotten_also_by_a_leader_that_may_not_delete_what_the_host_wrote(
+    leading: Bench,
+) -> None:
+    leading.put(KEYS.assignment("h2"))
+    leading.put(KEYS.status("h2"))
+    leading.store.role = host_role(KEYS, "h1", may_lead=True)
+    leading.apply(leader_steps.ForgetHost(host="h2", reason="r"))
+    assert leading.read(KEYS.assignment("h2")) is None
+    assert leading.read(KEYS.status("h2")) == b"other"
 
 
-def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: Bench) -> None:
+def test_a_lock_given_back_is_free_and_the_lease_stays(leading: Bench) -> None:
     lease = leading.session.lease_id
-    leading.apply(leader_steps.AbandonLock(lock=leading.lock, reason="r"))
+    leading.apply(leader_steps.Resign(lock=leading.lock, reason="r"))
     assert leading.read(KEYS.leader) is None
     leading.session.run_once()
     assert leading.session.lease_id == lease
@@ -735,7 +746,7 @@ def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: B
 def test_where_etcd_takes_no_word_back_the_lease_is_replaced(leading: Bench) -> None:
     lease = leading.session.lease_id
     leading.store.denied = True
-    leading.apply(leader_steps.AbandonLock(lock=leading.lock, reason="r"))
+    leading.apply(leader_steps.Resign(lock=leading.lock, reason="r"))
     leading.store.denied = False
     leading.session.run_once()
     assert leading.session.lease_id not in (None, lease)

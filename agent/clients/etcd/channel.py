@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from agent.clients import etcdpb
-from agent.errors import Compacted, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Compacted, Denied, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.phrases import cut
 from agent.model.store import Endpoint, StoreSettings, endpoints_of, settings_faults
 
@@ -291,6 +291,8 @@ class Failure:
             return Missing(str(self))
         if self.code == "OUT_OF_RANGE" and _COMPACTED in self.details:
             return Compacted(str(self))
+        if self.code == "PERMISSION_DENIED":
+            return Denied(str(self))
         return Refused(f"{self}{_NO_SPACE_REMEDY if _NO_SPACE in self.details else ''}")
 
 

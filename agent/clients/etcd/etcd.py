@@ -110,6 +110,17 @@ class EtcdStore:
 
         return self._calls.repeated("keepalive", call)
 
+    def granted_s(self, lease_id: int) -> float:
+        """Return the seconds for which a lease was granted, 0 if it is gone. Raises Unreachable, Refused."""
+
+        def call(client: Any) -> float:
+            # Not etcd3's call: it asks for the keys of the lease, which only those may see who read them all.
+            stub, request = client.leasestub, etcd_pb2.LeaseTimeToLiveRequest(ID=lease_id)
+            answer = stub.LeaseTimeToLive(request, timeout=client.timeout, metadata=client.metadata)
+            return float(answer.grantedTTL)
+
+        return self._calls.repeated("lease", call)
+
     def revoke(self, lease_id: int) -> None:
         """End the lease, if it exists, and delete its keys. Raises Unreachable, Refused."""
 

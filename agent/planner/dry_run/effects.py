@@ -34,7 +34,7 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912,
             return _assigned(world, step)
         case leader_steps.Campaign():
             cluster = replace(cluster, leader=cluster.leader or me)
-        case leader_steps.Resign() | leader_steps.AbandonLock():
+        case leader_steps.Resign():
             cluster = replace(cluster, leader=None)
         case leader_steps.PublishVerdict():
             cluster = replace(cluster, verdict=step.verdict)

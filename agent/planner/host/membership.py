@@ -34,7 +34,8 @@ def plan_namesake(observed: Observed) -> Plan:
         return Plan((steps.PutPresence(insists=True, reason=cause),))
     reason = f"{cause}: this agent changes nothing until the other one stops"
     blocked = blocked_plan(f"host/{observed.me}", "foreign", reason)
-    return Plan((leader_steps.Resign(reason=cause),)) + blocked if observed.fence else blocked
+    resign = leader_steps.Resign(lock=observed.fence, reason=cause) if observed.fence else None
+    return Plan((resign,)) + blocked if resign else blocked
 
 
 def _plan_presence(observed: Observed) -> Plan:

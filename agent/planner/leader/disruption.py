@@ -2,7 +2,7 @@
 
     sum over hosts of (granted or acquired) <= 1
 
-There is one record, and each write compares its revision. The leader grants the slot only while `may_grant` is true,
+There is one grant, and each write compares its revision. The leader grants the slot only while `may_grant` is true,
 and only after the last host is healthy. Workers come first, then managers, the raft leader last. Only the host itself
 releases an acquired slot: a host that fails keeps the slot until its agent is back or the document removes the host.
 """
@@ -286,5 +286,6 @@ def _is_quarantined(cluster: ClusterState, name: str) -> bool:
 
 
 def _revoke(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
-    over = etcd_of(observed).disruption_revision
-    return Plan((leader_steps.RevokeDisruption(host=disruption.host, over=over, reason=reason),))
+    over, seen = etcd_of(observed).disruption_revision, etcd_of(observed).slot_revision
+    revoke = leader_steps.RevokeDisruption(host=disruption.host, over=over, seen=seen, reason=reason)
+    return Plan((revoke,))

@@ -5,7 +5,7 @@ declared one. The same holds for the host that created the swarm and is declared
 
 A leader resigns if its dockerd does not answer for a while and another host could lead: it cannot see the swarm, and
 each hanging call delays its work for the other hosts. It also resigns if its dockerd cannot list the nodes, as when
-only the link to the other managers is cut. A leader that renews its lease but cannot read etcd abandons the lock.
+only the link to the other managers is cut. So does one that renews its lease but cannot read etcd.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from agent.diff.networks import found_for, refused_names
 from agent.diff.nodes import other_cluster
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
-from agent.model.leader_steps import AbandonLock, Campaign, Resign
+from agent.model.leader_steps import Campaign, Resign
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Plan
+from agent.model.plan import Plan, blocked_plan
 from agent.model.status import HostStatus
 from agent.planner.leader.disruption import rejoining_host
 
@@ -37,23 +37,29 @@ def plan_leadership(observed: Observed) -> Plan:
         return _plan_unread(observed)
     reason = why_ineligible(observed, cluster)
     if observed.fence:
-        return Plan((Resign(reason=reason),)) if reason else Plan()
+        return Plan((Resign(lock=observed.fence, reason=reason),)) if reason else Plan()
+    declared = cluster.accepted and _declared_manager(observed.me, cluster, cluster.accepted)
+    if declared and not cluster.may_lead:
+        return blocked_plan(f"host/{observed.me}", "dependency", f"it is declared a manager, and {reason}")
     if reason or cluster.leader or not observed.lease:
         return Plan()
     return Plan((Campaign(reason="the leader lock is free"),))
 
 
 def _plan_unread(observed: Observed) -> Plan:
-    """Abandon the lock if etcd cannot be read: this leader does nothing, and no other can lead while it renews."""
+    """Resign if etcd cannot be read: this leader does nothing, and no other can lead while it renews."""
     lock, unread_s = observed.lock_unread, observed.unread_s
     if lock is None or unread_s < LEADS_BLIND_S:
         return Plan()
     reason = f"etcd renews the lease but has answered no read for {unread_s:.0f} s"
-    return Plan((AbandonLock(lock=lock, reason=reason),))
+    return Plan((Resign(lock=lock, reason=reason),))
 
 
 def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
     """Return why this host is ineligible; empty if it is eligible."""
+    if not cluster.may_lead:
+        extend = f"`swarmkeeper etcd-roles --host {observed.me} --may-lead`"
+        return f"its role in etcd does not let it lead: {extend} prints the one that does"
     if unread := cluster.newer_format:
         return f"{unread[0]} is of a newer agent, and this one would overwrite what it cannot read"
     if cluster.accepted_doubt == "compacted" and cluster.refusal:

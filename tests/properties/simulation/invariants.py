@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.diff.container import identity
-from agent.errors import SwarmkeeperError
 from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.plan import Step
 from agent.model.records import Assignment, Disruption, LeaderRecord, decode
@@ -16,6 +15,7 @@ from tests.fakes.swarm import FakeSwarm, Member
 from tests.properties.simulation.documents import read
 from tests.properties.simulation.world import World, replicas
 from tests.support.simulated_cluster import KEYS, SimulatedAgent
+from tests.support.slot import slot_in
 
 
 @dataclass
@@ -126,8 +126,9 @@ def only_who_leads_writes_for_all(
     for write in (each for each in writes if not each.key.startswith(f"{KEYS.hosts}{name}/")):
         key = write.key
         own = key == KEYS.swarm and isinstance(write, Delete) and past.claimant == name
-        compares_it = any(each.key == key for each in compares)
-        if key == KEYS.leader or (compares_it and (own or key == KEYS.disruption)):
+        compared_key = KEYS.disruption if key == KEYS.slot(name) else key
+        compares_it = any(each.key == compared_key for each in compares)
+        if key == KEYS.leader or (compares_it and (own or key == KEYS.slot(name))):
             continue
         if holder != name:
             yield f"{name} wrote {key} while {holder} held the lock"
@@ -264,8 +265,4 @@ def _addresses(raw: Raw) -> dict[str, str]:
 
 
 def decoded_disruption(world: World) -> Disruption | None:
-    found = world.read(KEYS.disruption)
-    try:
-        return decode(Disruption, found.value) if found else None
-    except SwarmkeeperError:
-        return None
+    return slot_in(KEYS, world.read)

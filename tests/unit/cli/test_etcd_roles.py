@@ -1,9 +1,7 @@
 """The roles in an etcd that asks who one is: what each may do, and that both sides can work with theirs."""
 
-import os
 import shlex
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,15 +10,14 @@ import pytest
 from agent.clients.etcd import EtcdStore
 from agent.errors import Refused
 from agent.model.keys import Keys
-from agent.model.store import Delete, KeyRange, Put, StoreSettings
+from agent.model.store import Delete, KeyRange, Put
 from tests.support.agent_process import WITHIN_S, running
 from tests.support.document import document
-from tests.support.etcd_server import EtcdServer, eventually
-from tests.support.etcd_server import running as running_etcd
+from tests.support.etcd_server import eventually
 from tests.unit.cli.conftest import GOOD, swarmkeeper
+from tests.unit.cli.guarded_etcd import ROOT, GuardedEtcd, running_guarded
 
 KEYS, OTHER = Keys("prod"), Keys("prod-2")
-ROOT = "root:rootpw"
 OF_AGENTS = (
     *(KEYS.accepted, KEYS.verdict, KEYS.leader, KEYS.swarm, KEYS.tokens, KEYS.disruption),
     *(KEYS.spec("0" * 64), KEYS.assignment("h1"), KEYS.membership_order("h1"), KEYS.rollout("order")),
@@ -30,37 +27,10 @@ ONE_HOST = document(GOOD, hosts={"h2": None}, replicas={"order": {"h1": 2}})
 Login = Callable[[str], EtcdStore]
 
 
-def make_roles(server: EtcdServer) -> None:
-    """Do what `swarmkeeper etcd-roles | sh` does, as root."""
-    printed = swarmkeeper("etcd-roles", "--cluster", KEYS.cluster)
-    assert printed.code == 0
-    etcdctl = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": server.endpoint}
-    user = {"ETCDCTL_USER": ROOT} if "Authentication Status: true" in _status(server) else {}
-    subprocess.run(
-        ["sh", "-eu"], input=printed.out, text=True, check=True, env=os.environ | etcdctl | user, timeout=60
-    )
-
-
-def _status(server: EtcdServer) -> str:
-    """`auth status` is newer than etcd 3.4: one who has no name is refused when it is on."""
-    try:
-        server.ctl("get", "x")
-    except AssertionError:
-        return "Authentication Status: true"
-    return "Authentication Status: false"
-
-
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedEtcd]:
     """An etcd with the two roles, and a user for each."""
-    with running_etcd(EtcdServer(tmp_path_factory.mktemp("etcd"), arguments=("--bcrypt-cost=4",))) as server:
-        make_roles(server)
-        for user, role in (("operator", "operator"), ("agent", "agent")):
-            server.ctl("user", "add", f"{user}:secret")
-            server.ctl("user", "grant-role", user, f"swarmkeeper-prod-{role}")
-        server.ctl("user", "add", ROOT)
-        server.ctl("user", "grant-role", "root", "root")
-        server.ctl("auth", "enable")
+    with running_guarded(tmp_path_factory.mktemp("etcd")) as server:
         yield server
 
 
@@ -73,19 +43,13 @@ def password(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def login(guarded: EtcdServer, password: Path) -> Iterator[Login]:
+def login(guarded: GuardedEtcd, password: Path) -> Iterator[Login]:
     """A client of that user, in an etcd that holds nothing of the cluster."""
     stores: list[EtcdStore] = []
     guarded.ctl("del", "--prefix", KEYS.root, user=ROOT)
 
     def logging_in(user: str) -> EtcdStore:
-        settings = StoreSettings(
-            endpoints=(guarded.endpoint,),
-            user=user,
-            password_file=str(password),
-            allow_plaintext_password=True,
-        )
-        stores.append(EtcdStore(settings))
+        stores.append(guarded.login(user, password))
         return stores[-1]
 
     yield logging_in
@@ -129,17 +93,17 @@ def test_each_reads_his_cluster_and_sees_nothing_of_another(login: Login, user: 
             store.read([KeyRange(key=key)])
 
 
-def test_making_the_roles_again_changes_nothing(guarded: EtcdServer) -> None:
+def test_making_the_roles_again_changes_nothing(guarded: GuardedEtcd) -> None:
     names = ("swarmkeeper-prod-operator", "swarmkeeper-prod-agent")
     before = [guarded.ctl("role", "get", name, user=ROOT) for name in names]
 
-    make_roles(guarded)
+    guarded.make_roles()
 
     assert [guarded.ctl("role", "get", name, user=ROOT) for name in names] == before
 
 
 def test_a_whole_agent_and_the_operators_commands_work_with_their_roles(
-    guarded: EtcdServer, login: Login, password: Path, tmp_path: Path
+    guarded: GuardedEtcd, login: Login, password: Path, tmp_path: Path
 ) -> None:
     def options(user: str) -> str:
         return f", user: {user}, password_file: {password}, allow_plaintext_password: true"

@@ -2,15 +2,19 @@
 
 import hashlib
 from dataclasses import fields, replace
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.conditions import conditions_of
+from agent.errors import Denied
 from agent.model import spec
+from agent.model.keys import host_role
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import LARGEST_VALUE, Assignment, LeaderRecord, SwarmRecord, encode
+from agent.model.records import LARGEST_VALUE, Assignment, Disruption, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader
 from agent.observe.accepted import LONGEST_PROBLEM
@@ -251,7 +255,8 @@ SHOWN_IN = {
     KEYS.unlock: {"unlock"},
     KEYS.assignment(ME): {"assignment", "assignments", "specs", "undeclared"},
     KEYS.assignment(OTHER): {"assignments"},
-    KEYS.disruption: {"disruption", "disruption_revision"},
+    KEYS.disruption: {"disruption", "disruption_revision", "slot_revision"},
+    KEYS.slot(OTHER): {"disruption", "slot_revision"},
     KEYS.digests: {"digests", "digests_revision"},
     KEYS.membership_order(ME): {"membership_order", "membership_orders"},
     KEYS.membership_order(OTHER): {"membership_orders"},
@@ -305,15 +310,16 @@ def test_every_record_is_spoiled_here() -> None:
 
 def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
     names = {name for name in dir(KEYS) if not name.startswith("_")}
-    folders = {"root", "hosts", "assignments", "membership_orders", "rollouts", "specs", "cluster"}
+    folders = {"root", "hosts", "slots", "assignments", "membership_orders", "rollouts", "specs", "cluster"}
     named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
     per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "membership_order", "presence")} | {
         KEYS.status(OTHER),
+        KEYS.slot(OTHER),
         KEYS.rollout(REPLICA.service),
     }
     assert names - folders == {
         *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests"),
-        *("spec", "assignment", "membership_order", "rollout", "presence", "status"),
+        *("spec", "assignment", "membership_order", "rollout", "presence", "status", "slot"),
     }
     assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()
 
@@ -517,3 +523,111 @@ def test_a_recalled_document_stays_accepted_when_etcd_comes_back_with_unreadable
     recalled = reader.recall(kept)
     scene.put(**{KEYS.accepted: b"\x00"})
     assert reader.read(scene.store, None, frozenset()).state.accepted is recalled.accepted
+
+
+# ---- a key of a host that another host wrote
+
+
+ELSEWHERE = {
+    KEYS.status(OTHER): replace(STATUS, host=ME),
+    KEYS.presence(OTHER): replace(PRESENCE, host=ME),
+    KEYS.presence(ME): replace(PRESENCE, host=OTHER),
+    KEYS.slot(OTHER): Disruption(host=ME, state="acquired", reason="r", quorum=True, grant=1),
+}
+
+
+@pytest.mark.parametrize("key", ELSEWHERE)
+def test_a_record_that_names_another_host_than_its_key_does_not_count(leading: Scene, key: str) -> None:
+    whole = leading.read().state
+    assert whole.unreadable == ()
+    leading.put(**{key: encode(ELSEWHERE[key])})
+    state = leading.read().state
+    ((where, problem),) = state.unreadable
+    assert where == key
+    owner, named = (ME, OTHER) if key == KEYS.presence(ME) else (OTHER, ME)
+    assert problem == f"it is of {named}, and only {owner} may write here: it does not count"
+    for name in {each.name for each in fields(ClusterState)} - SHOWN_IN[key] - {"revision", "unreadable"}:
+        assert getattr(state, name) == getattr(whole, name)
+
+
+def test_a_record_without_the_name_of_its_host_counts_as_agents_wrote_it_before(leading: Scene) -> None:
+    assert leading.read().state.statuses == {OTHER: STATUS}
+    assert STATUS.host == ""
+
+
+def test_the_status_of_a_host_that_is_not_declared_is_told(leading: Scene) -> None:
+    leading.put(
+        **{
+            KEYS.presence("stranger"): encode(replace(PRESENCE, host="stranger")),
+            KEYS.status("stranger"): encode(replace(STATUS, host="stranger")),
+        }
+    )
+    found = conditions_of(leading.read().state, now_s=0.0)
+    assert "stranger is not declared, and its agent runs" in found.notes
+
+
+# ---- the disruption slot: the leader's grant, and what its host makes of it
+
+
+def slot(leading: Scene, host: str, *, grant: int | None = None, state: Any = "acquired") -> Disruption:
+    """Write the slot of a host for the grant in etcd, or another one."""
+    granted = leading.store.etcd.snapshot([KeyRange(key=KEYS.disruption)]).values[KEYS.disruption]
+    revision = granted.mod_revision if grant is None else grant
+    record = Disruption(host=host, state=state, reason="r", quorum=True, grant=revision)
+    leading.put(**{KEYS.slot(host): encode(record)})
+    return record
+
+
+def test_the_slot_is_as_its_host_has_written_it_for_this_grant(leading: Scene) -> None:
+    granted = leading.read().state
+    assert granted.disruption == RECORDS[KEYS.disruption]
+    record = slot(leading, OTHER)
+    taken = leading.read().state
+    assert taken.disruption == record
+    assert taken.disruption_revision == granted.disruption_revision
+    assert taken.slot_revision > granted.slot_revision
+    slot(leading, OTHER, grant=granted.disruption_revision - 1)
+    assert leading.read().state.disruption == granted.disruption
+
+
+def test_what_another_host_writes_of_the_slot_does_not_count(leading: Scene) -> None:
+    before = leading.read().state
+    slot(leading, ME)
+    assert leading.read().state.disruption == before.disruption
+    assert leading.read().state.slot_revision == before.slot_revision
+
+
+def test_a_slot_of_an_agent_before_the_hosts_had_keys_of_their_own_counts(leading: Scene) -> None:
+    acquired = Disruption(host=OTHER, state="acquired", reason="r", quorum=True)
+    leading.put(**{KEYS.disruption: encode(acquired)})
+    assert leading.read().state.disruption == acquired
+
+
+# ---- an agent whose role in etcd is a worker's
+
+
+def test_an_agent_that_may_not_read_all_reads_what_it_needs_and_does_not_lead(scene: Scene) -> None:
+    scene.delete(KEYS.swarm)
+    scene.store.role = host_role(KEYS, ME, may_lead=False)
+    state = scene.read().state
+    assert not state.may_lead
+    assert state.accepted is not None
+    assert state.assignment is not None
+    assert not in_any(KEYS.status(OTHER), scene.reader.watched())
+    scene.store.role = host_role(KEYS, ME, may_lead=True)
+    assert scene.read().state.may_lead
+
+
+def test_a_manager_tries_again_until_its_role_is_extended(scene: Scene) -> None:
+    scene.reader = ClusterReader(KEYS, ME)
+    scene.store.role = host_role(KEYS, ME, may_lead=False)
+    assert not scene.read().state.may_lead
+    assert not scene.read().state.may_lead
+    scene.store.role = host_role(KEYS, ME, may_lead=True)
+    assert scene.read().state.may_lead
+
+
+def test_a_command_with_a_workers_role_is_refused(scene: Scene) -> None:
+    scene.store.role = host_role(KEYS, ME, may_lead=False)
+    with pytest.raises(Denied):
+        ClusterReader(KEYS, "").read(scene.store, None, frozenset())

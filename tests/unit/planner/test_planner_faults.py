@@ -42,6 +42,12 @@ def test_what_cannot_be_kept_on_disk_is_said_and_the_work_goes_on() -> None:
     assert any(each.resource == "container/prod-order-1" for each in plan.steps)
 
 
+def test_a_leader_lock_that_is_stuck_is_said_and_the_work_of_the_host_goes_on() -> None:
+    plan = make_plan(observed(RUNNING, host(), lock_fault="it has no lease"))
+    assert [(each.kind, str(each)) for each in plan.blocked] == [("lock", "blocked leader: it has no lease")]
+    assert any(each.resource == "container/prod-order-1" for each in plan.steps)
+
+
 BACK = replace(RUNNING, store_rolled_back="it has no accepted document", document=None)
 WAITS = (
     f"blocked store: etcd was rolled back, {BACK.store_rolled_back}; holding revision 7; nothing is removed until a "

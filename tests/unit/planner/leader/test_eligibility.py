@@ -5,7 +5,9 @@ import pytest
 
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
+from agent.model.leader_steps import Resign
 from agent.model.observed import ClusterState
+from agent.model.plan import Plan
 from agent.model.records import Disruption, SwarmRecord, Verdict
 from agent.model.status import NetworkReport
 from agent.planner.leader.eligibility import plan_leadership
@@ -150,7 +152,7 @@ def test_who_renews_the_lock_and_cannot_read_etcd_for_long_lets_go_of_it() -> No
     state, seen = cluster(WANTED, "h2", leader="h2"), host(swarm=member("h2"))
     assert plan(state, seen, **unread, unread_s=29) == []
     assert plan(state, seen, **unread, unread_s=31) == [
-        "abandon the lock as leader: etcd renews the lease but has answered no read for 31 s"
+        "resign as leader: etcd renews the lease but has answered no read for 31 s"
     ]
     assert plan(state, seen, stale=True, unread_s=31) == []
 
@@ -511,3 +513,27 @@ def test_a_lock_that_who_can_create_it_does_not_take_is_taken_and_kept_for_a_whi
     assert named("h2", unled_s=31, led_s=299) == []
     assert named("h2", unled_s=31, led_s=301) == [CANNOT]
     assert named("h2", unled_s=0, led_s=1) == [CANNOT]
+
+
+# ---- a role in etcd that does not let it lead
+
+
+def test_without_the_right_to_lead_no_host_campaigns_and_a_declared_manager_says_so() -> None:
+    """On a worker it is as it should be; before the first document nothing is known."""
+    state = replace(cluster(WANTED, "h2"), may_lead=False, leader=None)
+    seen = observed(state, host(swarm=member("h2")), me="h2", lease=True)
+    told = plan_leadership(seen)
+    assert told.steps == ()
+    ((blocked),) = told.blocked
+    assert blocked.resource == "host/h2"
+    assert "`swarmkeeper etcd-roles --host h2 --may-lead` prints the one that does" in blocked.reason
+    for other in (replace(seen, me="h9"), replace(seen, cluster=replace(state, accepted=None))):
+        assert plan_leadership(other) == Plan()
+
+
+def test_a_leader_that_lost_the_right_to_lead_resigns() -> None:
+    state = replace(cluster(WANTED, "h2", leader="h2"), may_lead=False)
+    seen = observed(state, host(swarm=member("h2")), me="h2", lease=True, fence=builders.FENCE)
+    (step,) = plan_leadership(seen).steps
+    assert isinstance(step, Resign)
+    assert step.lock == builders.FENCE
