@@ -330,7 +330,7 @@ GIVES_NONE = {
 
 def test_each_step_that_creates_or_starts_something_is_judged() -> None:
     """No step reaches such a call of the engine without a case in NOT_ADMITTED, and no step is left out here."""
-    calls = {each for each in vars(Engine) if not each.startswith("_")}
+    calls = {each for each in dir(Engine) if not each.startswith("_")}
     assert calls == GIVES_RIGHTS | GIVES_NONE
     giving = {type(step) for step, (call, *_) in HOST_STEPS if call in GIVES_RIGHTS} | {steps.PullImage}
     assert {type(step) for step, _ in NOT_ADMITTED} == giving

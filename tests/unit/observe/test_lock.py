@@ -106,7 +106,7 @@ def test_a_newer_document_has_its_own_time(looking: Looking) -> None:
 
 
 def test_a_verdict_of_a_newer_agent_is_no_sign_of_an_idle_leader(looking: Looking) -> None:
-    looking.scene.put(**{KEYS.verdict: b'{"v":2,"everything":"new"}'})
+    looking.scene.put(**{KEYS.verdict: b'{"v":3,"everything":"new"}'})
     looking.fault()
     looking.clock.advance(2 * JUDGES_S)
     assert looking.fault() == ""
