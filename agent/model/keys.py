@@ -117,7 +117,8 @@ def host_role(keys: Keys, host: str, *, may_lead: bool) -> EtcdRole:
     of_all = (keys.intent, keys.accepted, keys.verdict, keys.leader, keys.swarm, keys.tokens, keys.unlock)
     single = (*of_all, keys.disruption, keys.assignment(host), keys.membership_order(host))
     reads = [(key, "") for key in single] + [(each, after(each)) for each in (keys.slots, keys.specs)]
-    writes = [(keys.slot(host), ""), (f"{keys.hosts}{host}/", f"{keys.hosts}{host}0")]
+    # No range below the host: one who may write any number of keys could keep the leader from reading them all.
+    writes = [(each, "") for each in (keys.slot(host), keys.presence(host), keys.status(host))]
     if may_lead:
         reads = [(keys.root, after(keys.root))]
         writes += [(f"{keys.root}a", keys.slots), (after(keys.intent), after(keys.root))]

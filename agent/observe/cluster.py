@@ -215,7 +215,9 @@ class ClusterReader:
             rollouts=rollouts,
             unreadable=tuple(sorted(values.unreadable.items())),
             untrusted=frozenset(values.untrusted),
-            newer_format=tuple(sorted(key for key in values.newer_format if not key.startswith(keys.hosts))),
+            newer_format=tuple(
+                sorted(key for key in values.newer_format if not key.startswith((keys.hosts, keys.slots)))
+            ),
         )
 
     def _opened(

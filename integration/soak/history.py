@@ -24,6 +24,7 @@ LEADERS = (
     "tokens",
     "unlock",
     "digests",
+    "disruption",
     "specs/",
     "assignments/",
     "rollouts/",

@@ -70,6 +70,7 @@ DONE_BY: dict[str, dict[str, str]] = {
         key: {"operator": READ, WORKER: NOTHING, MANAGER: READ, "agent": WRITE}
         for key in (KEYS.presence(PEER), KEYS.status(PEER))
     },
+    f"{KEYS.hosts}{WORKER}/more": {"operator": READ, WORKER: NOTHING, MANAGER: READ, "agent": WRITE},
     **{
         key: dict.fromkeys(("operator", WORKER, MANAGER, "agent"), NOTHING)
         for key in (OTHER_CLUSTER.intent, OTHER_CLUSTER.status(WORKER), "/elsewhere")
@@ -392,7 +393,7 @@ def test_a_stolen_worker_does_not_end_the_lease_of_another_host_and_can_only_del
     worker: Side, manager: Side
 ) -> None:
     manager.lead()
-    mine = Put(key=f"{KEYS.hosts}{WORKER}/more", value=b"x", lease=manager.lease)
+    mine = Put(key=KEYS.status(WORKER), value=b"x", lease=manager.lease)
     assert not allowed(lambda: worker.store.revoke(manager.lease))
     assert not allowed(lambda: campaign(worker.store, KEYS.leader, b"{}", worker.lease))
     # etcd checks the other keys of a lease in a put alone, not in a transaction: the manager cannot revoke its lease

@@ -324,7 +324,7 @@ def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
     assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()
 
 
-LEADERS = sorted(key for key in RECORDS if not key.startswith(KEYS.hosts))
+LEADERS = sorted(key for key in RECORDS if not key.startswith((KEYS.hosts, KEYS.slots)))
 
 
 @pytest.mark.parametrize("key", SHOWN_IN)
@@ -631,3 +631,12 @@ def test_a_command_with_a_workers_role_is_refused(scene: Scene) -> None:
     scene.store.role = host_role(KEYS, ME, may_lead=False)
     with pytest.raises(Denied):
         ClusterReader(KEYS, "").read(scene.store, None, frozenset())
+
+
+def test_no_host_keeps_the_leader_from_its_work_by_a_slot_of_a_newer_format(leading: Scene) -> None:
+    leading.put(**{KEYS.slot(OTHER): b'{"v":2,"everything":"new"}'})
+    state = leading.read().state
+    assert state.newer_format == ()
+    assert [key for key, _ in state.unreadable] == [KEYS.slot(OTHER)]
+    assert state.disruption is None, "its host may have acquired it"
+    assert state.disruption_revision

@@ -56,6 +56,7 @@ EXPECTED: dict[str, str] = {
     "crash loop, exited": "web 3/3, order 4/4, billing 0/1, Ready 3",
     "crash loop, between two exits": "web 3/3, order 4/4, billing 0/1, Ready 3",
     "crash loop, restarted by docker": "web 3/3, order 4/4, billing 0/1, Ready 3",
+    "leader lock without a lease": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "exited once": "web 3/3, order 4/4, billing 0/1, Ready 3",
     "unhealthy": "web 2/3, order 4/4, billing 1/1, Ready 3",
     "health check has not passed yet": "web 2/3, order 4/4, billing 1/1, Ready 3",
