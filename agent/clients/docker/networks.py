@@ -9,15 +9,7 @@ from uuid import uuid4
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from agent.clients.docker import errors, transport
-from agent.clients.docker.reading import (
-    OverlayPeers,
-    attached,
-    endpoints,
-    network_state,
-    network_states,
-    volume_state,
-)
+from agent.clients.docker import errors, reading, transport
 from agent.diff.container import CLUSTER, CREATION
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
@@ -30,11 +22,11 @@ _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 """States in which a task uses no network or address any more."""
 
 
-def overlay_peers(raw: Mapping[str, Any]) -> OverlayPeers:
+def overlay_peers(raw: Mapping[str, Any]) -> reading.OverlayPeers:
     """Return the peers and this host's own endpoint in the answer of GET /networks/{id}."""
     own = (raw.get("Containers") or {}).get(f"lb-{raw.get('Name')}") or {}
     peers = {each["IP"] for each in raw.get("Peers") or () if each.get("IP")}
-    return OverlayPeers(tuple(sorted(peers)), _bare(own.get("IPv4Address") or ""))
+    return reading.OverlayPeers(tuple(sorted(peers)), _bare(own.get("IPv4Address") or ""))
 
 
 def overlay_users(
@@ -121,16 +113,16 @@ _GONE = ("is not connected to", "no such container", "not found")
 class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
         """Return all networks, without their endpoints."""
-        return network_states(self._ask("networks", "GET", "/networks"), self._cluster)
+        return reading.network_states(self._ask("networks", "GET", "/networks"), self._cluster)
 
     def bridge_endpoints(self, network: str) -> Pairs:
         """Return (owner, name) of each endpoint on a network of this host (its name or id); none if it is missing.
 
         The owner is the id of a container, or `ingress-sbox`.
         """
-        return endpoints(self._found("network_inspect", _path(network)) or {})
+        return reading.endpoints(self._found("network_inspect", _path(network)) or {})
 
-    def overlay_peers(self, network_id: str) -> OverlayPeers:
+    def overlay_peers(self, network_id: str) -> reading.OverlayPeers:
         return overlay_peers(self._found("network_inspect", _path(network_id)) or {})
 
     def overlay_users(self, network_id: str) -> Pairs:
@@ -148,7 +140,9 @@ class Networks(transport.Part):
     def volumes(self) -> tuple[host_state.VolumeState, ...]:
         """Return all volumes, sorted by name."""
         found = self._ask("volumes", "GET", "/volumes")["Volumes"] or ()
-        return tuple(volume_state(raw, self._cluster) for raw in sorted(found, key=lambda raw: raw["Name"]))
+        return tuple(
+            reading.volume_state(raw, self._cluster) for raw in sorted(found, key=lambda raw: raw["Name"])
+        )
 
     def create_bridge(self, bridge: intent.BridgeIntent, labels: Pairs = ()) -> None:
         """Create docker_gwbridge; Refused when the created bridge differs from the request."""
@@ -249,7 +243,10 @@ class Networks(transport.Part):
     def _is_up(self, container: str) -> bool:
         """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""
         params = {"filters": json.dumps({"id": [container]})}
-        found = [attached(each) for each in self._ask("containers", "GET", "/containers/json", params=params)]
+        found = [
+            reading.attached(each)
+            for each in self._ask("containers", "GET", "/containers/json", params=params)
+        ]
         return any(each.id == container and each.running and each.networks for each in found)
 
     def _remove_endpoint(self, owner: str, network: str, *, force: bool) -> None:
@@ -285,7 +282,7 @@ class Networks(transport.Part):
         )
         path = _path(made["Id"])
         state: host_state.NetworkState = settled(
-            lambda: network_state(self._ask("network_inspect", "GET", path), self._cluster)
+            lambda: reading.network_state(self._ask("network_inspect", "GET", path), self._cluster)
         )
         return state
 

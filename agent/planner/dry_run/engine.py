@@ -10,16 +10,8 @@ from agent.diff.container import by_slot, differing, fill, in_place
 from agent.diff.replicas import fill_context
 from agent.diff.reported import alike
 from agent.errors import Invalid
-from agent.model import steps
-from agent.model.host_state import (
-    Attached,
-    ContainerState,
-    Difference,
-    HostState,
-    LinkState,
-    NetworkState,
-    Repair,
-)
+from agent.model import host_state, steps
+from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
 from agent.model.observed import ClusterState
 from agent.model.spec import ContainerSpec, Key
@@ -96,7 +88,7 @@ def without_networks(host: HostState, *ids: str) -> HostState:
 
 def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
     """Return the host with docker_gwbridge as declared, in docker and in the kernel."""
-    made = NetworkState(
+    made = host_state.NetworkState(
         id=f"({GWBRIDGE})",
         name=GWBRIDGE,
         driver="bridge",
@@ -105,14 +97,14 @@ def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
         gateway=str(wanted.gateway),
         options=wanted.options,
     )
-    link = LinkState(address=IPv4Interface(f"{wanted.gateway}/{wanted.subnet.prefixlen}"), up=True)
+    link = host_state.LinkState(address=IPv4Interface(f"{wanted.gateway}/{wanted.subnet.prefixlen}"), up=True)
     return replace(host, networks=(*host.networks, made), bridge_link=link)
 
 
-def network_of(wanted: NetworkIntent) -> NetworkState:
+def network_of(wanted: NetworkIntent) -> host_state.NetworkState:
     """The network that docker creates from its declaration."""
     return alike(
-        NetworkState,
+        host_state.NetworkState,
         wanted,
         id=f"({wanted.name})",
         scope="swarm" if wanted.driver == "overlay" else "local",
@@ -121,12 +113,14 @@ def network_of(wanted: NetworkIntent) -> NetworkState:
     )
 
 
-def _with_attached(host: HostState, container: str, change: Callable[[Attached], Attached]) -> HostState:
+def _with_attached(
+    host: HostState, container: str, change: Callable[[host_state.Attached], host_state.Attached]
+) -> HostState:
     attached = (change(each) if each.id == container else each for each in host.attached)
     return replace(host, attached=tuple(attached))
 
 
-def _on(found: Attached, networks: Set[str]) -> Attached:
+def _on(found: host_state.Attached, networks: Set[str]) -> host_state.Attached:
     return replace(found, networks=tuple(sorted(networks)))
 
 
@@ -228,13 +222,13 @@ def _disconnected(found: ContainerState, network: str, specs: Mapping[str, Conta
     spec = specs.get(found.replica.spec)
     if spec is None or all(each.network != network for each in spec.networks):
         return left
-    missing = Difference(
+    missing = host_state.Difference(
         field=f"networks.{network}", wanted="attached", found="nothing", repair="reconnect", subject=network
     )
     return replace(left, differences=(*left.differences, missing))
 
 
-def _without(found: ContainerState, repair: Repair, subject: str = "") -> ContainerState:
+def _without(found: ContainerState, repair: host_state.Repair, subject: str = "") -> ContainerState:
     """Return the container without the differences that such a repair ends; empty `subject`: of all subjects."""
     left = (each for each in found.differences if each.repair != repair or subject not in ("", each.subject))
     return replace(found, differences=tuple(left))

@@ -28,7 +28,7 @@ class World:
     cluster: ClusterState
     """The state in etcd as a leader reads it; statuses and presence are derived from `agents`."""
     agents: Mapping[str, Observed]
-    """What each agent observes of its own host. `observed` adds the cluster."""
+    """The observation of each agent of its own host. `observed` adds the cluster."""
     lost: frozenset[str] = frozenset()
     """Names of the lost hosts, for which nothing is planned."""
 
