@@ -232,6 +232,8 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
     fence = context.safe_fence(step.budget_s)
     write = partial(context.store.write_fenced, fence)
     match step:
+        case leader_steps.BeginTrial():
+            write([_put(keys.trial, step.trial)])
         case leader_steps.PublishVerdict():
             _publish_verdict(context, fence, step)
         case leader_steps.PublishAssignment():
@@ -308,12 +310,12 @@ def _resign(context: ApplyContext, lock: Fence) -> None:
 
 
 def _publish_verdict(context: ApplyContext, fence: Fence, step: leader_steps.PublishVerdict) -> None:
-    operations = [_put(context.keys.verdict, step.verdict)]
+    operations: list[Put | Delete] = [_put(context.keys.verdict, step.verdict)]
     if step.document is not None:
         accepted = records.Accepted(
             revision=step.verdict.accepted_revision, document=step.document, epoch=step.epoch
         )
-        operations.append(_put(context.keys.accepted, accepted))
+        operations += [_put(context.keys.accepted, accepted), Delete(key=context.keys.trial)]
     # A document that was applied meanwhile gets a verdict of its own.
     newest = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)
     context.store.write_fenced(fence, operations, [newest])

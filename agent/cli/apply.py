@@ -149,7 +149,8 @@ class Applying:
         assert document is not None
         assert document.intent is not None
         same = cluster.document
-        if same and same.text == document.text:
+        refused = cluster.refusal
+        if same and same.text == document.text and (refused is None or refused.confirm):
             self._say(f"etcd already has this document, as revision {same.revision}.")
             return Written(revision=same.revision, intent=document.intent, before=before, changed=False)
         if not self._quiet:

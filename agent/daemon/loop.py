@@ -90,7 +90,7 @@ class Reconciler:
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
-        self.look_again_s = _look_again_s(observed)
+        self.look_again_s = _look_again_s(observed, plan)
         self._triggers.rearm(self._observer.watched())
         self._reset_backoff(observed)
         planned = self._clock()
@@ -122,12 +122,15 @@ class Reconciler:
         return min((each for each in waits if each), default=0.0)
 
 
-def _look_again_s(observed: Observed) -> float:
+def _look_again_s(observed: Observed, plan: Plan) -> float:
+    # The leader's times take another plan for the accepted document, which must not precede a verdict.
+    judges = any(step.resource == "verdict" for step in plan.steps)
+    idle = judges or (observed.accepted and observed.accepted.policy.mode == "paused")
     disruption = observed.cluster is not None and observed.cluster.disruption is not None
     times = (
         _looks_at_host_in_s(observed.host),
-        looks_again_in_s(observed),
-        schedules_again_in_s(observed),
+        0.0 if idle else looks_again_in_s(observed),
+        0.0 if idle else schedules_again_in_s(observed),
         DISTURBED_S if disruption and not observed.stale else 0.0,
         UNREAD_S if observed.lock_unread else 0.0,
     )

@@ -19,6 +19,8 @@ class Keys:
         """The last document that the leader accepted, even while `intent` has a newer one that it refused."""
         self.verdict = f"{root}verdict"
         """The verdict on the newest document, for an operator with etcdctl alone."""
+        self.trial = f"{root}trial"
+        """The trial of the newest document. The key exists until a leader has finished it."""
         self.leader = f"{root}leader"
         """The leader lock; its create_revision is the fencing token."""
         self.swarm = f"{root}swarm"

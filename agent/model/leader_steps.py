@@ -3,7 +3,7 @@
 from dataclasses import field
 
 from agent.model.intent import Availability
-from agent.model.records import Assignment, MembershipOrder, Rollout, SwarmRecord, UnlockKeys, Verdict
+from agent.model.records import Assignment, MembershipOrder, Rollout, SwarmRecord, Trial, UnlockKeys, Verdict
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.steps import LEADER_BUDGET_S, BaseStep, CreateNetwork
 from agent.model.store import Fence
@@ -36,6 +36,12 @@ class PublishVerdict(_LeaderStep, verb="publish", kind="intent", about="verdict"
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
     epoch: int = 0
+
+
+class BeginTrial(_LeaderStep, verb="prepare", kind="intent", about="verdict"):
+    """Record that this leader begins the trial of the newest document."""
+
+    trial: Trial
 
 
 class PublishAssignment(_StepForHost, verb="publish", kind="intent", about="assignment/{self.host}"):
@@ -197,7 +203,7 @@ NodeStep = PromoteNode | DemoteNode | UpdateNode | RemoveNode
 AutolockStep = TurnAutolockOn | PublishUnlockKey | TurnAutolockOff
 LeaderStep = (
     Campaign | Resign
-    | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
+    | BeginTrial | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
     | GrantDisruption | RevokeDisruption | IssueMembershipOrder | RevokeMembershipOrder | ForgetHost
     | ClaimInit | PassClaim | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens
     | CreateOverlay | RemoveOverlay | NodeStep | AutolockStep

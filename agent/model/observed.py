@@ -60,6 +60,8 @@ class ClusterState(Frozen):
     confirmed: bool = False
     """True if an operator has applied `document` since the rollback was detected, or it equals the accepted one."""
     verdict: records.Verdict | None = None
+    trial: records.Trial | None = None
+    """Leader only: the trial of a document that no leader has finished."""
     leader: str | None = None
     """Host name of the leader; None: no host has the leader lock."""
     record: records.SwarmRecord | None = None

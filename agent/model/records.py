@@ -257,6 +257,13 @@ class Verdict(Frozen):
     """Confirmation token that the document lacks in `x-cluster.policy.confirm`; empty: it needs none."""
 
 
+class Trial(Frozen):
+    """The first plan of a valid document, before it is accepted. `leaders` are the fences of those that began it."""
+
+    revision: int
+    leaders: tuple[int, ...]
+
+
 class Digests(Frozen):
     """The digests of the tags in one document. The leader asks the registries once for each document."""
 

@@ -13,6 +13,8 @@ class KeyValue(Frozen):
     create_revision: int
     mod_revision: int
     lease: int = 0
+    dropped: int = 0
+    """Bytes of a value that was dropped because all of them together are too large; 0: `value` is whole."""
 
 
 class Snapshot(Frozen):
@@ -32,6 +34,8 @@ class Snapshot(Frozen):
 class KeyRange(Frozen):
     key: str
     prefix: bool = False
+    keys_only: bool = False
+    """True to read empty values, with their revisions."""
 
 
 class Put(Frozen):

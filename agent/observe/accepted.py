@@ -26,8 +26,9 @@ Known = dict[str, tuple[tuple[type, int, int], object]]
 
 LONGEST_PROBLEM = 200
 """Characters of the problem of an unreadable value in logs and statuses. The value may have any size."""
-_SMALL = (records.Presence, records.LeaderRecord, records.Disruption, records.MembershipOrder)
+_SMALL = (records.Presence, records.LeaderRecord, records.Disruption, records.MembershipOrder, records.Trial)
 _LARGEST_SMALL = 20_000  # bytes
+_DELETE = "delete the keys that no agent wrote"
 UNREADABLE = "?"
 """Host or instance in an unreadable lock or presence: an agent other than this one."""
 
@@ -92,6 +93,8 @@ class Values:
             return cast(R, before[1])
         most = _LARGEST_SMALL if kind in _SMALL else records.LARGEST_VALUE
         try:
+            if found.dropped:
+                raise Invalid(f"{found.dropped} bytes, and all values together have too many: {_DELETE}")
             if len(found.value) > most:
                 raise Invalid(f"not a {kind.__name__}: {len(found.value)} bytes, and the maximum is {most}")
             record = records.decode(kind, found.value)

@@ -145,9 +145,13 @@ class ClusterReader:
         return (*ranges, *wide) if self.wide else ranges
 
     def _ranges(self) -> tuple[KeyRange, ...]:
-        if self.wide:
-            return (KeyRange(key=self._keys.root, prefix=True),)
-        return (*self.watched(), KeyRange(key=self._keys.verdict))
+        keys, ranges = self._keys, (*self.watched(), KeyRange(key=self._keys.verdict))
+        if not self.wide:
+            return ranges
+        singles = (KeyRange(key=each) for each in (keys.trial, keys.digests))
+        prefixes = (KeyRange(key=each, prefix=True) for each in (keys.assignments, keys.membership_orders))
+        # Many may be below specs/ that nothing names: their values are read once they are needed.
+        return (*ranges, *singles, *prefixes, KeyRange(key=keys.specs, prefix=True, keys_only=True))
 
     def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, hindered: bool) -> bool:
         """Return True for the leader, and for every agent without a swarm record, so that it adopts an existing swarm.
@@ -165,6 +169,8 @@ class ClusterReader:
         self, values: Values, held: EffectiveState, rollouts: Mapping[str, Rollout]
     ) -> observed.ClusterState:
         keys, snapshot = self._keys, values.snapshot
+        # A damaged spec counts as missing.
+        stored = (each.key for each in snapshot.under(keys.specs) if each.key not in values.unreadable)
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         granted, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
         disruption, slot_revision = _slot(keys, values)
@@ -185,6 +191,7 @@ class ClusterReader:
             store_rolled_back=held.store_rolled_back,
             confirmed=held.is_confirmed_by(document),
             verdict=values.one(keys.verdict, records.Verdict),
+            trial=values.one(keys.trial, records.Trial),
             leader=lock.host if lock else (UNREADABLE if snapshot.get(keys.leader) else None),
             record=held.record,
             record_held=held.record_held,
@@ -207,7 +214,7 @@ class ClusterReader:
             presence=values.one(keys.presence(self._me), records.Presence, self._me),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
             membership_orders=values.of_hosts(keys.membership_orders, "", records.MembershipOrder),
-            stored_specs=_whole_specs(snapshot, keys.specs),
+            stored_specs=frozenset(each.removeprefix(keys.specs) for each in stored),
             statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),
             digests=values.one(keys.digests, records.Digests),
@@ -245,10 +252,14 @@ class ClusterReader:
 
     def _learn_specs(self, store: Store | None, wanted: set[str], values: Values) -> None:
         self._specs = {digest: spec for digest, spec in self._specs.items() if digest in wanted}
-        keys = {self._keys.spec(digest): digest for digest in sorted(wanted - self._specs.keys())}
-        snapshot = values.snapshot
-        if store and keys and not self.wide:
-            snapshot = store.read([KeyRange(key=key) for key in keys])
+        self._spec_values = {digest: self._spec_values[digest] for digest in self._specs}
+        changed = {
+            digest
+            for digest, known in self._spec_values.items()
+            if (found := values.snapshot.get(known.key)) and found.mod_revision != known.mod_revision
+        }
+        keys = {self._keys.spec(each): each for each in sorted(wanted - self._specs.keys() | changed)}
+        snapshot = store.read([KeyRange(key=key) for key in keys]) if store and keys else values.snapshot
         for key, digest in keys.items():
             if found := snapshot.get(key):
                 try:
@@ -256,7 +267,6 @@ class ClusterReader:
                     self._spec_values[digest] = found
                 except Invalid as error:
                     values.mark_unreadable(key, str(error))
-        self._spec_values = {digest: self._spec_values[digest] for digest in self._specs}
 
     def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
         specs = (self._spec_values[digest] for digest in sorted(self._spec_values.keys() & mine))
@@ -287,9 +297,3 @@ def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:
     if hashlib.sha256(raw).hexdigest() != digest:
         raise Invalid("the spec is damaged: the hash of its content differs from its name")
     return decode(raw)
-
-
-def _whole_specs(snapshot: Snapshot, prefix: str) -> frozenset[str]:
-    """Return the names of the specs whose content has that hash. A damaged spec counts as missing."""
-    named = ((each.key.removeprefix(prefix), each.value) for each in snapshot.under(prefix))
-    return frozenset(digest for digest, raw in named if hashlib.sha256(raw).hexdigest() == digest)

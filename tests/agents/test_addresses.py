@@ -232,8 +232,10 @@ def test_a_replica_that_moves_while_the_worker_joins_again_keeps_its_address(
 ) -> None:
     cluster = begun(tmp_path, WORKER)
     keep_addresses(cluster, "node-232")
-    cluster.hosts["node-232"].engine.leave_swarm()
     cluster.put_intent(document(WORKER, replicas={"order": moved}))
+    for _ in ("its trial begins", "it is accepted"):
+        cluster.leader().turn()
+    cluster.hosts["node-232"].engine.leave_swarm()
     rounds(cluster, within=200)
 
     assert orders(cluster) == environments(cluster) == TOP

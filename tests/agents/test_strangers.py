@@ -108,7 +108,7 @@ def test_an_overlay_of_another_cluster_in_the_swarm_is_left_alone(tmp_path: Path
     cluster = SimulatedCluster(tmp_path)
     cluster.put_intent()
     cluster.start()
-    cluster.rounds(4)
+    cluster.rounds(5)
     swarm = next(iter(cluster.lan.members.values()))[0]
     theirs = replace(BRIDGE, driver="overlay", scope="swarm", attachable=True, cluster="test")
     swarm.networks[NET] = theirs

@@ -56,6 +56,26 @@ def test_several_ranges_are_one_snapshot_and_nothing_else_is_in_it(store: Store,
     assert [kv.value for kv in snapshot.under(root + "hosts/")] == [b"hosts/a", b"hosts/b"]
 
 
+def test_keys_alone_come_with_their_revisions_and_no_values(store: Store, root: str) -> None:
+    put(store, root + "specs/a", b"large")
+    made = put(store, root + "specs/b", b"large")
+    keys = KeyRange(key=root + "specs/", prefix=True, keys_only=True)
+    found = store.read([keys]).under(root)
+    assert [(each.value, each.mod_revision) for each in found] == [(b"", made - 1), (b"", made)]
+    both = store.read([keys, KeyRange(key=root + "specs/b")]).values
+    assert both[root + "specs/b"].value == b"large"
+
+
+def test_any_number_of_keys_is_read_at_once_one_by_one_and_below_a_prefix(store: Store, root: str) -> None:
+    keys = [f"{root}hosts/{number:04}" for number in range(600)]
+    for start in range(0, len(keys), 100):
+        store.txn([], [Put(key=key, value=key.encode()) for key in keys[start : start + 100]])
+    for ranges in ([KeyRange(key=root, prefix=True)], [KeyRange(key=each) for each in keys]):
+        assert {key: each.value.decode() for key, each in store.read(ranges).values.items()} == dict(
+            zip(keys, keys, strict=True)
+        )
+
+
 def test_the_first_key_of_a_range_is_found_without_the_others(store: Store, root: str) -> None:
     for name in ("a/1", "a/2", "b"):
         store.txn([], [Put(key=f"{root}{name}", value=b"x")])

@@ -6,7 +6,7 @@ Agents reach it through `tests.fakes.store.FakeStore`.
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Protocol
 
@@ -114,7 +114,12 @@ class FakeEtcd:
     def snapshot(self, ranges: Sequence[KeyRange]) -> Snapshot:
         with self.lock:
             self.expire()
-            found = {key: kv for key, kv in sorted(self._values.items()) if in_any(key, ranges)}
+            whole = [each for each in ranges if not each.keys_only]
+            found = {
+                key: kv if in_any(key, whole) else replace(kv, value=b"")
+                for key, kv in sorted(self._values.items())
+                if in_any(key, ranges)
+            }
             return Snapshot(revision=self.revision, values=found)
 
     def past(self, key: str, revision: int) -> KeyValue | None:

@@ -27,7 +27,7 @@ from agent.model.intent import (
 )
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.plan import Plan
-from agent.model.records import Assignment, Replica, SwarmRecord, Tokens
+from agent.model.records import Assignment, Replica, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import HostStatus
 from agent.model.store import Fence
@@ -254,6 +254,7 @@ def cluster(wanted: Intent | None, me: str = "h1", **more: Any) -> ClusterState:
         specs = {spec_hash(each.spec): each.spec for each in wanted.services}
         defaults |= {
             "document": document(wanted),
+            "verdict": Verdict(revision=wanted.revision, accepted=True, accepted_revision=wanted.revision),
             "accepted": wanted,
             "assignment": assignment(wanted, me),
             "specs": specs,

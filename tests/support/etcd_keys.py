@@ -19,6 +19,7 @@ from agent.model.records import (
     Rollout,
     SwarmRecord,
     Tokens,
+    Trial,
     UnlockKeys,
     Verdict,
     decode,
@@ -64,6 +65,7 @@ MEMBERSHIP_ORDER = MembershipOrder(state="pending", node_id="node-x", what="leav
 RECORDS: dict[str, object] = {
     KEYS.accepted: Accepted(revision=ACCEPTED_AT, document=DOCUMENT),
     KEYS.verdict: Verdict(revision=ACCEPTED_AT, accepted=True, accepted_revision=ACCEPTED_AT),
+    KEYS.trial: Trial(revision=ACCEPTED_AT + 1, leaders=(1,)),
     KEYS.leader: LeaderRecord(host=OTHER, since="now"),
     KEYS.swarm: SwarmRecord(claimed_by=OTHER, swarm_id="swarm-1"),
     KEYS.tokens: TOKENS,

@@ -31,6 +31,7 @@ from agent.model.records import (
     Rollout,
     SwarmRecord,
     Tokens,
+    Trial,
     UnlockKeys,
     Verdict,
 )
@@ -345,6 +346,7 @@ def test_each_step_that_creates_or_starts_something_is_judged() -> None:
 # ---- a leader's steps
 
 VERDICT = Verdict(revision=9, accepted=True, accepted_revision=9)
+TRIAL = Trial(revision=9, leaders=(1,))
 ASSIGNMENT = Assignment(revision=9, project="prod", replicas=(REPLICA,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 ROLLOUT = Rollout(before="a", to="b", state="rolling-back", failed=(1,), why="order-1: it exited with 1")
@@ -380,6 +382,7 @@ NODE_STEPS: list[tuple[Step, Call]] = [
 ]
 
 FENCED: list[Step] = [
+    leader_steps.BeginTrial(trial=TRIAL, reason="r"),
     leader_steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
     leader_steps.ClaimInit(reason="r"),
     leader_steps.PassClaim(record=SwarmRecord(claimed_by="h2"), over=0, reason="r"),
@@ -617,11 +620,13 @@ def test_an_overlay_is_removed_by_its_id_whatever_has_its_name_now(leading: Benc
 
 def test_a_document_is_accepted_together_with_its_verdict(leading: Bench) -> None:
     judged = leading.put(KEYS.intent, b"name: prod")
+    leading.apply(leader_steps.BeginTrial(trial=replace(TRIAL, revision=judged), reason="r"))
     watching = Watching()
     leading.etcd.add_watch(watching)
     verdict = replace(VERDICT, revision=judged, accepted_revision=judged)
     leading.apply(leader_steps.PublishVerdict(verdict=verdict, document="name: prod", reason="r"))
-    assert watching.writes == [(KEYS.verdict, KEYS.accepted)]
+    assert watching.writes == [(KEYS.verdict, KEYS.accepted, KEYS.trial)]
+    assert leading.read(KEYS.trial) is None
     assert leading.record(Verdict, KEYS.verdict) == verdict
     assert leading.record(Accepted, KEYS.accepted) == Accepted(revision=judged, document="name: prod")
 

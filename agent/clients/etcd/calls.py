@@ -36,9 +36,6 @@ from agent.model.store import (
     endpoints_of,
 )
 
-MOST_KEYS = 20_000
-"""Keys of one range. A cluster of 1000 hosts and 1000 services has 8000 at most."""
-
 # ---- Conversion between agent.model.store and the messages of etcd
 
 
@@ -63,18 +60,10 @@ def read_request(
     gets = []
     for each in ranges:
         key, end = bounds(each.key, prefix=each.prefix)
-        get = etcd_pb2.RangeRequest(key=key, range_end=end, limit=MOST_KEYS, revision=revision)
+        get = etcd_pb2.RangeRequest(key=key, range_end=end, revision=revision, keys_only=each.keys_only)
         get.count_only = count_only
         gets.append(get)
     return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get) for get in gets])
-
-
-def refuse_rest(response: etcd_pb2.TxnResponse, ranges: Sequence[KeyRange]) -> None:
-    """Raise Refused if etcd has more keys than were read: a part of them could be taken for all."""
-    for each, found in zip(ranges, (answer.response_range for answer in response.responses), strict=True):
-        if found.more:
-            problem = f"{found.count} keys begin with {each.key}, and at most {MOST_KEYS} are read"
-            raise Refused(f"{problem}: delete those that no agent and no operator wrote")
 
 
 def first_key_request(start: str, end: str) -> etcd_pb2.TxnRequest:

@@ -33,7 +33,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 3000),
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
     # gRPC would send even 127.0.0.1 through an http_proxy of the environment.
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
@@ -236,6 +236,7 @@ _AMBIGUOUS = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
 _CONNECT_TEXTS = ("connection refused", "no route to host", "network is unreachable", "connection reset")
 _COMPACTED = "has been compacted"
+_TOO_LARGE = "larger than max"
 _NO_SPACE = "database space exceeded"
 _NO_SPACE_REMEDY = ": compact and defragment etcd, then run `etcdctl alarm disarm`: docs/operate/etcd.md"
 _TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification check")
@@ -289,11 +290,17 @@ class Failure:
             return EndpointUnreachable(self)
         if self.code == "NOT_FOUND":
             return Missing(str(self))
+        if self.code == "RESOURCE_EXHAUSTED" and _TOO_LARGE in self.details:
+            return TooLarge(str(self))
         if self.code == "OUT_OF_RANGE" and _COMPACTED in self.details:
             return Compacted(str(self))
         if self.code == "PERMISSION_DENIED":
             return Denied(str(self))
         return Refused(f"{self}{_NO_SPACE_REMEDY if _NO_SPACE in self.details else ''}")
+
+
+class TooLarge(Refused):
+    """The answer has more bytes than the channel takes."""
 
 
 class EndpointUnreachable(Unreachable):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from agent.clients.etcd import calls, channel
+from agent.clients.etcd.pages import read_pages
 from agent.clients.etcd.watch import EtcdWatch
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Conflict, LeadershipLost, Missing
@@ -35,9 +36,7 @@ class EtcdStore:
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
         """Return all ranges at one revision. Raises Unreachable, Refused."""
-        response = self._calls.repeated("read", self._transaction(calls.read_request(ranges)))
-        calls.refuse_rest(response, ranges)
-        return calls.snapshot_of(response)
+        return read_pages(self._read, ranges)
 
     def first_key(self, start: str, end: str) -> str | None:
         """Return the first key from `start` up to and excluding `end`, without its value; None if there is none.
@@ -45,7 +44,7 @@ class EtcdStore:
         Raises Unreachable, Refused.
         """
         request = calls.first_key_request(start, end)
-        found = calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).values
+        found = calls.snapshot_of(self._read(request)).values
         return next(iter(found), None)
 
     def read_at(self, key: str, revision: int) -> store.KeyValue | None:
@@ -57,8 +56,7 @@ class EtcdStore:
         ranges = [store.KeyRange(key=key)]
         if not 0 < revision <= self.read(ranges).revision:
             return None
-        request = calls.read_request(ranges, revision=revision)
-        return calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).get(key)
+        return calls.snapshot_of(self._read(calls.read_request(ranges, revision=revision))).get(key)
 
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
@@ -163,6 +161,9 @@ class EtcdStore:
         for watch in self._watches:
             watch.close()
         self._pool.close()
+
+    def _read(self, request: etcd_pb2.TxnRequest) -> etcd_pb2.TxnResponse:
+        return self._calls.repeated("read", self._transaction(request))
 
     def _transaction(self, request: etcd_pb2.TxnRequest) -> Callable[[Any], etcd_pb2.TxnResponse]:
         return lambda client: self._calls.transact(client, request)

@@ -68,7 +68,9 @@ class WatchStream:
         """
         for each in self._ranges:
             key, end = bounds(each.key, prefix=each.prefix)
-            create = etcd_pb2.WatchCreateRequest(key=key, range_end=end, start_revision=after_revision + 1)
+            create = etcd_pb2.WatchCreateRequest(
+                key=key, range_end=end, start_revision=after_revision + 1, fragment=True
+            )
             self._requests.put(etcd_pb2.WatchRequest(create_request=create))
         self._connection.on_retire(self._retired)
         try:

@@ -28,8 +28,8 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912,
         return world.with_host(me, engine.on_engine(world.host(me), step, me, world.cluster))
     cluster = world.cluster
     match step:
-        case steps.PutPresence() | leader_steps.RotateTokens():
-            return world  # no plan depends on a presence or on the tokens' values
+        case steps.PutPresence() | leader_steps.RotateTokens() | leader_steps.BeginTrial():
+            return world  # no plan depends on a presence or on the tokens' values, and a dry run has no trial
         case leader_steps.PublishAssignment():
             return _assigned(world, step)
         case leader_steps.Campaign():

@@ -46,7 +46,7 @@ class World:
             self.agents[me],
             host=self._with_admission(me, self.agents[me].host),
             cluster=cluster,
-            fence=Fence(key="leader", create_revision=1) if is_leader else None,
+            fence=Fence(key="leader", create_revision=0) if is_leader else None,
             lease=True,
             instance=_INSTANCE,
             watches=self._watches() if is_leader else {},

@@ -24,8 +24,8 @@ from agent.planner.leader.swarm import plan_autolock, plan_pass_claim, plan_swar
 # ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays accepted
 
 
-def plan_verdict(cluster: ClusterState) -> Plan:
-    """Publish the verdict on the newest document, once for each revision."""
+def plan_verdict(cluster: ClusterState, fence: int = 0) -> Plan:
+    """Publish the verdict on the newest document, once for each revision. `fence` is this leader's."""
     accepted_revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
         state = f"; holding revision {accepted_revision}" if accepted_revision else " yet"
@@ -33,7 +33,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if cluster.accepted_doubt == "compacted" and cluster.refusal:
         # It may wait for a confirmation that only the accepted document tells of.
         return Plan(blocked=(_refusal(cluster.refusal),))
-    verdict = _unless_it_waits(_judge(cluster.document, accepted_revision, cluster), cluster)
+    verdict = _unless_it_waits(_judge(cluster.document, accepted_revision, cluster), cluster, fence)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
     replaces = cluster.accepted_doubt == "forged" and (verdict.accepted or cluster.accepted is not None)
@@ -66,8 +66,8 @@ def _judge(document: Document, accepted_revision: int, cluster: ClusterState) ->
     )
 
 
-def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState) -> records.Verdict:
-    """Return the verdict, changed to waiting if a valid document needs the operator's confirmation."""
+def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState, fence: int) -> records.Verdict:
+    """Return the verdict, changed if a valid document needs the operator's confirmation or is in quarantine."""
     if not verdict.accepted:
         return verdict
     why, confirm = [], ""
@@ -78,10 +78,50 @@ def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState) -> records
         confirm, taken = guarded
         again = f"apply it again with x-cluster.policy.confirm: {confirm}"
         why.append(f"it would remove {taken}: to confirm, {again}")
+    if _to_try(cluster) and len({*_begun(cluster)} - {fence}) >= MOST_TRIALS:
+        why.append(
+            "it is in quarantine, as two leaders in a row ended before they had planned it once: " + _AGAIN
+        )
     if not why:
         return verdict
     holding = cluster.accepted.revision if cluster.accepted else 0
     return replace(verdict, accepted=False, accepted_revision=holding, errors=tuple(why), confirm=confirm)
+
+
+# ---- The trial: plan a valid document once before hosts follow it. One that ends each leader must stay without effect
+
+_AGAIN = "apply a corrected document, or this one again for another trial"
+MOST_TRIALS = 2
+"""Leaders in a row that may end in the trial of one revision. One may end for another reason."""
+
+
+def _begun(cluster: ClusterState) -> tuple[int, ...]:
+    """Return the fences of the leaders that began the trial of the newest document."""
+    trial, document = cluster.trial, cluster.document
+    return trial.leaders if trial and document and trial.revision == document.revision else ()
+
+
+def _to_try(cluster: ClusterState) -> Intent | None:
+    """Return the newest intent, unless it is the accepted one and only is to be written again."""
+    intent, accepted = cluster.document.intent if cluster.document else None, cluster.accepted
+    return None if intent and accepted and intent.revision == accepted.revision else intent
+
+
+def _plan_trial(observed: Observed) -> Plan:
+    """Return the plan of the verdict. A document to accept is tried first, except by a dry run, which has no fence."""
+    cluster, fence = etcd_of(observed), observed.fence.create_revision if observed.fence else 0
+    plan, intent = plan_verdict(cluster, fence), _to_try(cluster)
+    if intent is None or not plan.steps or plan.blocked or not fence:
+        return plan
+    if fence not in _begun(cluster):
+        trial = records.Trial(revision=intent.revision, leaders=(*_begun(cluster), fence))
+        reason = f"revision {intent.revision} is planned once before it is accepted"
+        return Plan((leader_steps.BeginTrial(trial=trial, reason=reason),))
+    # The registries are asked for digests later.
+    accepted = replace(intent, policy=replace(intent.policy, resolve_digests=False))
+    tried = replace(cluster, accepted=accepted, store_rolled_back="", accepted_doubt="", accepted_held=False)
+    _plan_accepted(replace(observed, cluster=tried))
+    return plan
 
 
 def _refusal(verdict: records.Verdict) -> Blocked:
@@ -110,10 +150,18 @@ def _no_quorum(intent: Intent, cluster: ClusterState, me: str) -> str:
 
 def plan_leading(observed: Observed) -> Plan:
     """Plan the leader's work for all hosts. Its steps use only etcd and the API of swarm managers."""
-    cluster = etcd_of(observed)
-    plan = plan_verdict(cluster)
+    plan = _plan_trial(observed)  # first: the accepted document may be what ends each leader
+    if plan.steps and "verdict" not in observed.failures:
+        return plan
+    return plan + _plan_accepted(observed)
+
+
+def _plan_accepted(observed: Observed) -> Plan:
+    cluster, plan = etcd_of(observed), Plan()
     if cluster.accepted is None or cluster.store_rolled_back or cluster.accepted_doubt == "compacted":
         return plan
+    if cluster.accepted.policy.mode == "paused":
+        return plan  # nothing that the document could make large
     node_owners = find_node_owners(cluster.accepted, observed)
     plan += plan_digests(observed)
     if (intent := resolved(observed)) is not None:

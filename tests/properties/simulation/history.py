@@ -94,7 +94,7 @@ class History(AgentEvents, Faults, People):
             self.docker_takes_all()
             # The operator corrects the document: a paused rollout ends with another spec of its service.
             self.put("", last + OTHER_TAG)
-            self.rounds(2)
+            self.rounds(4)  # its trial, its verdict, its rollout
         self.put("", last)
         self.settle()
         self.check_converged(document(wish(last, len(self.world.names)), self.world.names))

@@ -20,6 +20,7 @@ def test_the_maker_of_the_swarm_is_declared_a_worker_before_it_could_record_it()
             if not told.world.hosts["node-231"].swarm_id:
                 told.turn("node-231")
         told.world.put_intent(document(wish(FIRST_A_WORKER, 3), told.world.names))
+        told.turn("node-231")  # the trial
         told.happens([("crash", 0, 1)])  # accepted, but the swarm is not recorded yet
         accepted, record = told.world.accepted(), told.world.record()
         assert accepted is not None

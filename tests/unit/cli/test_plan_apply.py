@@ -131,6 +131,24 @@ def test_the_document_that_is_there_already_is_not_put_again(cluster: Cluster, w
     assert cluster.content() == before
 
 
+def test_the_document_that_is_there_already_is_put_again_if_it_was_refused_although_it_is_valid(
+    cluster: Cluster, write: Write
+) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+    before = cluster.content().get(cluster.keys.intent)
+    assert before is not None
+    verdict = Verdict(
+        revision=before.mod_revision, accepted=False, accepted_revision=0, errors=("two leaders",)
+    )
+    cluster.put(cluster.keys.verdict, verdict)
+    ended = cluster.run("apply", write(GOOD), "--yes", "--no-wait")
+
+    assert ended.code == 0
+    after = cluster.content().get(cluster.keys.intent)
+    assert after is not None
+    assert (after.value, after.mod_revision > before.mod_revision) == (before.value, True)
+
+
 def test_who_does_not_wait_leaves_at_once(cluster: Cluster, write: Write) -> None:
     ended = cluster.run("apply", write(GOOD), "--yes", "--no-wait")
 

@@ -131,7 +131,24 @@ def test_a_follower_reads_no_other_hosts_keys(scene: Scene) -> None:
 
 def test_a_leader_reads_everything_at_one_revision(leading: Scene) -> None:
     leading.read()
-    assert leading.store.reads == [(KeyRange(key=KEYS.root, prefix=True),)]
+    (ranges,) = leading.store.reads
+    assert [key for key in GOOD if not in_any(key, ranges)] == []
+
+
+def test_a_leader_reads_the_values_of_the_specs_that_an_assignment_or_a_rollout_names(leading: Scene) -> None:
+    unnamed = "0" * 64
+    leading.put(**{KEYS.spec(unnamed): b"x" * LARGEST_VALUE})
+    reader = ClusterReader(KEYS, ME)
+    leading.store.reads.clear()
+    state = reader.read(leading.store, leading.lease, frozenset()).state
+    _, asked = leading.store.reads
+    assert asked == (KeyRange(key=KEYS.spec(DIGEST)),)
+    assert state.stored_specs == {DIGEST, OLD_DIGEST, unnamed}
+    leading.store.reads.clear()
+    reader.read(leading.store, leading.lease, frozenset())
+    assert len(leading.store.reads) == 1
+    leading.put(**{KEYS.spec(DIGEST): b"damaged"})
+    assert reader.read(leading.store, leading.lease, frozenset()).state.stored_specs == {OLD_DIGEST, unnamed}
 
 
 @pytest.mark.parametrize("record", [None, SwarmRecord(claimed_by=OTHER)])
@@ -249,6 +266,7 @@ UNREADABLE = {
 SHOWN_IN = {
     KEYS.accepted: {"accepted", "accepted_held", "accepted_text"},
     KEYS.verdict: {"verdict"},
+    KEYS.trial: {"trial"},
     KEYS.leader: {"leader"},
     KEYS.swarm: {"record", "record_held", "record_revision"},
     KEYS.tokens: {"tokens"},
@@ -318,7 +336,18 @@ def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
         KEYS.rollout(REPLICA.service),
     }
     assert names - folders == {
-        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests"),
+        *(
+            "intent",
+            "accepted",
+            "verdict",
+            "trial",
+            "leader",
+            "swarm",
+            "tokens",
+            "unlock",
+            "disruption",
+            "digests",
+        ),
         *("spec", "assignment", "membership_order", "rollout", "presence", "status", "slot"),
     }
     assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()

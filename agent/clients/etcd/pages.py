@@ -1,0 +1,86 @@
+"""Reads ranges in pages at one revision, and keeps a bounded part of them: no writer can exhaust the memory."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from agent.clients.etcd import calls
+from agent.clients.etcd.channel import TooLarge
+from agent.clients.etcdpb import etcd_pb2
+from agent.errors import Refused
+from agent.model.store import KeyRange, KeyValue, Snapshot
+
+MOST_KEYS = 20_000
+"""Keys of one range. A cluster of 1000 hosts and 1000 services has 8000 at most."""
+MOST_READ = 64 << 20
+"""Bytes of all values together."""
+MOST_KEPT = 80 << 20
+"""Bytes of the values below prefixes, decoded, by `memory_of`: 1000 hosts with 20,000 failing replicas have less."""
+_PAGE = 200
+_RANGES = 100
+"""etcd refuses a transaction of more than 128 ranges (--max-txn-ops)."""
+_REMEDY = "delete those that no agent and no operator wrote"
+
+
+def memory_of(value: bytes) -> int:
+    """Return about the bytes that JSON takes once it is decoded. A list of short texts takes ten times its length."""
+    return len(value) + 60 * (value.count(b",") + value.count(b"[")) + 400 * value.count(b"{")
+
+
+class _Kept:
+    """The values read so far. If those below prefixes would take too much memory, the largest are dropped."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, KeyValue] = {}
+        self._largest: list[tuple[int, str]] = []
+        self._read = self._memory = 0
+
+    def add(self, get: etcd_pb2.RangeRequest, found: etcd_pb2.RangeResponse) -> bool:
+        """Add a page. Return True, with the rest in `get`, if there is more. Raises Refused for too much."""
+        if found.count > MOST_KEYS:
+            begin = get.key.decode(errors="backslashreplace")
+            raise Refused(
+                f"{found.count} keys begin with {begin}, and at most {MOST_KEYS} are read: {_REMEDY}"
+            )
+        for each in map(calls.key_value, found.kvs):
+            self.values[each.key] = each
+            self._read += len(each.value)
+            if get.range_end:
+                self._memory += (memory := memory_of(each.value))
+                heapq.heappush(self._largest, (-memory, each.key))
+        if self._read > MOST_READ:
+            raise Refused(f"the values of the keys have more than {MOST_READ} bytes: {_REMEDY}")
+        while self._memory > MOST_KEPT:
+            memory, key = heapq.heappop(self._largest)
+            self._memory += memory
+            large = self.values[key]
+            self.values[key] = replace(large, value=b"", dropped=len(large.value))
+        get.key = found.kvs[-1].key + b"\0" if found.more else get.key
+        return found.more
+
+
+def read_pages(
+    transact: Callable[[etcd_pb2.TxnRequest], etcd_pb2.TxnResponse], ranges: Sequence[KeyRange]
+) -> Snapshot:
+    """Return all ranges at one revision. Raises Refused for too many keys or bytes, and as `transact`."""
+    operations = list(calls.read_request(ranges).success)
+    todo = [operations[start : start + _RANGES] for start in range(0, max(1, len(operations)), _RANGES)]
+    page, revision, kept = _PAGE, 0, _Kept()
+    while todo:
+        batch = todo.pop()
+        for each in batch:
+            each.request_range.limit, each.request_range.revision = page, revision
+        try:
+            response = transact(etcd_pb2.TxnRequest(success=batch))
+        except TooLarge:
+            if page == len(batch) == 1:
+                raise
+            half = len(batch) // 2
+            page = page if half else page // 2
+            todo += [batch[half:], batch[:half]] if half else [batch]
+            continue
+        page, revision = min(_PAGE, 2 * page), revision or response.header.revision
+        pairs = zip(batch, response.responses, strict=True)
+        if more := [each for each, found in pairs if kept.add(each.request_range, found.response_range)]:
+            todo.append(more)
+    return Snapshot(revision=revision, values=kept.values)
