@@ -19,6 +19,7 @@ from integration.lab.eventually import eventually
 
 LEADERS = (
     "verdict",
+    "trial",
     "accepted",
     "swarm",
     "tokens",
