@@ -124,9 +124,10 @@ def host_role(keys: Keys, host: str, *, may_lead: bool) -> EtcdRole:
     if may_lead:
         reads = [(keys.root, after(keys.root))]
         writes += [(f"{keys.root}a", keys.slots), (after(keys.intent), after(keys.root))]
+    # The reads last: an agent that reads everything takes itself for one that may lead.
     granted = (
-        *(Permission(right="read", key=key, end=end) for key, end in reads),
         *(Permission(right="readwrite", key=key, end=end) for key, end in writes),
+        *(Permission(right="read", key=key, end=end) for key, end in reads),
     )
     return EtcdRole(name=f"swarmkeeper-{keys.cluster}-host-{host}", permissions=granted)
 

@@ -51,7 +51,7 @@ DONE_BY: dict[str, dict[str, str]] = {
     **{
         key: {"operator": READ, WORKER: NOTHING, MANAGER: WRITE, "agent": WRITE}
         for key in (
-            *(KEYS.digests, KEYS.rollout("order"), f"{KEYS.root}zz-of-a-later-version"),
+            *(KEYS.digests, KEYS.trial, KEYS.rollout("order"), f"{KEYS.root}zz-of-a-later-version"),
             *(KEYS.assignment(MANAGER), KEYS.assignment(PEER), KEYS.membership_order(PEER)),
         )
     },

@@ -141,7 +141,7 @@ def test_a_leader_reads_the_values_of_the_specs_that_an_assignment_or_a_rollout_
     reader = ClusterReader(KEYS, ME)
     leading.store.reads.clear()
     state = reader.read(leading.store, leading.lease, frozenset()).state
-    _, asked = leading.store.reads
+    *_, asked = leading.store.reads
     assert asked == (KeyRange(key=KEYS.spec(DIGEST)),)
     assert state.stored_specs == {DIGEST, OLD_DIGEST, unnamed}
     leading.store.reads.clear()

@@ -18,7 +18,7 @@ from agent.model.intent import GWBRIDGE, PARKING, VolumeIntent
 from agent.model.leader_steps import PromoteNode, PublishAssignment, UpdateNode
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan
-from agent.model.records import Assignment
+from agent.model.records import Assignment, Verdict
 from agent.model.spec import Mount, Restart, spec_hash
 from agent.model.steps import BRIDGE, CreateVolume, StartContainer
 from agent.planner import make_plan
@@ -40,6 +40,7 @@ from tests.support.scenes import (
     replica,
 )
 
+JUDGED = Verdict(revision=7, accepted=True, accepted_revision=7)
 RIGHT = Look(host(), cluster())
 """The look before: everything was as declared."""
 
@@ -267,19 +268,19 @@ def test_a_host_the_intent_does_not_name_is_held_back_but_does_not_drift() -> No
     ],
 )
 def test_the_leader_sees_the_overlays_drift(networks: Any, field: str) -> None:
-    seen = observed(host=host(networks=networks), fence=FENCE)
+    seen = observed(host=host(networks=networks), fence=FENCE, cluster=cluster(verdict=JUDGED))
 
     assert ("overlay", OVERLAY, field) in drift_of(seen)
 
 
 def test_the_leader_sees_which_host_has_an_old_assignment() -> None:
-    seen = observed(fence=FENCE)
+    seen = observed(fence=FENCE, cluster=cluster(verdict=JUDGED))
     wanted = {
         step.host: step.assignment for step in make_plan(seen).steps if isinstance(step, PublishAssignment)
     }
     lost = ("intent", "node-c", "assignment")
 
-    assert lost in drift_of(seen, earlier=Look(host(), cluster(assignments=wanted))), "its key was deleted"
+    assert lost in drift_of(seen, earlier=Look(host(), cluster(assignments=wanted, verdict=JUDGED))), "its key was deleted"
     assert lost not in drift_of(seen), "an edit asks for it"
 
 
