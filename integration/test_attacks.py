@@ -2,15 +2,18 @@
 
 import time
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
 
 from agent.model.records import Accepted, encode
 from integration.cluster import EXAMPLE, PREFIX, UNIT, Cluster
+from integration.conftest import CONVERGE_S
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from tests.support.document import document
+from tests.support.thoroughness import examples
 
 NAMED_S = 10
 """Within this time each attack is named."""
@@ -118,3 +121,63 @@ def test_a_document_that_stands_for_too_much_is_refused_and_the_next_one_is_in_f
     for host in cluster.lab.hosts:
         eventually(partial(cluster.check_converged, host, good), 60, "it is carried out")
     assert main_pids(cluster) == pids
+
+
+MEMORY_MAX_KB = 256 << 10
+NOWHERE = "10.159.62.231/somecom/no-such-image:1"
+
+
+def around_the_limits(seed: int) -> str:
+    """The example with services that ask for about as many replicas as may be, and sometimes for more."""
+    dice = Random(seed)
+    count = dice.choice([1, 2, 10, 100, 300])
+    total = dice.choice([300, 2500, 2990, 3010, 20_000, 20_001, 1_200_000])
+    share = max(1, min(10_000, total // count))
+    return services(
+        **{
+            f"many-{number}": {
+                "image": NOWHERE,
+                "environment": {"LONG": "x" * dice.choice([1, 1, 1000, 5000])},
+                **dice.choice(
+                    [
+                        {"deploy": {"replicas": share}},
+                        {
+                            "deploy": {
+                                "replicas": share,
+                                "placement": {"max_replicas_per_node": dice.randint(1, 999)},
+                            }
+                        },
+                        {"x-hosts": {HOST: min(share, 999)}},
+                    ]
+                ),
+            }
+            for number in range(count)
+        }
+    )
+
+
+@pytest.mark.timeout(3600)
+def test_after_any_document_around_the_limits_the_next_one_is_in_force(cluster: Cluster) -> None:
+    pids, before = main_pids(cluster), cluster.started()
+    for seed in range(examples(10, 100)):
+        revision = cluster.put(around_the_limits(seed))
+
+        def is_judged(revision: int = revision) -> None:
+            assert (cluster.get("verdict") or {})["revision"] == revision
+
+        eventually(is_judged, NAMED_S, f"document {seed} is judged")
+        good = cluster.put(document(EXAMPLE, cluster={"policy": {"reschedule_after": f"{60 + seed}s"}}))
+
+        def is_in_force(good: int = good) -> None:
+            assert (cluster.get("accepted") or {})["revision"] == good
+
+        eventually(is_in_force, NAMED_S, f"the document after {seed} is in force")
+    cluster.wait_converged(good, CONVERGE_S)
+    assert main_pids(cluster) == pids
+    assert cluster.started() == before
+    peaks = [
+        int(host.exec("awk", "/VmHWM/ {print $2}", f"/proc/{pid}/status").stdout)
+        for host, pid in zip(cluster.lab.hosts, pids, strict=True)
+    ]
+    print(f"most memory of each agent, MB: {[peak >> 10 for peak in peaks]}")
+    assert max(peaks) < MEMORY_MAX_KB

@@ -227,21 +227,38 @@ def forged_spec(cluster: GuardedCluster, user: str) -> str:
     return digest
 
 
+def forge_until_named(
+    cluster: GuardedCluster, user: str, victim: Host, forged: Assignment, name: str
+) -> None:
+    """Write the assignment of a host until the host has named what it does not take of it: the leader repairs it."""
+    since = now(victim)
+
+    def is_named() -> None:
+        cluster.forge(user, f"assignments/{victim.name}", encode(forged).decode())
+        lines = [line for line in said_on(victim, since).splitlines() if name in line]
+        assert any("rights in etcd were misused" in line for line in lines), lines
+
+    eventually(is_named, NAMED_S, f"the host names {name}")
+
+
 def test_an_assignment_of_what_no_document_declares_starts_nothing_and_is_named(
     cluster: GuardedCluster,
 ) -> None:
     before = pinned(cluster)
     user, victim = manager(cluster)
-    since, digest = now(victim), forged_spec(cluster, user)
+    digest = forged_spec(cluster, user)
     found = cluster.record(Assignment, f"assignments/{victim.name}")
     evil = Replica(service="evil", slot=1, spec=digest)
     swapped = tuple(
         replace(each, spec=digest) if each.service == "terminal" else each for each in found.replicas
     )
 
-    for forged in (replace(found, replicas=(*found.replicas, evil)), replace(found, replicas=swapped)):
-        cluster.forge(user, f"assignments/{victim.name}", encode(forged).decode())
-        eventually(lambda: digest[:12] in said_on(victim, since), NAMED_S, "the host names the forged spec")
+    forgeries = {
+        "container/prod-evil-1": replace(found, replicas=(*found.replicas, evil)),
+        "container/prod-terminal-1": replace(found, replicas=swapped),
+    }
+    for name, forged in forgeries.items():
+        forge_until_named(cluster, user, victim, forged, name)
         stays(cluster, before)
 
 
@@ -261,23 +278,59 @@ def test_no_pinned_or_global_replica_stops_whatever_the_assignment_lacks(cluster
     stays(cluster, before)
 
 
-def test_a_forged_record_tokens_and_orders_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:
+def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:
     before, members = pinned(cluster), swarm_of(cluster)
     user, victim = manager(cluster)
-    record = cluster.record(SwarmRecord, "swarm")
+    since, record = now(victim), cluster.record(SwarmRecord, "swarm")
+    tokens = Tokens(swarm_id=record.swarm_id or "", worker="SWMTKN-1-a-b", manager="SWMTKN-1-a-c")
+    cluster.forge(user, "tokens", encode(tokens).decode())
+    eventually(lambda: "not sealed" in said_on(victim, since), NAMED_S, "the host names the unsealed tokens")
+    stays(cluster, before)
+
     foreign = replace(record, swarm_id="x" * 25, managers=(("y" * 25, "10.159.62.240:2377"),))
     cluster.forge(user, "swarm", encode(foreign).decode())
-    tokens = Tokens(swarm_id="x" * 25, worker="SWMTKN-1-a-b", manager="SWMTKN-1-a-c")
-    cluster.forge(user, "tokens", encode(tokens).decode())
+
+    def is_named() -> None:
+        found = [each for host in cluster.lab.hosts for each in cluster.status(host)["blocked"]]
+        assert any(each["kind"] == "foreign" and "swarm" in each["resource"] for each in found), found
+
+    eventually(is_named, NAMED_S, "a host names the record of another swarm")
     stays(cluster, before)
     assert swarm_of(cluster) == members
+    cluster.delete("swarm")
 
-    node = members[victim.name]
-    for what in ("leave", "force"):
-        order = MembershipOrder(state="active", node_id=node, what=what, reason="forged")
-        cluster.forge(user, f"membership-orders/{victim.name}", encode(order).decode())
-        stays(cluster, before)
-        assert swarm_of(cluster) == members
+
+def take_lock(cluster: GuardedCluster, user: str) -> None:
+    """Take the leader's lock with a lease of ten years."""
+    code, said = cluster.as_user(user, "lease", "grant", str(10 * 365 * 86_400))
+    assert code == 0, said
+    forged = encode(LeaderRecord(host=user, since="2026-01-01T00:00:00Z")).decode()
+    code, said = cluster.as_user(user, "put", f"{PREFIX}leader", f"--lease={said.split()[1]}", value=forged)
+    assert code == 0, said
+
+
+def test_a_forged_order_costs_a_worker_its_membership_and_it_joins_again(cluster: GuardedCluster) -> None:
+    """The table names this: no worker can know whether its swarm has removed it. No other host is touched."""
+    before, members = pinned(cluster), swarm_of(cluster)
+    user, victim = manager(cluster)
+    take_lock(cluster, user)
+    order = MembershipOrder(state="active", node_id=members[victim.name], what="leave", reason="forged")
+    cluster.forge(user, f"membership-orders/{victim.name}", encode(order).decode())
+
+    def has_left() -> None:
+        assert swarm_of(cluster)[victim.name] != members[victim.name]
+
+    eventually(has_left, CONVERGE_S, "the worker has left")
+    cluster.delete("leader")
+
+    def is_in_again() -> None:
+        assert swarm_of(cluster)[victim.name] not in {"", members[victim.name]}
+
+    eventually(is_in_again, CONVERGE_S, "the worker is in the swarm again")
+    cluster.wait_converged(cluster.newest(), CONVERGE_S)
+    others = {name: at for name, at in before.items() if not at.startswith(victim.name)}
+    assert {name: at for name, at in pinned(cluster).items() if name in others} == others
+    assert pinned(cluster).keys() == before.keys()
 
 
 def swarm_of(cluster: Cluster) -> dict[str, str]:
@@ -288,13 +341,8 @@ def swarm_of(cluster: Cluster) -> dict[str, str]:
 def test_a_lock_that_outlives_every_lease_is_an_alarm_with_its_remedy(cluster: GuardedCluster) -> None:
     before = pinned(cluster)
     user, victim = manager(cluster)
-    code, said = cluster.as_user(user, "lease", "grant", str(10 * 365 * 86_400))
-    assert code == 0, said
-    lease = said.split()[1]
     since = {host.name: now(host) for host in cluster.lab.hosts}
-    forged = encode(LeaderRecord(host=victim.name, since="2026-01-01T00:00:00Z")).decode()
-    code, said = cluster.as_user(user, "put", f"{PREFIX}leader", f"--lease={lease}", value=forged)
-    assert code == 0, said
+    take_lock(cluster, user)
 
     def is_named() -> None:
         for host in cluster.lab.hosts:

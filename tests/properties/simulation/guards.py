@@ -102,7 +102,7 @@ def no_label_check() -> Iterator[None]:
             return Replica(service=parts[1], slot=int(parts[2]), spec="0" * 64)
         return known_identity(labels)
 
-    with mock.patch.object(FakeEngine, "_replica", by_name):
+    with mock.patch.object(FakeEngine, "_replica_of", by_name):
         yield
 
 

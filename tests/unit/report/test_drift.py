@@ -280,7 +280,8 @@ def test_the_leader_sees_which_host_has_an_old_assignment() -> None:
     }
     lost = ("intent", "node-c", "assignment")
 
-    assert lost in drift_of(seen, earlier=Look(host(), cluster(assignments=wanted, verdict=JUDGED))), "its key was deleted"
+    earlier = Look(host(), cluster(assignments=wanted, verdict=JUDGED))
+    assert lost in drift_of(seen, earlier=earlier), "its key was deleted"
     assert lost not in drift_of(seen), "an edit asks for it"
 
 
