@@ -136,7 +136,7 @@ def cluster(guarded: GuardedCluster) -> GuardedCluster:
     return guarded
 
 
-def pinned(cluster: Cluster) -> dict[str, str]:
+def fixed(cluster: Cluster) -> dict[str, str]:
     """Every replica but those that the scheduler places, with its host and its start."""
     return {name: at for name, at in cluster.started().items() if "-placed-" not in name}
 
@@ -150,10 +150,10 @@ def now(host: Host) -> str:
 
 
 def stays(cluster: Cluster, before: dict[str, str]) -> None:
-    """AssertionError as soon as a pinned or global replica is not what it was, looked at for some passes."""
+    """AssertionError as soon as a fixed or global replica is not what it was, looked at for some passes."""
     until = time.monotonic() + LOOKED_AT_S
     while time.monotonic() < until:
-        assert pinned(cluster) == before
+        assert fixed(cluster) == before
         assert not [each for each in cluster.containers(everything=True) if "evil" in each.name]
 
 
@@ -166,7 +166,7 @@ KEYS_OF_OTHERS = (
 
 def test_a_stolen_worker_writes_nothing_but_its_own_keys(cluster: GuardedCluster) -> None:
     before, revision = (
-        pinned(cluster),
+        fixed(cluster),
         {key: value for key, value in cluster.writes().items() if "/hosts/" not in key},
     )
     for key in KEYS_OF_OTHERS:
@@ -174,7 +174,7 @@ def test_a_stolen_worker_writes_nothing_but_its_own_keys(cluster: GuardedCluster
             code, said = cluster.as_user(WORKER, *argv)
             assert (code != 0, DENIED in said) == (True, True), (argv, said)
     assert {key: value for key, value in cluster.writes().items() if "/hosts/" not in key} == revision
-    assert pinned(cluster) == before
+    assert fixed(cluster) == before
 
 
 def test_a_reader_of_etcd_writes_nothing_and_sees_the_document_but_no_token(cluster: GuardedCluster) -> None:
@@ -197,7 +197,7 @@ def test_a_stolen_operator_is_no_more_than_the_policy_of_each_host(cluster: Guar
 def test_a_status_that_speaks_for_another_host_is_named_and_counts_for_nothing(
     cluster: GuardedCluster,
 ) -> None:
-    before, other = pinned(cluster), cluster.lab["node-231"]
+    before, other = fixed(cluster), cluster.lab["node-231"]
     stolen = cluster.lab[WORKER]
     stolen.systemctl("stop", UNIT)
     try:
@@ -244,7 +244,7 @@ def forge_until_named(
 def test_an_assignment_of_what_no_document_declares_starts_nothing_and_is_named(
     cluster: GuardedCluster,
 ) -> None:
-    before = pinned(cluster)
+    before = fixed(cluster)
     user, victim = manager(cluster)
     digest = forged_spec(cluster, user)
     found = cluster.record(Assignment, f"assignments/{victim.name}")
@@ -262,8 +262,8 @@ def test_an_assignment_of_what_no_document_declares_starts_nothing_and_is_named(
         stays(cluster, before)
 
 
-def test_no_pinned_or_global_replica_stops_whatever_the_assignment_lacks(cluster: GuardedCluster) -> None:
-    before = pinned(cluster)
+def test_no_fixed_or_global_replica_stops_whatever_the_assignment_lacks(cluster: GuardedCluster) -> None:
+    before = fixed(cluster)
     user, victim = manager(cluster)
     found = cluster.record(Assignment, f"assignments/{victim.name}")
     since = now(victim)
@@ -279,7 +279,7 @@ def test_no_pinned_or_global_replica_stops_whatever_the_assignment_lacks(cluster
 
 
 def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:
-    before, members = pinned(cluster), swarm_of(cluster)
+    before, members = fixed(cluster), swarm_of(cluster)
     user, victim = manager(cluster)
     since, record = now(victim), cluster.record(SwarmRecord, "swarm")
     tokens = Tokens(swarm_id=record.swarm_id or "", worker="SWMTKN-1-a-b", manager="SWMTKN-1-a-c")
@@ -311,7 +311,7 @@ def take_lock(cluster: GuardedCluster, user: str) -> None:
 
 def test_a_forged_order_costs_a_worker_its_membership_and_it_joins_again(cluster: GuardedCluster) -> None:
     """The table names this: no worker can know whether its swarm has removed it. No other host is touched."""
-    before, members = pinned(cluster), swarm_of(cluster)
+    before, members = fixed(cluster), swarm_of(cluster)
     user, victim = manager(cluster)
     take_lock(cluster, user)
     order = MembershipOrder(state="active", node_id=members[victim.name], what="leave", reason="forged")
@@ -329,8 +329,8 @@ def test_a_forged_order_costs_a_worker_its_membership_and_it_joins_again(cluster
     eventually(is_in_again, CONVERGE_S, "the worker is in the swarm again")
     cluster.wait_converged(cluster.newest(), CONVERGE_S)
     others = {name: at for name, at in before.items() if not at.startswith(victim.name)}
-    assert {name: at for name, at in pinned(cluster).items() if name in others} == others
-    assert pinned(cluster).keys() == before.keys()
+    assert {name: at for name, at in fixed(cluster).items() if name in others} == others
+    assert fixed(cluster).keys() == before.keys()
 
 
 def swarm_of(cluster: Cluster) -> dict[str, str]:
@@ -339,8 +339,8 @@ def swarm_of(cluster: Cluster) -> dict[str, str]:
 
 
 def test_a_lock_that_outlives_every_lease_is_an_alarm_with_its_remedy(cluster: GuardedCluster) -> None:
-    before = pinned(cluster)
-    user, victim = manager(cluster)
+    before = fixed(cluster)
+    user, _ = manager(cluster)
     since = {host.name: now(host) for host in cluster.lab.hosts}
     take_lock(cluster, user)
 

@@ -93,7 +93,7 @@ class Given:
     """For messages."""
     raw: bytes = field(repr=False)
     arguments: str
-    """What names it on a command line, quoted for a shell."""
+    """The arguments that name it on a command line, quoted for a shell."""
     from_stdin: bool
 
 
