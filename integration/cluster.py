@@ -159,9 +159,10 @@ class Cluster:
 
     def put_unless_accepted(self, document: str) -> int:
         """`put`, unless that document is what is there and accepted already; returns its revision."""
-        accepted = self.get("accepted")
+        accepted = self.get("accepted") or {"document": None, "revision": 0}
         newest = self.etcdctl("get", "--print-value-only", f"{PREFIX}intent")
-        if accepted and accepted["document"] == document and newest == f"{document}\n":
+        same = (accepted["document"], newest) == (document, f"{document}\n")
+        if same and accepted["revision"] == self.newest():  # the same text may have been put again
             return int(accepted["revision"])
         return self.put(document)
 

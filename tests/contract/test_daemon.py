@@ -217,7 +217,7 @@ def test_the_write_of_a_leader_that_is_resumed_when_another_agent_is_the_leader_
         assert campaign(store, KEYS.leader, encode(LeaderRecord(host="h2", since="now")), lease.id)
         agent.signal(signal.SIGCONT)
         eventually(
-            lambda: "failed: publish" in agent.log(), WITHIN_S, "what it was about to write is refused"
+            lambda: "failed: prepare" in agent.log(), WITHIN_S, "what it was about to write is refused"
         )
         eventually(lambda: read(store, KEYS.status("h1")), WITHIN_S, "it goes on as a host")
         assert read(store, KEYS.accepted) is None
