@@ -91,7 +91,7 @@ def _each(section: Mapping, change: Callable[[Mapping, str], Mapping]) -> Mappin
 def _named_outside(declared: Mapping, _: str) -> Mapping:
     """Return `external: {name: x}`, the form of Compose's version 2, as `external: true` and `name: x`."""
     outside = child(declared, "external")
-    if not isinstance(outside, Mapping):
+    if not isinstance(outside, Mapping) or outside.entries.keys() != {"name"}:
         return declared
     name = child(outside, "name")
     declared = put(declared, "external", scalar(outside, "true"))
@@ -212,7 +212,7 @@ def _counted(service: Mapping) -> Mapping:
     )
     if scale is not None and text_of(scale) == text_of(child(deploy, "replicas")):
         return without(service, "scale")
-    if placed:
+    if placed or not (deploy is None or isinstance(deploy, Mapping)):
         return service
     count = scale or scalar(service, "1")
     base = deploy if isinstance(deploy, Mapping) else mapping(count, {})
@@ -260,10 +260,9 @@ def _dependency(declared: Mapping, other: str, note: Note) -> Mapping:
 def _mount(mount: Node) -> Node:
     if isinstance(mount, Mapping):
         selinux = {"selinux"} if text_of(child(mount, "type")) == "volume" else set()
+        found = {key: child(mount, key) for key in ("bind", "volume", "tmpfs")}
         other = [
-            key
-            for key, (_, value) in mount.entries.items()
-            if isinstance(value, Mapping) and value.entries.keys() <= selinux
+            key for key, each in found.items() if isinstance(each, Mapping) and each.entries.keys() <= selinux
         ]
         other += ["consistency"] if text_of(child(mount, "consistency")) else []
         return without(mount, *other)

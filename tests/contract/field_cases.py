@@ -503,6 +503,9 @@ CASES = (
 
 NOT_HERE = {
     "privileged": "a container of a container may not have more than that has itself",
+    **dict.fromkeys(
+        ("container_name", "expose", "links", "scale"), "another spelling, which no container has"
+    ),
     "gpus": "an engine without a driver for them starts no container that asks for one",
 }
-"""Keys that cannot be tried where there is no such hardware."""
+"""Keys that cannot be tried here, and why."""

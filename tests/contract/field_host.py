@@ -19,7 +19,7 @@ from agent.model.store import Put
 from tests.contract.field_cases import BASE, PROJECT, Case
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 from tests.support.docker_daemon import DockerDaemon
-from tests.support.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost, parsed
+from tests.support.simulated_cluster import KEYS, PlainSeal, SimulatedAgent, SimulatedHost, parsed
 
 HOST = "h"
 DEVICE = next((str(each) for each in sorted(Path("/dev").iterdir()) if each.is_block_device()), "/dev/vda")
@@ -64,6 +64,7 @@ class Machine:
         self.directory = directory
         self.engine = DockerEngine(daemon.url, 20.0, "prod")
         self.kernel = _Kernel(self.engine, daemon.address)
+        self.new_seal = PlainSeal
 
 
 class FieldHost:

@@ -76,9 +76,24 @@ _NOT_BESIDE = {
 """Keys of the service that cannot stand beside a key."""
 
 
+RESPELLED = frozenset(
+    (
+        "version",
+        "x-cluster.policy.deploy_labels",
+        *("networks.*.external.name", "networks.*.ipam.driver", "volumes.*.external.name"),
+        *("configs.*.name", "secrets.*.name"),
+        *(f"{_WEB}.{each}" for each in ("container_name", "expose", "links", "scale")),
+        *(f"{_WEB}.depends_on.*.{each}" for each in ("required", "restart")),
+        *(f"{_WEB}.deploy.{each}" for each in ("endpoint_mode", "labels")),
+        f"{_MOUNT}.consistency",
+    )
+)
+"""Other spellings of Compose, and keys without effect. tests/unit/intent/test_vocabulary.py tries them."""
+
+
 def keys() -> tuple[str, ...]:
-    """Return every key of the document."""
-    return tuple(dict.fromkeys(_keys(json_schema(), ())))
+    """Return every key of the document that has a reader of its own."""
+    return tuple(each for each in dict.fromkeys(_keys(json_schema(), ())) if each not in RESPELLED)
 
 
 def _keys(form: Any, path: tuple[str, ...]) -> Iterator[str]:

@@ -103,9 +103,10 @@ DEFAULTS = frozenset(
         (f"{_W}.volumes.[].bind.create_host_path", "true"),
         (f"{_W}.pids_limit", "-1"),
         (f"{_W}.deploy.resources.limits.pids", "-1"),
+        *((f"{_W}.{each}", "") for each in ("command", "entrypoint")),
     }
 )
-"""Values of other kinds than zero that mean the same as no value."""
+"""Values that mean the same as no value: of other kinds than zero, and Compose's null for what the image has."""
 _X = "x-cluster"
 _ROLLS = {"order": "start-first", "failure_action": "continue", "monitor": "9s", "delay": "1s"}
 RIGHT: Mapping[str, str] = {

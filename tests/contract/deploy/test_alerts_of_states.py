@@ -100,6 +100,7 @@ EXPECTED: dict[str, str] = {
     "setting that the kernel ignores": "Blocked",
     "setting that a host does not admit": "Blocked ServiceDown!",
     "volume that docker cannot change": "Blocked",
+    "leader lock without a lease": "LeaderLockStuck!",
     "replica moves": "ReplicasMissing",
     "replica not assigned": "ServiceDown!",
     "network cannot be created": "NotConverged",

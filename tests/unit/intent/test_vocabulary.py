@@ -161,6 +161,9 @@ def test_notes_are_warnings_of_the_document() -> None:
         ("expose: 80", "expose"),
         ("deploy: {endpoint_mode: any}", "deploy.endpoint_mode"),
         ("deploy: {labels: a}", "deploy.labels"),
+        ("deploy: a", "deploy"),
+        ("volumes: [{type: volume, target: /a, read_only: {}}]", "volumes[0].read_only"),
+        ("deploy: [replicas]", "deploy"),
         ("depends_on: {web2: {restart: maybe}}", "depends_on.web2.restart"),
         ("volumes: [{type: volume, target: /a, consistency: [a]}]", "volumes[0].consistency"),
     ],
@@ -208,3 +211,9 @@ def test_an_overlay_with_too_few_addresses_earns_a_warning() -> None:
     (told,) = [each for each in warnings(parse(of("scale: 8", networks=networks))) if "small" in each]
     assert told.startswith("network small: 10.9.0.0/29 has 5 free addresses of 10 needed")
     assert not [each for each in warnings(parse(of("scale: 3", networks=networks))) if "small" in each]
+
+
+@pytest.mark.parametrize("external", ["{}", "{nope: 1}", "{name: ww, nope: 1}", "[name]"])
+def test_another_form_of_external_is_a_fault(external: str) -> None:
+    told = faults(of(PLACED, networks=f"volumes: {{v: {{external: {external}}}}}\n"))
+    assert [each.split(": ")[0] for each in told] == ["volumes.v.external"]
