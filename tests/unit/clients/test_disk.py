@@ -1,6 +1,7 @@
 """What is kept on disk: whole or not at all, for its owner alone, and never believed when it is damaged."""
 
 import errno
+import hashlib
 import os
 import socket
 import stat
@@ -314,3 +315,13 @@ def assert_not_misread(state: StateDirectory) -> None:
     except Invalid:
         return
     assert found == NEW
+
+
+def test_the_state_of_an_agent_that_did_not_know_a_later_field_is_read(tmp_path: Path) -> None:
+    """The checksum is of the fields that a value has always had, in their order."""
+    saved = '[{"key":"k","value":"dg==","create_revision":1,"mod_revision":2,"lease":0}]'
+    digest = hashlib.sha256(saved.encode()).hexdigest()
+    (tmp_path / FILE).write_text(f'{{"v":1,"sha256":"{digest}","values":{saved}}}')
+    assert StateDirectory(tmp_path).load() == (
+        KeyValue(key="k", value=b"v", create_revision=1, mod_revision=2),
+    )
