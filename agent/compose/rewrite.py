@@ -8,12 +8,23 @@ from pathlib import Path, PurePosixPath
 from agent.compose.sources import Project, read_variables
 from agent.compose.variables import Variables
 from agent.errors import Invalid
+from agent.model.intent import DEFAULT_NETWORK
 from agent.yamldoc import Cursor, Faults
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
-from agent.yamldoc.edit import Entries, child, listed, mapping, pairs, put, scalar, sequence, text_of, without
+from agent.yamldoc.edit import (
+    Entries,
+    child,
+    listed,
+    mapping,
+    names_of,
+    pairs,
+    put,
+    scalar,
+    sequence,
+    text_of,
+    without,
+)
 
-DEFAULT = "default"
-"""The network of a service that names none."""
 _FOLDER = "project_directory"
 _FLATTENED = "is not compiled: `docker compose config` prints one file without it; compile that"
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]")
@@ -53,7 +64,7 @@ class Rewriter:
         """Return the document without the networks and volumes that no service is on: Compose makes none of them."""
         services = child(root, "services")
         every = [each for _, each in services.entries.values()] if isinstance(services, Mapping) else []
-        networks = {name for each in every for name in _names(child(each, "networks"))}
+        networks = {name for each in every for name in names_of(child(each, "networks"))}
         volumes = {_volume(mount) for each in every for mount in _items(child(each, "volumes"))}
         for section, used in (("networks", networks), ("volumes", volumes)):
             if isinstance(declared := child(root, section), Mapping):
@@ -114,7 +125,7 @@ class Rewriter:
         if "env_file" in service.entries or "environment" in service.entries:
             service = self._environment(path, service)
         if "networks" not in service.entries and "network_mode" not in service.entries:
-            service = put(service, "networks", sequence(service, [scalar(service, DEFAULT)]))
+            service = put(service, "networks", sequence(service, [scalar(service, DEFAULT_NETWORK)]))
         if isinstance(mounts := child(service, "volumes"), Sequence):
             items = [self._mount(f"{path}.volumes[{n}]", each) for n, each in enumerate(mounts.items)]
             service = put(service, "volumes", replace(mounts, items=items))
@@ -191,10 +202,6 @@ class Rewriter:
 
 def _items(node: Node | None) -> list[Node]:
     return node.items if isinstance(node, Sequence) else []
-
-
-def _names(node: Node | None) -> list[str]:
-    return list(node.entries) if isinstance(node, Mapping) else [text_of(each) for each in _items(node)]
 
 
 def _volume(mount: Node) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agent.diff.container.fill import OVERLAY_IP
 from agent.intent.mounts import Kind, read_uses
-from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
+from agent.model.intent import DEFAULT_NETWORK, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.phrases import counted
 from agent.model.spec import Attachment, ContainerSpec, Mount
 from agent.yamldoc import Cursor
@@ -72,9 +72,6 @@ Volumes = Mapping[str, VolumeIntent]
 Files = Mapping[str, str | None]
 """The path on the host of each secret or config, by its name; None if its declaration has a fault."""
 
-DEFAULT = "default"
-"""Compose's name for the network of services without `networks`."""
-
 
 def resolve(
     service: ServiceIntent, cursor: Cursor, networks: Networks, volumes: Volumes, files: Mapping[Kind, Files]
@@ -124,8 +121,8 @@ def _networks(spec: ContainerSpec, cursor: Cursor, declared: Networks) -> Iterat
 def _unasked(cursor: Cursor, declared: Networks) -> NetworkIntent | None:
     """Return the network of a service without `networks`: `default`, or the only overlay, or None and note a fault."""
     overlays = [each for each in declared.values() if each.driver == "overlay"]
-    if DEFAULT in declared:
-        return declared[DEFAULT]
+    if DEFAULT_NETWORK in declared:
+        return declared[DEFAULT_NETWORK]
     if len(overlays) == 1:
         return overlays[0]
     problem = f"has no networks, and the document declares {len(overlays) or 'no'} overlays"

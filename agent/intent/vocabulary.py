@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from agent.model import earlier
+from agent.model.intent import DEFAULT_NETWORK
 from agent.model.phrases import first_of
 from agent.yamldoc import Cursor
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
@@ -16,6 +17,7 @@ from agent.yamldoc.edit import (
     child,
     mapping,
     named,
+    names_of,
     no_value,
     pairs,
     put,
@@ -25,8 +27,6 @@ from agent.yamldoc.edit import (
     without,
 )
 
-DEFAULT = "default"
-"""Compose's name for the network of services that name none."""
 _OF_NO_VOLUME = frozenset(("z", "Z"))
 """Modes for SELinux; Docker ignores them on a named volume."""
 _OF_A_DESKTOP = frozenset(("cached", "delegated", "consistent"))
@@ -100,7 +100,7 @@ def _named_outside(declared: Mapping, _: str) -> Mapping:
 
 def _network(declared: Mapping, _: str) -> Mapping:
     ipam = child(declared, "ipam")
-    if isinstance(ipam, Mapping) and text_of(child(ipam, "driver")) == DEFAULT:
+    if isinstance(ipam, Mapping) and text_of(child(ipam, "driver")) == "default":
         return put(declared, "ipam", without(ipam, "driver"))
     return declared
 
@@ -129,7 +129,7 @@ def _usual(networks: Node | None) -> str:
     overlays = [
         key for key, (_, each) in declared.items() if text_of(child(each, "driver")) in ("", "overlay")
     ]
-    return overlays[0] if len(overlays) == 1 and DEFAULT not in declared else DEFAULT
+    return overlays[0] if len(overlays) == 1 and DEFAULT_NETWORK not in declared else DEFAULT_NETWORK
 
 
 def _with_default(top: Mapping) -> Mapping:
@@ -140,15 +140,19 @@ def _with_default(top: Mapping) -> Mapping:
     if networks is None or (isinstance(networks, Scalar) and networks.is_null):
         place = services
         return (
-            put(top, "networks", mapping(place, {DEFAULT: (scalar(place, DEFAULT), no_value(place))}))
+            put(
+                top,
+                "networks",
+                mapping(place, {DEFAULT_NETWORK: (scalar(place, DEFAULT_NETWORK), no_value(place))}),
+            )
             if on_it
             else top
         )
     if isinstance(networks, Mapping) and on_it and (not networks.entries or _names_default(services)):
         return (
             top
-            if DEFAULT in networks.entries
-            else put(top, "networks", put(networks, DEFAULT, no_value(networks)))
+            if DEFAULT_NETWORK in networks.entries
+            else put(top, "networks", put(networks, DEFAULT_NETWORK, no_value(networks)))
         )
     return top
 
@@ -157,17 +161,13 @@ def _is_on_default(service: Node) -> bool:
     if not isinstance(service, Mapping) or "network_mode" in service.entries:
         return False
     networks = child(service, "networks")
-    return networks is None or DEFAULT in _names(networks)
+    return networks is None or DEFAULT_NETWORK in names_of(networks)
 
 
 def _names_default(services: Mapping) -> bool:
-    return any(DEFAULT in _names(child(value, "networks")) for _, value in services.entries.values())
-
-
-def _names(networks: Node | None) -> list[str]:
-    if isinstance(networks, Sequence):
-        return [text_of(each) for each in networks.items]
-    return list(networks.entries) if isinstance(networks, Mapping) else []
+    return any(
+        DEFAULT_NETWORK in names_of(child(value, "networks")) for _, value in services.entries.values()
+    )
 
 
 # ---- One service

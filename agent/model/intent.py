@@ -8,6 +8,8 @@ from agent.model import Frozen
 from agent.model.spec import ContainerSpec, Pairs, spec_hash
 
 GWBRIDGE = "docker_gwbridge"
+DEFAULT_NETWORK = "default"
+"""Compose's name for the network of services without `networks`."""
 LOCAL_DRIVER = "local"
 """Docker's driver of volumes on the disk of the host, the default."""
 PARKING = "swarmkeeper_parking"

@@ -21,6 +21,13 @@ def text_of(node: Node | None) -> str:
     return node.text if isinstance(node, Scalar) else ""
 
 
+def names_of(node: Node | None) -> list[str]:
+    """Return the names in a list, or the keys of a mapping; none for anything else."""
+    if isinstance(node, Sequence):
+        return [text_of(each) for each in node.items]
+    return list(node.entries) if isinstance(node, Mapping) else []
+
+
 def scalar(place: Node, text: str) -> Scalar:
     """Return `text` as a quoted scalar."""
     return Scalar(text=text, plain=False, line=place.line, column=place.column, file=place.file)
