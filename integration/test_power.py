@@ -16,6 +16,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
 from integration.test_main_job import asks
+from tests.support.left_task import leave_task
 from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
@@ -27,6 +28,7 @@ SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().ran
 BACK_S = 240
 """Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
 LONGEST_S = 1800 if LONG else 900
+EMPTY_TASK = "containerd has kept an empty task of its last run"
 BRIDGE = [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]
 
 
@@ -58,13 +60,23 @@ def whole(cluster: Cluster) -> None:
 
 @contextmanager
 def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
-    """The same swarm with the same nodes, the same containers and the agreed bridge when the block has ended."""
+    """The same swarm with the same nodes, the same containers and the agreed bridge when the block has ended.
+
+    A container is another one only if containerd has kept a task of it, with which no start can succeed.
+    """
     members = [membership(host) for host in cluster.lab.hosts]
     made = containers(cluster)
+    since = {host.name: host.exec("date", "+%F %T.%N").stdout.strip() for host in cluster.lab.hosts}
     yield
     eventually(lambda: whole(cluster), BACK_S, "everything converges")
     assert [membership(host) for host in cluster.lab.hosts] == members
-    assert containers(cluster) == made
+    found = containers(cluster)
+    assert found.keys() == made.keys()
+    for each in (each for each in made if found[each] != made[each]):
+        on, _, name = each.partition("/")
+        said = cluster.lab[on].journal_text("swarmkeeper", since[on])
+        print(f"{each} was recreated")
+        assert f'create container/{name} reason="{EMPTY_TASK}' in said, f"{each} is another container"
     for host in cluster.lab.hosts:
         assert host.docker.api.inspect_network("docker_gwbridge")["IPAM"]["Config"] == BRIDGE
 
@@ -104,6 +116,21 @@ def test_a_dockerd_killed_at_random_moments_gets_every_replica_back(
             print(f"{host.name}: {recovery}")
             record_property(SECONDS, recovery.seconds)
             restart_as_told(cluster, host)
+
+
+@pytest.mark.timeout(LONGEST_S)
+def test_a_replica_of_which_containerd_has_kept_an_empty_task_is_recreated(cluster: Cluster) -> None:
+    """Neither a restart of dockerd nor one of containerd would help: the shim, without a container, lives on."""
+    host, name = cluster.lab["node-233"], "prod-terminal-1"
+    before = containers(cluster)[f"{host.name}/{name}"]
+    with the_same_afterwards(cluster):
+        socket = host.socket.with_name("containerd") / "containerd.sock"
+        leave_task(before, socket, partial(signal_dockerd, host))
+    assert containers(cluster)[f"{host.name}/{name}"] != before
+
+
+def signal_dockerd(host: Host, number: int) -> None:
+    host.systemctl("kill", "--kill-who=main", f"--signal={number}", "docker")
 
 
 @LONG_ONLY

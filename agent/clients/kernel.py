@@ -34,6 +34,8 @@ _OF_DEVICES = frozenset({"conf", "neigh"})
 class LinuxKernel:
     """The network and the paths of this host, in the network namespace of this process."""
 
+    _groups = Path("/sys/fs/cgroup")
+
     def __init__(self, tables: Path = Path("/proc/self/net"), sysctls: Path = Path("/proc/sys")) -> None:
         self._tables, self._sysctls = tables, sysctls
 
@@ -88,6 +90,25 @@ class LinuxKernel:
                     found |= {f"{port}/{protocol}" for port in _listening_ports(lines, state)}
         return tuple(sorted(found))
 
+    def has_processes(self, container: str) -> bool | None:
+        """Return True if the control group of a container, by its id, has processes; None: not known."""
+        seen = False
+        try:
+            own = (
+                each.split(":", 2)[-1] for each in self._tables.with_name("cgroup").read_text().splitlines()
+            )
+            mine = max(own, key=len, default="/")
+            for folder, _, _ in os.walk(self._groups, onerror=_unless_gone):
+                seen = seen or folder.endswith(
+                    mine
+                )  # the groups of a whole host have that of this process, too
+                with suppress(FileNotFoundError):
+                    if container in folder and Path(folder, "cgroup.procs").read_bytes().strip():
+                        return True
+        except OSError:
+            return None
+        return False if seen else None
+
     def real_path(self, path: str) -> str | None:
         """Return a path without symbolic links; the part that does not exist stays. None: a directory is unreadable."""
         try:
@@ -100,6 +121,11 @@ class LinuxKernel:
 
 Kernel = LinuxKernel
 """The type of every kernel: the tests have one in memory, which overrides all methods."""
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _listening_ports(lines: Iterable[str], state: str) -> Iterator[str]:

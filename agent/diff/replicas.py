@@ -7,7 +7,8 @@ disconnect, so that only a new container gets another address (docs/engine-quirk
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from agent.diff.container import FillContext
@@ -125,6 +126,25 @@ missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
 def is_about_a_network(error: str) -> bool:
     """Return True if docker could not start a container for a network that is missing for now."""
     return bool(_NO_NETWORK.search(error))
+
+
+EMPTY_TASK = "containerd has kept an empty task of its last run, with which docker cannot start it again"
+LEFT_S = 15.0
+"""Seconds after the end of a run until a task of it counts as kept: containerd may be deleting it."""
+
+
+def with_left_task(
+    found: ContainerState, has_processes: Callable[[str], bool | None], now: float
+) -> ContainerState:
+    """Return `found` with its `left_task`, by docker's error of its start; `now`: seconds since the epoch."""
+    in_use = found.error == "id already in use"  # engine 20.10, while the task has processes
+    kept = in_use or f"task {found.id}: already exists" in found.error
+    if not kept or found.status not in _NOT_UP:
+        return found
+    if has_processes(found.id) is not False:
+        return replace(found, left_task="alive")
+    lasts = not in_use and now - (seconds_of(found.finished_at) or 0.0) >= LEFT_S
+    return replace(found, left_task="empty") if lasts else found
 
 
 AGAIN = "-again"

@@ -243,6 +243,8 @@ class ContainerState(ContainerFacts):
     """Stop timeout of the container in seconds; None: not set, or not known."""
     restart_backoff_s: float = 0.0
     """Seconds until the agent starts the ended container again."""
+    left_task: Literal["", "empty", "alive"] = ""
+    """The task that containerd has kept of the last run, against any start: without processes, or maybe with some."""
     locked_by_engine: bool = False
     """True while dockerd works on the container and answers no inspect of it. Most other fields are not known then."""
 
@@ -369,11 +371,6 @@ class HostState(Frozen):
         """Return what the host remembers of a replica; None: nothing."""
         return next((each for each in self.remembered if each.key == key), None)
 
-    @property
-    def gossip_port_in_use(self) -> bool:
-        """Return True if a process listens on the gossip port, which dockerd needs once it is in a swarm."""
-        return self.has_listener(GOSSIP)
-
     def has_listener(self, port: str) -> bool:
         """Return True if a process is known to listen on `port`, like `2377/tcp`, on all addresses or on one."""
         return any(f":{each}".endswith(f":{port}") for each in self.listening or ())
@@ -381,7 +378,7 @@ class HostState(Frozen):
     @property
     def gossip_not_listening(self) -> bool:
         """Return True if the host is in a swarm and the gossip port is known to be free."""
-        return self.swarm.local == "active" and self.listening is not None and not self.gossip_port_in_use
+        return self.swarm.local == "active" and self.listening is not None and not self.has_listener(GOSSIP)
 
     def network(self, name: str) -> NetworkState | None:
         """Return the network of that name; of several the first. For a declared one use `found_for`."""

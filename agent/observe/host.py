@@ -147,7 +147,8 @@ class HostReader:
             specs, context, in_flight, assigned, settled=settled and not self._is_due()
         )
         found, stuck, stuck_in_s = self._without_stuck(found)
-        found = found._replace(ours=self.memory.with_stops(found.ours, self._clock()))
+        ours, ask = self.memory.with_stops(found.ours, self._clock()), self._kernel.has_processes
+        found = found._replace(ours=tuple(replicas.with_left_task(each, ask, self._wall()) for each in ours))
         self.running_specs = frozenset(each.replica.spec for each in found.ours)
         networks = self._with_endpoints(self._engine.networks())
         bridges = self._bridges.look(each.id for each in networks if each.name == GWBRIDGE)
@@ -172,7 +173,9 @@ class HostReader:
                 stuck_in_s=stuck_in_s,
                 foreign_names=found.foreign_names,
                 images=frozenset(images),
-                pulled=self._pulled(wanted),
+                pulled={
+                    each: self._clock() - self._pulled_at[each] for each in wanted if each in self._pulled_at
+                },
                 image_ids=tuple(sorted((each, images[each]) for each in wanted if each in images)),
                 volumes=volumes,
                 declared_volumes=tuple(each for each in every_volume if intent and intent.volume(each.name)),
@@ -265,10 +268,6 @@ class HostReader:
     def note_pull(self, image: str) -> None:
         """Record that `image` was just pulled. Any thread may call it, before the step counts as completed."""
         self._pulled_at[image] = self._clock()
-
-    def _pulled(self, wanted: frozenset[str]) -> Mapping[str, float]:
-        now = self._clock()
-        return {each: now - at for each in wanted if (at := self._pulled_at.get(each)) is not None}
 
     def forget(self) -> None:
         """Discard the membership after a step changed it. Any thread may call it."""

@@ -90,18 +90,14 @@ def _volumes(known: Pairs, containers: Iterable[ContainerState], volumes: Collec
     """Return the volume at each path. Of several, the known one stays while a container has it; then the oldest."""
     kept = dict(known)
     mounted: dict[str, list[str]] = {}
-    for each in sorted(containers, key=_age):
+    # The one that has been running for longest comes first: it has written to its volumes.
+    for each in sorted(containers, key=lambda each: (not each.started_at, each.started_at)):
         for path, name in each.volumes:
             mounted.setdefault(path, []).append(name)
     kept |= {path: names[0] for path, names in mounted.items() if kept.get(path) not in names}
     # A volume that a container has exists, even if the list of volumes was read before.
     sure = {name for names in mounted.values() for name in names}.union(volumes)
     return tuple(sorted((path, name) for path, name in kept.items() if name in sure))
-
-
-def _age(found: ContainerState) -> tuple[bool, str]:
-    """Return a key that puts the container first that has been running for longest: it has written to its volumes."""
-    return not found.started_at, found.started_at
 
 
 def _run(known: Remembered, containers: Iterable[ContainerState], assigned: Assigned) -> FinishedRun | None:

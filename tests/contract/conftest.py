@@ -29,6 +29,7 @@ collect_ignore = (
             "immutable",
             "jobs_over_time",
             "kept_overlays",
+            "left_tasks",
             "pull",
             "refused_starts",
             "values_on_docker",

@@ -32,6 +32,7 @@ class _Kernel(LinuxKernel):
     """Of a host on which nothing but docker has an address."""
 
     def __init__(self, engine: DockerEngine, address: str) -> None:
+        super().__init__()
         self._engine, self._address = engine, address
 
     def link(self, name: str) -> LinkState | None:

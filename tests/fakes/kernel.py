@@ -18,6 +18,8 @@ class FakeKernel(LinuxKernel):
         self.processes: tuple[str, ...] = ()
         """What processes of the host listen on."""
         self.foreign_addresses: list[tuple[IPv4Interface, str]] = []
+        self.alive: dict[str, bool | None] = {}
+        """Ids of containers that docker takes for ended: True if processes of them run; None: not known."""
         self.links: dict[str, str | None] = {}
         """Symbolic links of the host; None: a directory that the agent cannot read."""
 
@@ -41,6 +43,9 @@ class FakeKernel(LinuxKernel):
         local = tuple((link.address, name) for link, name in found if link and link.address)
         own = (IPv4Interface(f"{self._engine.address}/24"), "lan")
         return (own, *self.foreign_addresses, *local)
+
+    def has_processes(self, container: str) -> bool | None:
+        return self.alive.get(container, False)
 
     def real_path(self, path: str) -> str | None:
         for link, target in self.links.items():

@@ -17,6 +17,7 @@ ALLOWED = {
         "diff/container/network.py:_is_gone",
         "diff/replicas.py:is_about_a_network",
         "diff/replicas.py:is_about_an_address",
+        "diff/replicas.py:with_left_task",
         "observe/host.py:HostReader._listening",
         "planner/host/prerequisites.py:_failed_for",
         "planner/host/prerequisites.py:_port_user",

@@ -69,7 +69,9 @@ def plan_bridge(intent: Intent, observed: Observed) -> Plan:
     elif host.swarm.local == "inactive":
         return Plan() if observed.stale else bridge_swap.plan_bridge_outside(intent, host)
     elif host.swarm.local != "active":
-        return _unsettled(intent, host)
+        wrong = describe(bridge_differences(intent.gwbridge, host))
+        waits = f"{wrong}; waits while the engine's membership is {host.swarm.local}"
+        return waiting_plan(BRIDGE, waits) if wrong else Plan()
     else:
         plan = _plan_live(intent, observed.me, host, cluster)
     return _without_etcd(intent, host, plan) if observed.stale else plan
@@ -179,9 +181,3 @@ def _describe_quorum(host: HostState) -> str:
     managers = [each for each in host.swarm.nodes if each.role == "manager"]
     reached = sum(bool(each.reachable) for each in managers)
     return f"{reached} of {len(managers)} managers reachable, before and after"
-
-
-def _unsettled(intent: Intent, host: HostState) -> Plan:
-    if not (wrong := describe(bridge_differences(intent.gwbridge, host))):
-        return Plan()
-    return waiting_plan(BRIDGE, f"{wrong}; waits while the engine's membership is {host.swarm.local}")

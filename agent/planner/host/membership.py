@@ -231,7 +231,7 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
         return waiting_plan("swarm", "no swarm is recorded yet", "leader/")
-    if observed.host and observed.host.gossip_port_in_use:
+    if observed.host and observed.host.has_listener(GOSSIP):
         return blocked_plan("swarm", "port", _GOSSIP_PORT_IN_USE)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:

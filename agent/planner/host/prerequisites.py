@@ -209,10 +209,6 @@ class Needs:
                 plan += self._obstacle(network, wanted.resource)
         return plan
 
-    def is_overlay(self, network: str) -> bool:
-        declared = self._intent.network(network)
-        return declared is not None and declared.driver == "overlay"
-
     def lacks_network(self, step: Step) -> bool:
         """Return True if the step needs a network that is not ready; a disconnect counts, since a connect follows."""
         match step:

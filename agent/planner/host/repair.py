@@ -17,7 +17,7 @@ _UP = ("running", "paused")
 def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str] = ()) -> Plan:
     """Plan to rename, update, reconnect and start `found` as needed; an empty plan if it has no difference.
 
-    The wanted name must be free (see `Names`). `overlays` are the overlays among the container's networks.
+    The wanted name must be free (see `Names`). `overlays` are names of overlays.
     """
     repairs = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
     return Plan((*repairs, *_run(wanted, found)), tuple(_faults(wanted, found)))

@@ -19,7 +19,7 @@ from agent.planner.host.immutable import plan_immutable
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
 from agent.planner.host.strangers import leave_strangers, networks_to_leave
-from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
+from agent.planner.host.wanted import Names, Wanted, leave_alive, name_instead, plan_stuck
 from agent.yamldoc.faultlist import printable
 
 # ---- An overlay must keep its last endpoint on a host while another replica joins it there
@@ -102,7 +102,8 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     if observed.stale:
         surplus, stuck = _postponed(surplus), stuck._replace(steps=())
     immutable = plan_immutable(intent, observed)
-    return keep_last_endpoints(_without_repetition(surplus + plan + stuck + immutable), host)
+    plan = leave_alive(surplus + plan, host, project)
+    return keep_last_endpoints(_without_repetition(plan + stuck + immutable), host)
 
 
 def _postponed(surplus: Plan) -> Plan:
@@ -131,7 +132,8 @@ class _ReplicaPlanner:
             return Plan() if done else self.plan(wanted, None)
         if (surge := self.plan_surge(wanted, found, others)) is not None:
             return surge
-        if (refused := update.refused_among(wanted, others)) and self._why_replace(wanted, found):
+        mine = (each for each in others if each.replica.spec == wanted.replica.spec)
+        if (refused := next(filter(update.is_refused, mine), None)) and self._why_replace(wanted, found):
             others = [found, *(each for each in others if each.id != refused.id)]
             found = refused
         if (old := update.old_of(found, others, wanted.name)) is None:
@@ -230,6 +232,8 @@ class _ReplicaPlanner:
             return change or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
         if found.status == "dead":
             return "docker reports it as dead"
+        if found.left_task == "empty":
+            return replicas.EMPTY_TASK
         if replicas.has_duplicate_address(found, wanted.replica, wanted.spec):
             return replicas.DUPLICATE_ADDRESS
         why = dict(wanted.replica.recreate).get(found.id)
@@ -293,7 +297,7 @@ class _ReplicaPlanner:
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
         failed_with = self.failures.get(wanted.resource, "")
-        overlays = [network for network, _ in found.addresses if self.needs.is_overlay(network)]
+        overlays = {each.name for each in self.intent.networks if each.driver == "overlay"}
         repair = plan_repair(wanted, found, overlays)
         if (refused := self.needs.admission(wanted, found)) != Plan():
             # What runs goes on; nothing of it is changed or started.

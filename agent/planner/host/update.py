@@ -139,12 +139,6 @@ def old_of(found: ContainerState, others: Iterable[ContainerState], name: str) -
     )
 
 
-def refused_among(wanted: Wanted, others: Iterable[ContainerState]) -> ContainerState | None:
-    """Return the new container of the wanted spec that dockerd has refused to start; None: there is none."""
-    mine = (each for each in others if each.replica.spec == wanted.replica.spec)
-    return next(filter(is_refused, mine), None)
-
-
 def is_refused(found: ContainerState) -> bool:
     """Return True if dockerd refused to start the container, for a cause that another start would meet again."""
     temporary = is_about_a_network(found.error) or is_about_an_address(found.error)
@@ -272,14 +266,11 @@ def best(found: Iterable[ContainerState], replica: records.Replica, name: str) -
 
     def rank(each: ContainerState) -> tuple[bool | str, ...]:
         other = each.replica.spec != replica.spec
+        broken = each.status in ("dead", "removing") or any(it.repair == "replace" for it in each.differences)
         never_ran = other and each.status == "created"
-        return other, _is_broken(each), each.status != "running", never_ran, each.name != name, each.id
+        return other, broken, each.status != "running", never_ran, each.name != name, each.id
 
     return min(found, key=rank, default=None)
-
-
-def _is_broken(found: ContainerState) -> bool:
-    return found.status in ("dead", "removing") or any(each.repair == "replace" for each in found.differences)
 
 
 def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> Plan:

@@ -129,3 +129,18 @@ def plan_stuck(host: HostState) -> Plan:
                 (steps.RemoveContainer(name=found.name, id=found.id, reason="docker reports it as dead"),)
             )
     return plan
+
+
+# ---- Containers that docker reports as ended while their processes run: no other one may run on their data
+
+
+def leave_alive(plan: Plan, host: HostState, project: str) -> Plan:
+    """Remove all steps of such a container and of its replica from the plan, and report it with the remedy."""
+    for found in (each for each in host.containers if each.left_task == "alive"):
+        reason = (
+            f"docker reports it as {found.status}, but containerd has kept its task, and processes of it may run: "
+            f"run `pkill --full 'containerd-shim.* -id {found.id}'` and `docker start {found.name}` on this host"
+        )
+        names = {f"container/{each}" for each in (found.name, container_name(project, found.replica))}
+        plan = plan.without(frozenset(names)) + blocked_plan(f"container/{found.name}", "error", reason)
+    return plan

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -129,3 +130,71 @@ def test_the_kernel_of_this_machine_has_the_sysctls_that_it_has() -> None:
 
     assert not kernel.lacks_sysctl("net.ipv4.ip_unprivileged_port_start")
     assert kernel.lacks_sysctl("net.ipv4.no_such_thing")
+
+
+# ---- processes of a container, by its control group
+
+CONTAINER = "fd655ec9d6f2"
+SCOPE = f"system.slice/docker-{CONTAINER}.scope"
+
+
+def with_groups(tmp_path: Path, own: str, *groups: str) -> LinuxKernel:
+    """A kernel whose control groups are these, with processes in those that end with `!`."""
+    (tmp_path / "cgroup").write_text(own)
+    for each in groups:
+        folder = tmp_path / "groups" / each.rstrip("!")
+        folder.mkdir(parents=True)
+        (folder / "cgroup.procs").write_text("7\n" if each.endswith("!") else "")
+    kernel = LinuxKernel(tmp_path / "net")
+    kernel._groups = tmp_path / "groups"
+    return kernel
+
+
+AGENT = "system.slice/swarmkeeper.service!"
+UNIFIED, HYBRID = (
+    "0::/system.slice/swarmkeeper.service\n",
+    "7:blkio:/\n1:name=systemd:/system.slice/swarmkeeper.service\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("own", "groups", "found"),
+    [
+        (UNIFIED, (AGENT, "docker/other!"), False),
+        (UNIFIED, (AGENT, f"docker/{CONTAINER}"), False),
+        (UNIFIED, (AGENT, f"docker/{CONTAINER}!"), True),
+        (UNIFIED, (AGENT, SCOPE, f"{SCOPE}/init!"), True),
+        (HYBRID, (f"systemd/{AGENT}", f"pids/docker/{CONTAINER}!"), True),
+        (HYBRID, (f"systemd/{AGENT}", "pids/docker/other!"), False),
+        # The agent sees only a part of the groups, or none.
+        ("0::/\n", ("docker/other!",), None),
+        ("0::/../../agent\n", ("docker/other!",), None),
+        (UNIFIED, ("docker/other!",), None),
+        (UNIFIED, (f"docker/{CONTAINER}!",), True),
+    ],
+)  # fmt: skip
+def test_a_container_has_processes_if_its_control_group_has(
+    tmp_path: Path, own: str, groups: tuple[str, ...], found: bool | None
+) -> None:
+    assert with_groups(tmp_path, own, *groups).has_processes(CONTAINER) is found
+
+
+def test_groups_that_cannot_be_read_leave_it_open(tmp_path: Path) -> None:
+    kernel = with_groups(tmp_path, UNIFIED, AGENT, f"docker/{CONTAINER}")
+    procs = tmp_path / "groups/docker" / CONTAINER / "cgroup.procs"
+    procs.unlink()
+    assert kernel.has_processes(CONTAINER) is False, "it has been removed meanwhile"
+    procs.mkdir()
+    assert kernel.has_processes(CONTAINER) is None
+    (tmp_path / "cgroup").unlink()
+    assert kernel.has_processes(CONTAINER) is None
+
+
+def test_without_control_groups_it_is_not_known(tmp_path: Path) -> None:
+    assert with_groups(tmp_path, UNIFIED).has_processes(CONTAINER) is None
+
+
+def test_a_group_that_may_not_be_listed_leaves_it_open(tmp_path: Path) -> None:
+    kernel = with_groups(tmp_path, UNIFIED, AGENT, "docker/other!")
+    with mock.patch("os.scandir", side_effect=PermissionError):
+        assert kernel.has_processes(CONTAINER) is None
