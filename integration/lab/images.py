@@ -75,7 +75,7 @@ def build(service: str, tag: str, environment: Mapping[str, str] | None = None) 
     if not (source / "image.toml").is_file():
         raise LabError(f"there is no image {service!r} in {FOLDER}")
     port = tomllib.loads((source / "image.toml").read_text())["port"]
-    layers = (_base_layer(), _layer(_files(source)))
+    layers = (base_layer(), layer_of(files_of(source)))
     variables = {"PATH": "/bin", "SERVICE": service, "VERSION": tag, "PORT": str(port)} | dict(
         environment or {}
     )
@@ -102,21 +102,22 @@ def _diff_id(layer: Blob) -> str:
     return f"sha256:{hashlib.sha256(gzip.decompress(layer.data)).hexdigest()}"
 
 
-def _files(source: Path) -> dict[str, bytes]:
+def files_of(source: Path) -> dict[str, bytes]:
     """What a folder puts into its image, by path; the description itself stays out."""
     found = (p for p in sorted(source.rglob("*")) if p.is_file() and p.name != "image.toml")
     return {str(p.relative_to(source)): p.read_bytes() for p in found}
 
 
 @lru_cache
-def _base_layer() -> Blob:
+def base_layer() -> Blob:
+    """The layer below the services: busybox, and what they share."""
     busybox = find_busybox()
     if busybox is None:
         raise LabError("the images need a static busybox (package busybox-static)")
     applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
     files = {"bin/busybox": busybox.read_bytes(), "etc/passwd": b"root:x:0:0:root:/:/bin/sh\n"}
     links = {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
-    return _layer(files | _files(FOLDER / BASE), links, ("tmp",))
+    return layer_of(files | files_of(FOLDER / BASE), links, ("tmp",))
 
 
 def find_busybox() -> Path | None:
@@ -131,7 +132,7 @@ def _asks_for_a_loader(program: bytes) -> bool:
     return any(struct.unpack_from("<I", program, start + i * size)[0] == PT_INTERP for i in range(count))
 
 
-def _layer(
+def layer_of(
     files: Mapping[str, bytes], links: Mapping[str, str] | None = None, empty: tuple[str, ...] = ()
 ) -> Blob:
     """A compressed tar of programs and folders, the same bytes on every machine and day."""

@@ -21,6 +21,7 @@ from agent.intent import parse_intent
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
 from tests.support.compose_files import generate
+from tests.support.examples import STACKS, files_of
 from tests.support.thoroughness import examples
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
@@ -96,6 +97,15 @@ def test_a_project_is_compiled_to_what_compose_prints(tmp_path: Path, seed: int)
     (folder / "printed.yaml").write_text(theirs.stdout)
 
     assert differences(ours, intent_of(folder / "printed.yaml", cluster)) == {}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_example_is_compiled_to_what_compose_prints(tmp_path: Path, stack: str) -> None:
+    compose, hosts = files_of(stack)
+    theirs = printed([compose])
+    assert theirs.returncode == 0, theirs.stderr
+    (tmp_path / "printed.yaml").write_text(theirs.stdout)
+    assert differences(intent_of(compose, hosts), intent_of(tmp_path / "printed.yaml", hosts)) == {}
 
 
 ATOMS = (

@@ -57,8 +57,8 @@ def with_entrypoint(body: Body, image: Mapping[str, Any]) -> Body:
 
 
 def _variables(raw: Iterable[str] | None) -> dict[str, str]:
-    """`KEY=value` lines by key; a line without `=` unsets a variable and is left out."""
-    return {key: value for key, sign, value in (each.partition("=") for each in raw or ()) if sign}
+    """`KEY=value` lines by key, the first of each as the engine's merge has it; without `=`, one unsets a variable."""
+    return {key: value for key, sign, value in (each.partition("=") for each in [*(raw or ())][::-1]) if sign}
 
 
 def _put_environment(spec: ContainerSpec, body: Body) -> None:

@@ -23,6 +23,8 @@ from agent.model.spec import (
     Port,
     spec_hash,
 )
+from tests.support.document import EXAMPLE
+from tests.support.examples import STACKS, compiled
 
 IMAGE = "registry.example.com:5000/shop/order:1.0.0"
 SPEC = ContainerSpec(image=IMAGE)
@@ -322,12 +324,12 @@ def test_a_refusal_is_one_text_with_the_level_and_at_most_five_values() -> None:
     assert len(gate.describe(gate.container(spec(annotations=(("x" * 10_000, "1"),))))) < 5000
 
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "deploy/examples").glob("*.yaml"))
+EXAMPLES = {"cluster": EXAMPLE, **{stack: compiled(stack) for stack in STACKS}}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=[each.name for each in EXAMPLES])
-def test_the_examples_run_under_baseline(path: Path) -> None:
-    intent = parse_intent(path.read_bytes(), revision=1)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_run_under_baseline(name: str) -> None:
+    intent = parse_intent(EXAMPLES[name].encode(), revision=1)
     assert intent.services
     for service in intent.services:
         assert refused(service.spec, policy(), *intent.volumes) == ""

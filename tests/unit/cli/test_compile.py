@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import examples
 from tests.unit.cli.conftest import Cluster, swarmkeeper
 
 COMPOSE = """\
@@ -77,6 +78,12 @@ def test_a_file_that_is_not_there_is_named(compose: Path) -> None:
 def test_init_declares_an_odd_number_of_managers(hosts: int, managers: int) -> None:
     ended = swarmkeeper("init", *(f"h{number}=10.0.0.{number}" for number in range(1, hosts + 1)))
     assert ended.out.count("role: manager") == managers
+
+
+def test_the_examples_have_the_hosts_that_init_prints() -> None:
+    hosts = yaml.safe_load(examples.HOSTS.read_text())["x-cluster"]["hosts"]
+    ended = swarmkeeper("init", *(f"{name}={host['address']}" for name, host in hosts.items()))
+    assert ended.out == examples.HOSTS.read_text()
 
 
 def test_init_keeps_docker_gwbridge_away_from_the_hosts() -> None:

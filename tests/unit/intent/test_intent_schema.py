@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from agent.intent import json_schema
 from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
+from tests.support.examples import STACKS, compiled
 from tests.unit.intent.bad import GOOD
 from tests.unit.intent.documents import CLUSTER, faults, service
 from tests.unit.intent.offered import complaints
 from tests.unit.intent.test_intent_properties import KEYS, VALUES
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = [*(ROOT / "deploy/examples").glob("*.yaml"), *(ROOT / "tests/unit/intent/good").glob("*.yaml")]
+DOCUMENTS = sorted((ROOT / "tests/unit/intent/good").glob("*.yaml"))
 
 
 def refused_keys(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -54,8 +55,13 @@ def test_it_says_of_every_key_what_may_be_in_it() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_an_example_is_offered(document: Path) -> None:
+def test_a_document_is_offered(document: Path) -> None:
     assert complaints(document.read_text()) == []
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_is_compiled_of_an_example_is_offered(stack: str) -> None:
+    assert complaints(compiled(stack)) == []
 
 
 def test_the_documents_that_tests_are_made_from_are_offered() -> None:

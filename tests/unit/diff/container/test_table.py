@@ -100,6 +100,13 @@ def test_a_container_of_which_nothing_but_the_image_was_said_has_no_differences(
     assert differences(spec, _inspect(spec, image), image) == ()
 
 
+def test_of_a_variable_that_an_image_has_twice_the_first_counts_as_in_the_engine() -> None:
+    image = {"Id": "sha256:twice", "Config": {"Env": ["A=1", "A=2"]}}
+    spec = ContainerSpec(image="bare:1", environment=(("B", "3"),))
+
+    assert differences(spec, _changed(_inspect(spec, BARE), {"Config.Env": ["B=3", "A=1"]}), image) == ()
+
+
 @FIELDS
 def test_what_the_spec_does_not_say_and_somebody_did_is_a_difference_where_it_can_be_told(
     sample: Sample,
