@@ -44,6 +44,7 @@ app = typer.Typer(
     help=HELP,
     epilog=EXIT_CODES,
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -133,7 +134,7 @@ def compile_(
     write_compiled(file, env_file or (), output)
 
 
-@app.command()
+@app.command(short_help="Print the part of a document that names the hosts.")
 def init(
     hosts: Annotated[
         list[str], typer.Argument(metavar="NAME=ADDRESS...", help="Every host, managers first.")
@@ -152,7 +153,7 @@ class SchemaOf(StrEnum):
     STATUS = "status"
 
 
-@app.command()
+@app.command(short_help="Print the JSON Schema of the document or the status.")
 def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = SchemaOf.DOCUMENT) -> None:
     """Print the JSON Schema of the document, for completion and checks in an editor, or of `status -o json`."""
     from agent.cli.output import print_data
@@ -164,7 +165,7 @@ def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = 
     print_data(schema_of(), Output.JSON)
 
 
-@app.command()
+@app.command(short_help="Show what would happen to services and hosts.")
 def plan(  # noqa: PLR0913 - one parameter for each option
     document: Annotated[
         typer.FileBinaryRead | None,
@@ -229,7 +230,7 @@ class _Apply(TyperCommand):
         return super().parse_args(ctx, given + args[end:])
 
 
-@app.command(cls=_Apply)
+@app.command(cls=_Apply, short_help="Check a document and write it to etcd.")
 def apply(  # noqa: PLR0913 - one parameter for each option
     document: Document = None,
     *,
@@ -305,7 +306,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
         raise typer.Exit(run_apply(connection, order))
 
 
-@app.command()
+@app.command(short_help="Show whether the cluster is as declared.")
 def status(
     *,
     config: ConfigOption = None,
@@ -344,7 +345,7 @@ def status(
             show_status(connection, wish, config)
 
 
-@app.command()
+@app.command(short_help="Print the commands that create etcd roles.")
 def etcd_roles(
     *,
     config: ConfigOption = None,

@@ -6,7 +6,6 @@ import typer
 from typer.core import TyperGroup
 
 from agent.errors import SwarmkeeperError, Unreachable
-from agent.yamldoc.faultlist import printable
 
 REFUSED = 1
 UNREACHABLE = 3
@@ -42,6 +41,8 @@ class Group(TyperGroup):
         except (SwarmkeeperError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
+            from agent.yamldoc.faultlist import printable  # noqa: PLC0415 - it loads yaml
+
             message = "\n".join(map(printable, str(error).split("\n")))  # some errors list one fault per line
             typer.secho(f"swarmkeeper: {message}", fg="red", err=True)
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error

@@ -15,13 +15,15 @@ from agent.cli import CONFIG, STDIN
 
 def checked_name(option: typer.CallbackParam, name: str | None) -> str | None:
     """Return the name, a part of etcd keys and roles. Raises BadParameter if agent.yaml would refuse it."""
+    if name is None:
+        return None
     from agent.config import CLUSTER_NAME, CLUSTER_NAME_RULE
     from agent.model.intent import HOST_NAME
     from agent.yamldoc.faultlist import quoted
 
     rules = {"cluster": (CLUSTER_NAME, CLUSTER_NAME_RULE), "host": (HOST_NAME, "a host name")}
     pattern, rule = rules[option.name or ""]
-    if name is not None and not re.fullmatch(pattern, name):
+    if not re.fullmatch(pattern, name):
         raise typer.BadParameter(f"{quoted(name)} is not {rule}")
     return name
 

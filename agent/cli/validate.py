@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 
 import typer
 
-from agent.admission import warn
 from agent.cli.output import Output, print_data
 from agent.errors import Invalid
 from agent.intent import guard, parse_intent, warnings
@@ -62,8 +61,11 @@ def _print_validity(name: str, raw: bytes, against: observed.ClusterState | None
 
 
 def _warnings(document: observed.Document, against: observed.ClusterState | None) -> list[str]:
-    refused = warn(document.intent, against.statuses) if document.intent and against else ()
-    return [*document.warnings, *refused]
+    if document.intent is None or against is None:
+        return [*document.warnings]
+    from agent.admission import warn  # noqa: PLC0415 - only a comparison with a cluster needs it
+
+    return [*document.warnings, *warn(document.intent, against.statuses)]
 
 
 def accepted(name: str, raw: bytes, output: Output) -> observed.ClusterState:

@@ -7,7 +7,7 @@ containers of its host (docs/engine-quirks.md), so a name alone never identifies
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from agent.diff.container import CREATION, uses_overlay_address
+from agent.diff.container import CREATION, overlays_in
 from agent.model import Frozen
 from agent.model.host_state import Attached, Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
@@ -239,8 +239,11 @@ class Asks(Frozen):
 def asks_of(intent: Intent, spec: ContainerSpec) -> Asks:
     local = {each.name for each in intent.networks if each.driver != "overlay"}
     overlays = [each for each in spec.networks if each.network not in local]
-    reserves = intent.policy.reserve_addresses or uses_overlay_address(spec)
+    named, every = overlays_in(spec), intent.policy.reserve_addresses
+    asked = {each.network for each in overlays if every or named & {"", each.network}}
     return Asks(
-        reserved=frozenset(each.network for each in overlays if reserves and not each.ipv4_address),
+        reserved=frozenset(
+            each.network for each in overlays if each.network in asked and not each.ipv4_address
+        ),
         fixed=tuple((each.network, each.ipv4_address) for each in overlays if each.ipv4_address),
     )

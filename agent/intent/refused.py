@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from agent.diff.container import uses_overlay_address
+from agent.diff.container import overlays_in
 from agent.diff.nodes import tolerated
 from agent.model.intent import Intent
 from agent.model.network_options import OPTIONS, nearest_option
@@ -120,7 +120,7 @@ def _options(intent: Intent) -> Iterator[str]:
 def _orders(intent: Intent) -> Iterator[str]:
     for service in intent.services:
         asked = [each for each in (service.update, service.rollback) if each and each.order == "start-first"]
-        reserved = intent.policy.reserve_addresses or uses_overlay_address(service.spec)
+        reserved = intent.policy.reserve_addresses or overlays_in(service.spec)
         why = why_alone(service.spec) or (
             "its address is reserved" if reserved and service.spec.networks else ""
         )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from agent.diff.container.fill import OVERLAY_IP
+from agent.diff.container.fill import ON_OVERLAY, OVERLAY_IP, with_overlays
 from agent.intent.mounts import Kind, read_uses
 from agent.model.intent import DEFAULT_NETWORK, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.phrases import counted
@@ -18,15 +18,19 @@ KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")
 """Keys whose values may have placeholders. Elsewhere `{{` may begin a template of Docker: logging.options.tag."""
 
-_PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.]{0,40}+)[^{}]{0,80}+\}\}")
+_PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.-]{0,80}+)[^{}]{0,80}+\}\}")
 _BEGUN = re.compile(r"\{\{\s*\.[A-Za-z]")
-_EXACT = re.compile(r"\{\{\s*\.[A-Za-z.]+\s*\}\}")
+_EXACT = re.compile(r"\{\{\s*\.[A-Za-z0-9_.-]+\s*\}\}")
+
+Overlays = Mapping[str, str]
+"""Docker's names of the overlays of a service, by those of the document."""
 
 
-def check_placeholders(service: Cursor, overlays: int) -> None:
-    """Note a fault for each value of `service` with an unknown placeholder, or one without a value: `{{.Overlay.IP}}`.
+def _check_placeholders(service: Cursor, overlays: Overlays | None) -> None:
+    """Note a fault for each value of `service` with an unknown placeholder, or one without a value.
 
-    `overlays` is the number of overlays of the service. The address has a value only if that is 1.
+    `{{.Overlay.IP}}` has one if the service is on one overlay, `{{.Overlay.<network>.IP}}` if it is on that one. None:
+    a network has a fault, and no second one follows.
     """
     for key in FILLED_KEYS:
         below = service.at(key)
@@ -36,16 +40,27 @@ def check_placeholders(service: Cursor, overlays: int) -> None:
             _check(place, text, overlays)
 
 
-def _check(place: Cursor, text: str, overlays: int) -> None:
+def _check(place: Cursor, text: str, overlays: Overlays | None) -> None:
     """Note a fault for the first wrong placeholder of `text`."""
     for found in _PLACEHOLDER.finditer(text):
         name, exact = found[1], bool(_EXACT.fullmatch(found[0]))
-        if exact and (name in KNOWN or (name == OVERLAY_IP and overlays == 1)):
+        on = ON_OVERLAY.fullmatch(name)
+        if exact and (name in KNOWN or ((on or name == OVERLAY_IP) and overlays is None)):
             continue
-        if exact and name == OVERLAY_IP:
-            number = counted(overlays, "overlay") if overlays else "no overlays"
+        if exact and (on or name == OVERLAY_IP):
+            assert overlays is not None
+            if on[1] in overlays if on else len(overlays) == 1:
+                continue
+            number = counted(len(overlays), "overlay") if overlays else "no overlays"
             problem = f"{{{{.{name}}}}} requires a service on one overlay, and this service is on {number}"
-            place.conflict(problem, "attach the service to one overlay")
+            if on:
+                problem = f"{{{{.{name}}}}} requires a service on the overlay '{on[1]}', and this one is not"
+            near = place.guess(on[1], list(overlays)) if on else None
+            first = next(iter(overlays), "")
+            one = "attach the service to " + (f"'{on[1]}'" if on else "one overlay")
+            place.conflict(
+                problem, near or (f"write for example {{{{.Overlay.{first}.IP}}}}" if first else one)
+            )
         else:
             offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
             near = nearest(name, offered)
@@ -90,17 +105,13 @@ def resolve(
         networks=tuple(sorted(joined, key=lambda each: each.network)),
         volumes=tuple(sorted(mounts, key=lambda each: each.target)),
     )
-    check_placeholders(cursor, _overlays(service.spec, spec, networks))
-    return replace(service, spec=spec)
-
-
-def _overlays(written: ContainerSpec, resolved: ContainerSpec, declared: Networks) -> int:
-    """Return the number of overlays of a service; 1 if a network has a fault, so that no second fault follows."""
-    asked = len(written.networks) or (0 if written.network_mode else 1)
-    if len(resolved.networks) < asked:
-        return 1
-    local = {each.name for each in declared.values() if each.driver != "overlay"}
-    return sum(each.network not in local for each in resolved.networks)
+    on = {each.network for each in spec.networks}
+    overlays = {
+        key: each.name for key, each in networks.items() if each.name in on and each.driver == "overlay"
+    }
+    is_whole = len(on) >= (len(service.spec.networks) or (0 if service.spec.network_mode else 1))
+    _check_placeholders(cursor, overlays if is_whole else None)
+    return replace(service, spec=with_overlays(spec, overlays))
 
 
 def _networks(spec: ContainerSpec, cursor: Cursor, declared: Networks) -> Iterator[Attachment]:

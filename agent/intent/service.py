@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from agent.diff.container import familiar, split
+from agent.diff.container.fill import ON_OVERLAY, OVERLAY_IP
 from agent.intent import forms, limits, log_drivers, mounts, networks, ports, process, rights
 from agent.intent.deploy import DEPLOY, HOSTS, MOST_REPLICAS, read_deploy, read_placement
 from agent.intent.forms import Field, Section
@@ -104,7 +105,7 @@ def _unshared(options: tuple[str, ...]) -> Field:
 
 _FROM_AGENT = ("has no value", 'the agent\'s environment is not read: write a value, or "" for none')
 _label = matching(
-    r"(?![.-])(?!.*\.\.)(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a host name"
+    r"(?![.-])(?!.*\.\.)(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z0-9._-]{1,80}\s?\}\}){1,63}", "a host name"
 )
 
 _PART_OF_CGROUP = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.@:-]{1,200}"
@@ -241,15 +242,18 @@ def check_together(fields: Fields, spec: specs.ContainerSpec) -> None:
 
 _LONGEST_HOSTNAME = 64
 """Characters, in the kernel: sethostname(2)."""
-_LONGEST_VALUES = {"Node.ID": "x" * 25, "Host.Address": "255.255.255.255", "Overlay.IP": "255.255.255.255"}
+_ADDRESS = "255.255.255.255"
+_LONGEST_VALUES = {"Node.ID": "x" * 25, "Host.Address": _ADDRESS, OVERLAY_IP: _ADDRESS}
 
 
 def _check_hostname(fields: Fields, spec: specs.ContainerSpec, values: Mapping[str, str]) -> None:
     """Note a fault if the placeholders can make the hostname longer than the kernel takes."""
     known = {**_LONGEST_VALUES, **values}
-    longest = re.sub(
-        r"\{\{\s?\.([A-Za-z.]+)\s?\}\}", lambda found: known.get(found[1], "0"), spec.hostname or ""
-    )
+
+    def longest_of(found: re.Match[str]) -> str:
+        return known.get(found[1], _ADDRESS if ON_OVERLAY.fullmatch(found[1]) else "0")
+
+    longest = re.sub(r"\{\{\s?\.([A-Za-z0-9._-]+)\s?\}\}", longest_of, spec.hostname or "")
     if len(longest) > _LONGEST_HOSTNAME:
         problem = f"becomes {len(longest)} characters long"
         remedy = f"the maximum is {_LONGEST_HOSTNAME}: use fewer placeholders"

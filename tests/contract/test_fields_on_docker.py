@@ -21,9 +21,11 @@ from agent.model.spec import ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER, DockerScene
 from tests.fakes.container_inspect import inspect_of
 from tests.support.docker_daemon import BARE, RICH, DockerDaemon
+from tests.support.engine_defaults import DECLARED
 from tests.support.field_samples import SAMPLES, Sample
 from tests.support.spec_strategies import NETWORKS, specs
 from tests.support.thoroughness import examples
+from tests.unit.intent.documents import parse, service
 
 NOTHING = ("nothing", "no")
 """How it is told that an engine or kernel that cannot do something has dropped it."""
@@ -99,6 +101,30 @@ def test_the_engine_in_memory_shows_what_the_real_one_shows(
         if dropped or machines_choice:
             continue
         assert row.found(Found(simulated, of_image)) == row.found(Found(real, of_image)), row.field
+
+
+@pytest.mark.parametrize("field", DECLARED)
+def test_the_engines_own_value_is_no_difference_whether_it_is_put_in_or_taken_out(
+    engine: Engine, field: str
+) -> None:
+    services = (parse(service(keys)).services[0] for keys in DECLARED[field])
+    specs_ = [replace(each.spec, image=BARE, command=("sleep", "9"), networks=()) for each in services]
+    for old, new in itertools.permutations(specs_):
+        was, now = (
+            Replica(service="order", slot=next(_numbers), spec=spec_hash(each)) for each in (old, new)
+        )
+        now = replace(now, slot=was.slot)
+        known = {spec_hash(each): each for each in (old, new)}
+        made = engine.create_container(
+            create_request(old, was, project="prod", cluster=CLUSTER, name="prod-o-1")
+        )
+        try:
+            (found,) = engine.containers(known, _context, assigned=frozenset({now})).ours
+        finally:
+            engine.remove_container(made)
+        assert found.replica == now
+        # Without the cgroups of version 2 the engine gives a container those of the host.
+        assert {each.field for each in found.differences} <= {"cgroup"} & {field}
 
 
 def test_of_an_image_that_says_everything_nothing_is_a_difference(engine: Engine) -> None:

@@ -146,7 +146,7 @@ SAMPLES = (
         field="privileged", value=True, by_hand={"HostConfig.Privileged": False},
         named="privileged: yes wanted, no found",
     ),
-    Sample(field="init", value=True, by_hand={"HostConfig.Init": None}, named="init: yes wanted, nothing found"),
+    Sample(field="init", value=True, by_hand={"HostConfig.Init": None}, named="init: yes wanted, no found"),
     Sample(field="tty", value=True, by_hand={"Config.Tty": False}, named="tty: yes wanted, no found"),
     Sample(
         field="stdin_open", value=True, by_hand={"Config.OpenStdin": False}, named="stdin_open: yes wanted, no found"

@@ -1,7 +1,7 @@
 """ContainerSpec and the engine: one table says how each field is created, read back, compared and repaired. No I/O."""
 
 from agent.diff.container.compare import describe_change, differences, differing, in_place, regarded
-from agent.diff.container.fill import FillContext, fill, uses_overlay_address
+from agent.diff.container.fill import FillContext, fill, overlays_in
 from agent.diff.container.limits import update_request
 from agent.diff.container.network import aliases, endpoint
 from agent.diff.container.process import leaves_entrypoint, with_entrypoint
@@ -24,6 +24,5 @@ __all__ = [
     "CLUSTER", "CREATION", "SHAPE", "TABLE", "CreateRequest", "FillContext", "aliases", "are_copied", "by_slot",
     "carried_volumes", "create_request", "describe_change", "differences", "differing", "endpoint",
     "familiar", "fill", "identity", "in_place", "is_anonymous", "is_called_so", "leaves_entrypoint",
-    "regarded", "split", "update_request", "uses_overlay_address", "with_carried",
-    "with_entrypoint",
+    "overlays_in", "regarded", "split", "update_request", "with_carried", "with_entrypoint",
 ]  # fmt: skip

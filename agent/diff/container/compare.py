@@ -118,9 +118,9 @@ def _change(
     several = isinstance(before, tuple) and not row.ordered
     yield from (_values(each, was_set=before not in (None, ()), several=several) for each in found)
     if not found:  # one of the two is left to the image or the engine
-        simple = isinstance(before, str | int | None) and isinstance(after, str | int | None)
-        values = f"{before or NONE} -> {after or NONE}" if simple else "changed"
-        yield f"{row.called} {values}"
+        simple = all(isinstance(each, str | int | None) for each in (before, after))
+        values = (NONE if each is None else row.show(each) for each in (before, after))
+        yield f"{row.called} {' -> '.join(values) if simple else 'changed'}"
 
 
 def _values(change: Difference, *, was_set: bool, several: bool) -> str:

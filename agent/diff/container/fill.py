@@ -8,9 +8,10 @@ from agent.errors import Invalid
 from agent.model import Frozen
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 
-_PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Z][A-Za-z]*\.[A-Z][A-Za-z]*)\s*\}\}")
-
 OVERLAY_IP = "Overlay.IP"
+ON_OVERLAY = re.compile(r"Overlay\.([A-Za-z0-9][A-Za-z0-9_.-]{0,126})\.IP")
+"""The same of one of several overlays, by its name: in a document that of its section, in a spec Docker's own."""
+_PLACEHOLDER = re.compile(rf"\{{\{{\s*\.({ON_OVERLAY.pattern}|[A-Z][A-Za-z]*\.[A-Z][A-Za-z]*)\s*\}}\}}")
 
 
 class FillContext(Frozen):
@@ -41,16 +42,25 @@ def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
     return _each_text(spec, lambda raw: _PLACEHOLDER.sub(lambda match: _value(match, values), raw))
 
 
-def uses_overlay_address(spec: ContainerSpec) -> bool:
-    """Return True if `spec` contains the placeholder of the replica's own overlay address."""
+def overlays_in(spec: ContainerSpec) -> frozenset[str]:
+    """Names of the overlays on which placeholders of `spec` mean the replica's address; empty for its only one."""
     found: set[str] = set()
 
-    def note(raw: str) -> str:
-        found.update(_PLACEHOLDER.findall(raw))
-        return raw
+    def note(match: re.Match[str]) -> str:
+        found.update({match[2]} if match[2] else {""} if match[1] == OVERLAY_IP else ())
+        return match[0]
 
-    _each_text(spec, note)
-    return OVERLAY_IP in found
+    _each_text(spec, lambda raw: _PLACEHOLDER.sub(note, raw))
+    return frozenset(found)
+
+
+def with_overlays(spec: ContainerSpec, names: Mapping[str, str]) -> ContainerSpec:
+    """Return `spec` with Docker's names of overlays in its placeholders. `names` has them by those of the document."""
+
+    def named(match: re.Match[str]) -> str:
+        return f"{{{{.Overlay.{names[match[2]]}.IP}}}}" if match[2] in names else match[0]
+
+    return _each_text(spec, lambda raw: _PLACEHOLDER.sub(named, raw))
 
 
 def _each_text(spec: ContainerSpec, text: Callable[[str], str]) -> ContainerSpec:
@@ -83,6 +93,7 @@ def _with_reservation(attachment: Attachment, reserved: Mapping[str, str]) -> At
 def _values(spec: ContainerSpec, context: FillContext) -> dict[str, str | None]:
     overlays = [each for each in spec.networks if each.network not in context.local]
     return {
+        **{f"Overlay.{each.network}.IP": each.address for each in overlays},
         "Node.Hostname": context.host,
         "Node.ID": context.node_id,
         "Service.Name": context.service,
@@ -93,11 +104,12 @@ def _values(spec: ContainerSpec, context: FillContext) -> dict[str, str | None]:
 
 
 def _value(match: re.Match[str], values: Mapping[str, str | None]) -> str:
-    name = match[1]
-    if name not in values:
+    name, network = match.groups()
+    if name not in values and not network:
         return match[0]
-    if (value := values[name]) is None:
-        raise Invalid(f"{{{{.{name}}}}} has no value here: {_WHY.get(name, 'it is not known')}")
+    if (value := values.get(name)) is None:
+        why = f"the replica has no fixed or reserved address on {network}" if network else _WHY.get(name)
+        raise Invalid(f"{{{{.{name}}}}} has no value here: {why or 'it is not known'}")
     return value
 
 

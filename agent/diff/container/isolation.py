@@ -109,14 +109,15 @@ ROWS = (
     plain(
         "devices", "HostConfig.Devices", default=frozenset(), write=_raw_devices, read=unordered(_device),
     ),
-    plain("init", "HostConfig.Init", read=lambda raw: raw),
+    # The engine shows null where its configuration decides, which is without init unless somebody changed that.
+    plain("init", "HostConfig.Init", default=False, read=bool),
     plain("pid", "HostConfig.PidMode", default=""),
-    plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, wanted=_wanted_ipc),
+    plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, wanted=_wanted_ipc, usual="private"),
     plain("uts", "HostConfig.UTSMode", default=""),
     plain("userns_mode", "HostConfig.UsernsMode", default=""),
-    plain("cgroup", "HostConfig.CgroupnsMode", default=Default.ENGINE),
+    plain("cgroup", "HostConfig.CgroupnsMode", default=Default.ENGINE, usual="private"),
     plain("cgroup_parent", "HostConfig.CgroupParent", default=""),
-    plain("runtime", "HostConfig.Runtime", default=Default.ENGINE),
+    plain("runtime", "HostConfig.Runtime", default=Default.ENGINE, usual="runc"),
     # An engine before 24 drops annotations without an error.
     plain(
         "annotations", "HostConfig.Annotations", default=Default.ENGINE, write=dict, lossy=True, secret=True,

@@ -6,6 +6,8 @@ from agent.diff.container.row import AtLeast, Body, Default, Found, as_text, cpu
 from agent.model.spec import BlkioDevice, BlkioLimit, ContainerSpec, Logging, Restart
 
 _UNLIMITED = (None, 0, -1)
+_PERIOD_US = 100_000
+"""Of the kernel, where none is declared."""
 
 
 def _raw_restart(policy: Restart) -> dict[str, Any]:
@@ -31,6 +33,11 @@ def _wanted_swap(spec: ContainerSpec, found: Found) -> Any:
     chosen = 2 * (spec.memory_limit_bytes or 0)
     theirs = (0, -1, None, 2 * (found.at("HostConfig.Memory") or 0))
     return Default.ENGINE if found.at("HostConfig.MemorySwap") in theirs else chosen
+
+
+def _wanted_period(spec: ContainerSpec, found: Found) -> Any:
+    wanted = spec.cpu_period_us or 0
+    return Default.ENGINE if {wanted, found.at("HostConfig.CpuPeriod") or 0} <= {0, _PERIOD_US} else wanted
 
 
 def _read_ulimits(raw: list[dict[str, Any]] | None) -> dict[str, str]:
@@ -156,10 +163,14 @@ ROWS = (
     plain(
         "logging", "HostConfig.LogConfig", default=Default.ENGINE, normal=_wanted_log, read=_read_log, secret=True,
         write=lambda logging: {"Type": logging.driver, "Config": dict(logging.options)}, shown=frozenset({"driver"}),
+        usual={"driver": "json-file"},
     ),
     plain("cpu_shares", "HostConfig.CpuShares", default=0, repair="update", show=_number),
     plain("cpuset", "HostConfig.CpusetCpus", default="", normal=cpu_set, repair="update"),
-    plain("cpu_period_us", "HostConfig.CpuPeriod", default=0, repair="update", show=_number, word="cpu_period"),
+    plain(
+        "cpu_period_us", "HostConfig.CpuPeriod", default=0, repair="update", show=_number, word="cpu_period",
+        wanted=_wanted_period,
+    ),
     plain("cpu_quota_us", "HostConfig.CpuQuota", default=0, repair="update", show=_number, word="cpu_quota"),
     plain(
         "blkio_weight", "HostConfig.BlkioWeight", default=0, repair="update", show=_number, word="blkio_config.weight",

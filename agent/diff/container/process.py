@@ -13,6 +13,8 @@ from agent.model.spec import ContainerSpec, Healthcheck
 PREFIX = "io.swarmkeeper."
 """Prefix of the agent's own labels; a document must not declare one."""
 
+_GRACE_S = 10
+"""The engine's own time between the two signals of a stop."""
 _NS = 1_000_000_000
 _SHORTEST_NS = 1_000_000
 """The engine's shortest duration; a smaller number is a count."""
@@ -172,8 +174,8 @@ ROWS = (
         read=lambda raw: _signal(raw or "SIGTERM"),
     ),
     plain(
-        "stop_grace_period_s", "Config.StopTimeout", normal=math.ceil, write=math.ceil, read=lambda raw: raw,
-        word="stop_grace_period", show=lambda value: as_text(value) if value is None else f"{value} s",
+        "stop_grace_period_s", "Config.StopTimeout", default=_GRACE_S, normal=math.ceil, write=math.ceil,
+        read=lambda raw: _GRACE_S if raw is None else raw, word="stop_grace_period", show="{} s".format,
     ),
     plain(
         "healthcheck", "Config.Healthcheck", default=Default.IMAGE, write=_raw_check, read=_check, wanted=_wanted_check,

@@ -141,6 +141,9 @@ class FieldMapping(Frozen):
     was dropped, and a new container would lose it, too."""
     named: bool = False
     """True if the repair acts on the entry of that name."""
+    usual: Any = Default.ENGINE
+    """What the engine takes, in normal form, if the spec leaves the field out and its configuration does not say
+    otherwise. Whether a spec declares it is no reason for another container. Default.ENGINE: it has no such value."""
 
     @property
     def called(self) -> str:
@@ -229,7 +232,8 @@ def plain(
         return default
 
     shown = default.value if isinstance(default, Default) else more.get("show", as_text)(default)
-    own: dict[str, Any] = {"put": put, "wanted": wanted, "default": described or shown}
+    usual = Default.ENGINE if isinstance(default, Default) or default is None else default
+    own: dict[str, Any] = {"put": put, "wanted": wanted, "default": described or shown, "usual": usual}
     own["found"] = lambda found: reader(found.at(at))
     return FieldMapping(field=name, at=at, **{**own, **more})
 

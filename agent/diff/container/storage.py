@@ -10,6 +10,8 @@ from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _LABELS: tuple[Relabel, ...] = get_args(Relabel)
+_MODE_OF_TMPFS = 0o1777
+"""Of the engine, where none is declared."""
 _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -82,7 +84,7 @@ def _phrase(mount: Mount) -> str:
         mount.relabel or "",
         "nocopy" if mount.nocopy else "",
         f"size={mount.tmpfs_size_bytes}" if mount.tmpfs_size_bytes else "",
-        f"mode={mount.tmpfs_mode:o}" if mount.tmpfs_mode is not None else "",
+        f"mode={mount.tmpfs_mode:o}" if mount.tmpfs_mode not in (None, _MODE_OF_TMPFS) else "",
     ]
     source = mount.source or ("anonymous" if mount.type == "volume" else "")
     text = ",".join(each for each in options if each)
@@ -171,7 +173,7 @@ ROWS = (
     plain("tmpfs", "HostConfig.Tmpfs", default={}, normal=_tmpfs, write=dict),
     plain(
         "shm_size_bytes", "HostConfig.ShmSize", default=Default.ENGINE, read=lambda raw: raw, show=size,
-        word="shm_size",
+        word="shm_size", usual=64 << 20,
     ),
     plain("read_only", "HostConfig.ReadonlyRootfs", default=False, normal=bool),
 )  # fmt: skip

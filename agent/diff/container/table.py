@@ -35,14 +35,20 @@ _DROPPED: tuple[FieldMapping, ...] = tuple(row for row in TABLE if row.repair !=
 def shape(spec: ContainerSpec) -> str:
     """Hash of everything in `spec` that cannot change without a new container; the value of the container's label.
 
-    It covers normal forms, so another spelling of a value gives the same shape. Of the networks it covers the first,
-    which the engine keeps as the container's network mode, and the names of those with a fixed address: while a
-    container runs, an address removed from the spec looks the same as one that the swarm allocated. A reserved address
-    is not covered, because the leader assigns it to nobody else while a container has it. The names of lossy fields are
-    covered if declared: a container without the value does not show whether the engine dropped it or was never asked.
+    It covers normal forms, so another spelling of a value gives the same shape, and so does the engine's usual
+    value, declared or not: where an engine is configured otherwise, the comparison with the container shows it. Of the
+    networks it covers the first, which the engine keeps as the container's network mode, and the names of those with a
+    fixed address: while a container runs, an address removed from the spec looks the same as one that the swarm
+    allocated. A reserved address is not covered, because the leader assigns it to nobody else while a container has it.
+    The names of lossy fields are covered if declared: a container without the value does not show whether the
+    engine dropped it or was never asked.
     """
     made = _as_put(spec)
-    declared = {row.field: row.found(made) for row in _FIXED if _is_declared(row, spec)}
+    declared = {
+        row.field: value
+        for row in _FIXED
+        if _is_declared(row, spec) and (value := row.found(made)) != row.usual
+    }
     declared |= {row.field: True for row in _DROPPED if _is_declared(row, spec)}
     first = [each.network for each in spec.networks[:1]]
     fixed = [each.network for each in spec.networks if each.ipv4_address]
@@ -51,7 +57,7 @@ def shape(spec: ContainerSpec) -> str:
 
 
 def _is_declared(row: FieldMapping, spec: ContainerSpec) -> bool:
-    """Return True if the spec has a value of its own, also one equal to the engine's: the image may have another."""
+    """Return True if the spec has a value of its own."""
     return bool(getattr(spec, row.field) != ContainerSpec.__dataclass_fields__[row.field].default)
 
 

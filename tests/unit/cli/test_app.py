@@ -1,3 +1,5 @@
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ import pytest
 from agent import __version__
 from tests.unit.cli.conftest import swarmkeeper
 
+EXAMPLE = Path(__file__).parents[3] / "deploy/examples/cluster.yaml"
 COMMANDS = ("run", "validate", "plan", "apply", "status", "etcd-roles")
 
 
@@ -26,6 +29,7 @@ def test_the_help_names_every_command_and_exit_code() -> None:
     ended = swarmkeeper("--help")
 
     assert all(command in ended.out for command in COMMANDS)
+    assert "...\n" not in ended.out.partition("Commands:")[2]
     assert "Exit codes: 0 success. 1 invalid" in ended.out
 
 
@@ -99,6 +103,53 @@ def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ..
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == []
+
+
+_HEAVY = (
+    "grpc", "google.protobuf", "etcd3", "docker", "requests", "urllib3", "prometheus_client", "cryptography", "bcrypt",
+    "structlog", "tenacity", "pydantic", "rich", "importlib.metadata", "dotenv", "agent.config",
+    "agent.admission.check", "agent.clients", "agent.planner", "agent.conditions",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [(("--help",), (*_HEAVY, "yaml", "msgspec")), (("validate", str(EXAMPLE)), _HEAVY)],
+)
+def test_a_command_that_runs_has_loaded_nothing_heavy(
+    arguments: tuple[str, ...], unwanted: tuple[str, ...]
+) -> None:
+    code = (
+        f"import sys, atexit; sys.argv[1:] = {arguments!r}; from agent.cli.app import main;"
+        f" atexit.register(lambda: print(*(each for each in {unwanted!r} if each in sys.modules), file=sys.stderr));"
+        " main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
+def test_to_validate_a_small_document_takes_little_more_than_to_load_a_parser_of_yaml(tmp_path: Path) -> None:
+    """Compared in one run, because the machine may be busy: 0.03 s and 0.2 s of processor time on two slow cores."""
+    compiled = {"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(tmp_path)}
+
+    def seconds(*command: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *command], env=compiled, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    commands = (
+        ("-c", "import yaml"),
+        ("-m", "agent.cli.app", "validate", str(EXAMPLE)),
+        ("-m", "agent.cli.app", "--help"),
+    )
+    taken = [[seconds(*each) for each in commands] for _ in range(6)]
+    floor, validate, explain = (min(each) for each in zip(*taken[1:], strict=True))  # the first run compiles
+
+    assert validate < 10 * floor
+    assert explain < 5 * floor
 
 
 def test_the_command_line_is_also_a_module() -> None:

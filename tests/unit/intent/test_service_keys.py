@@ -342,6 +342,20 @@ def test_a_bridge_network_beside_the_overlay_leaves_no_doubt_which_address_is_me
     assert not faults(text.replace("networks: {inner", "networks: {own: {driver: bridge}, inner"))
 
 
+def test_of_two_overlays_the_one_is_named_whose_address_is_meant_and_the_spec_has_its_name_in_docker() -> (
+    None
+):
+    value = "{{ .Overlay.inner.IP }} {{.Overlay.back-end_1.x.IP}}"
+    text = service(
+        f"networks: [inner, back-end_1.x]\nenvironment: {{IP: '{value}'}}\nhostname: 'a{value[:23]}'"
+    )
+    found = parse(text.replace("networks: {inner", "networks: {back-end_1.x: {name: other}, inner")).services[
+        0
+    ]
+    assert found.spec.environment == (("IP", "{{.Overlay.shop_inner.IP}} {{.Overlay.other.IP}}"),)
+    assert found.spec.hostname == "a{{.Overlay.shop_inner.IP}}"
+
+
 @pytest.mark.parametrize("key", ["build", "profiles", "extends", "env_file", "mac_address"])
 def test_what_compose_has_and_we_have_not_is_refused_with_a_reason(key: str) -> None:
     (said,) = faults(service(f"{key}: x"))

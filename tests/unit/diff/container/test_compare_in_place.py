@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.diff.container import FillContext, create_request, in_place, regarded
+from agent.diff.container import TABLE, FillContext, create_request, differences, in_place, regarded
 from agent.diff.container.table import shape
 from agent.model.host_state import ContainerState
 from agent.model.intent import NetworkIntent
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Device, Restart, spec_hash
+from tests.fakes.container_inspect import inspect_of
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
+from tests.support.engine_defaults import DECLARED, NONE
 from tests.support.spec_strategies import NETWORKS, changes, specs
 from tests.support.thoroughness import examples
+from tests.unit.intent.documents import spec_of
 
 MIB = 2**20
 NET = Attachment(network="net")
@@ -129,9 +132,49 @@ def test_another_spelling_of_a_value_leaves_the_container_as_it_is(
     assert told_of(replace(SPEC, **same), replace(SPEC, **first)) == []
 
 
-def test_a_value_that_is_said_and_is_a_default_is_not_taken_for_none() -> None:
+@pytest.mark.parametrize("key", [{"working_dir": "/"}, {"stop_signal": "SIGTERM"}, {"user": "0"}])
+def test_a_value_that_is_said_and_is_a_default_is_not_taken_for_none(key: dict[str, Any]) -> None:
     """The image may have another one."""
-    assert told_of(replace(SPEC, working_dir="/")) is None
+    assert told_of(replace(SPEC, **key)) is None
+
+
+@pytest.mark.parametrize("field", DECLARED)
+def test_the_engines_own_value_costs_no_container_whether_it_is_put_in_or_taken_out(field: str) -> None:
+    left_out, declared = (
+        replace(SPEC, **{each: getattr(spec_of(keys), each) for each in (field, "memory_limit_bytes")})
+        for keys in DECLARED[field]
+    )
+
+    for old, new in ((left_out, declared), (declared, left_out)):
+        found = observed(old, new)
+        assert (found.replica, found.differences) == (replica_of(new), ())
+        assert in_place(old, new, replica_of(new)) == ()
+
+
+def test_of_every_field_it_is_known_whether_the_engine_has_a_value_of_its_own() -> None:
+    assert sorted([*DECLARED, *NONE]) == sorted(row.field for row in TABLE)
+
+
+@pytest.mark.parametrize(
+    ("field", "keys", "configured"),
+    [
+        ("shm_size_bytes", "shm_size: 64m", {"ShmSize": 128 * MIB}),
+        ("ipc", "ipc: private", {"IpcMode": "shareable"}),
+        ("cgroup", "cgroup: private", {"CgroupnsMode": "host"}),
+        ("runtime", "runtime: runc", {"Runtime": "crun"}),
+        ("logging", "logging: {driver: json-file}", {"LogConfig": {"Type": "local", "Config": {}}}),
+    ],
+)
+def test_where_the_engine_is_configured_otherwise_its_usual_value_is_asked_for(
+    field: str, keys: str, configured: dict[str, Any]
+) -> None:
+    declared = replace(SPEC, **{field: getattr(spec_of(keys), field)})
+    request = create_request(SPEC, replica_of(SPEC), project="prod", cluster="test", name="prod-order-1")
+    inspect = inspect_of(request.body, {"Id": "x", "Config": {}}, container_id="c" * 64, name="prod-order-1")
+    inspect["HostConfig"] |= configured
+
+    assert [each.repair for each in differences(declared, inspect, None)] == ["replace"]
+    assert differences(SPEC, inspect, None) == ()
 
 
 def test_the_shape_of_a_spec_never_changes_by_itself() -> None:

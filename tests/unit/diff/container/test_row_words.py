@@ -12,9 +12,9 @@ from agent.diff.container import (
     fill,
     identity,
     is_called_so,
+    overlays_in,
     split,
     update_request,
-    uses_overlay_address,
 )
 from agent.diff.container.row import as_text, cpus, seconds, size
 from agent.errors import Invalid
@@ -170,16 +170,35 @@ def test_a_pinned_address_is_asked_for_and_known_and_a_fixed_one_goes_before_it(
 
 
 @pytest.mark.parametrize(
-    ("spec", "uses"),
+    ("spec", "named"),
     [
-        (ContainerSpec(image="x", command=("--ip={{ .Overlay.IP }}",)), True),
-        (ContainerSpec(image="x", healthcheck=Healthcheck(test=("CMD", "{{.Overlay.IP}}"))), True),
-        (ContainerSpec(image="x", domainname="{{.Overlay.IP}}"), False),
-        (ContainerSpec(image="x", environment=(("A", "{{.Node.ID}} Overlay.IP"),)), False),
+        (ContainerSpec(image="x", command=("--ip={{ .Overlay.IP }}",)), {""}),
+        (ContainerSpec(image="x", command=("{{.Overlay.a-b.c.IP}} {{ .Overlay.d.IP }}",)), {"a-b.c", "d"}),
+        (ContainerSpec(image="x", healthcheck=Healthcheck(test=("CMD", "{{.Overlay.IP}}"))), {""}),
+        (ContainerSpec(image="x", domainname="{{.Overlay.IP}}"), set()),
+        (ContainerSpec(image="x", environment=(("A", "{{.Node.ID}} Overlay.IP"),)), set()),
     ],
 )
-def test_a_spec_tells_whether_it_needs_its_overlay_address(spec: ContainerSpec, uses: bool) -> None:
-    assert uses_overlay_address(spec) == uses
+def test_a_spec_tells_on_which_overlays_it_needs_its_address(spec: ContainerSpec, named: set[str]) -> None:
+    assert overlays_in(spec) == named
+
+
+def test_of_several_overlays_each_is_filled_in_by_its_name_and_none_without_an_address() -> None:
+    spec = ContainerSpec(
+        image="order:1",
+        environment=(
+            ("A", "{{.Overlay.a.IP}}"),
+            ("B", "{{ .Overlay.Node.ID.IP }}:80"),
+            ("C", "{{.Node.ID}}"),
+        ),
+        networks=(Attachment(network="Node.ID", ipv4_address="10.2.0.9"), Attachment(network="a")),
+    )
+    here = replace(HERE, reserved=(("a", "10.1.0.9"),))
+
+    assert fill(spec, here).environment == (("A", "10.1.0.9"), ("B", "10.2.0.9:80"), ("C", "n0de"))
+    for lacking in (HERE, replace(here, local=frozenset({"a"}))):
+        with pytest.raises(Invalid, match=r"\{\{.Overlay.a.IP\}\} has no value here: .* on a$"):
+            fill(spec, lacking)
 
 
 @pytest.mark.parametrize("slot", ["slot", "copy"])

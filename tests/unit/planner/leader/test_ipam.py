@@ -110,6 +110,15 @@ def test_with_the_policy_every_replica_gets_one_on_each_overlay_and_none_on_a_br
     assert asks_for_addresses(wanted(service(spec=on_two))) == frozenset()
 
 
+def test_whoever_names_an_overlay_gets_an_address_on_that_one_alone() -> None:
+    networks = (Attachment(network="net"), Attachment(network="back-end"))
+    named = replace(IP, environment=(("IP", "{{.Overlay.back-end.IP}}"),), networks=networks)
+    back_end = replace(OVERLAY, key="back", name="back-end")
+    asked = wanted(service(spec=named), networks=(OVERLAY, back_end))
+
+    assert asks_for_addresses(asked) == {"back-end"}
+
+
 def test_gateway_fixed_addresses_and_what_others_have_are_left_out() -> None:
     fixed = replace(order(), networks=(Attachment(network="net", ipv4_address=NEXT),))
     top = replace(OVERLAY, gateway=IPv4Address(TOP))
