@@ -18,7 +18,7 @@ from agent.diff.bridge import refusal
 from agent.diff.container import create_request, with_carried
 from agent.errors import Conflict, Denied, LeadershipLost, NotAdmitted, Refused, SwarmkeeperError, Unreachable
 from agent.lease import Session
-from agent.model import leader_steps, records, spec, steps
+from agent.model import earlier, leader_steps, records, spec, steps
 from agent.model.keys import Keys
 from agent.model.plan import Step
 from agent.model.store import Compare, Delete, Fence, Put
@@ -316,6 +316,8 @@ def _publish_verdict(context: ApplyContext, fence: Fence, step: leader_steps.Pub
             revision=step.verdict.accepted_revision, document=step.document, epoch=step.epoch
         )
         operations += [_put(context.keys.accepted, accepted), Delete(key=context.keys.trial)]
+        if step.forget_earlier:
+            operations.append(Delete(key=f"{context.keys.root}{earlier.MEMBERSHIP_ORDERS}", prefix=True))
     # A document that was applied meanwhile gets a verdict of its own.
     newest = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)
     context.store.write_fenced(fence, operations, [newest])

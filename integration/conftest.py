@@ -10,15 +10,17 @@ the long mode, on every base that is a release of Debian as it is.
 import os
 import re
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from integration import by_hand, rerun
 from integration.artifacts import leave_artifacts
 from integration.cluster import EXAMPLE, REPLICAS, Cluster
+from integration.guarded import DOCUMENT as GUARDED
+from integration.guarded import GuardedCluster
 from integration.journals import check_journals, renew
 from integration.lab import base as bases
 from integration.lab.host import Host
@@ -29,6 +31,7 @@ from integration.timings import DEFAULT, TIMINGS, Timings
 from tests.support.document import document
 from tests.support.reliability import NOT_AS_SHIPPED
 
+AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
 LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
@@ -50,17 +53,21 @@ def session_name(suffix: str = "") -> str:
 
 
 @contextmanager
-def example_on(lab: Lab) -> Iterator[Cluster]:
-    """Bring up a lab of one module alone, with the example document carried out; it is taken down at the end."""
+def carried_out(cluster: AnyCluster, wanted: str) -> Iterator[AnyCluster]:
+    """Bring up the cluster's lab, of one module alone, with a document carried out; it is taken down at the end."""
     try:
-        lab.up()
-        cluster = Cluster(lab, timings=TIMINGS)
+        cluster.lab.up()
         cluster.install_and_start()
-        cluster.wait_converged(cluster.put(EXAMPLE), CONVERGE_S)
+        cluster.wait_converged(cluster.put(wanted), CONVERGE_S)
         yield cluster
-        check_journals(lab)
+        check_journals(cluster.lab)
     finally:
-        lab.down()
+        cluster.lab.down()
+
+
+def example_on(lab: Lab) -> AbstractContextManager[Cluster]:
+    """Bring up a lab with the example document carried out, as `carried_out` does."""
+    return carried_out(Cluster(lab, timings=TIMINGS), EXAMPLE)
 
 
 def may_go_on(host: Host) -> bool:
@@ -235,6 +242,14 @@ def cluster(running: Cluster) -> Cluster:
         )
         running.wait_converged(running.put(EXAMPLE), CONVERGE_S)
     return running
+
+
+@pytest.fixture(scope="module")
+def guarded(_sweep: None) -> Iterator[GuardedCluster]:
+    """Two managers and a worker; nobody but the operator's and etcd's root user may write everything."""
+    made = GuardedCluster(Lab(session_name("-guarded")), timings=TIMINGS)
+    with carried_out(made, GUARDED) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -3,13 +3,7 @@
 docs/operate/etcd.md has the table. Every user here is made with the printed commands, one per host.
 """
 
-import base64
-import shlex
-import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,113 +14,31 @@ from agent.model.records import (
     Replica,
     SwarmRecord,
     Tokens,
-    decode,
     encode,
 )
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.spec import encode as encode_spec
-from integration.cluster import EXAMPLE, NAME, PREFIX, UNIT, Cluster
-from integration.conftest import CONVERGE_S, session_name
-from integration.journals import check_journals
+from integration.cluster import PREFIX, UNIT
+from integration.conftest import CONVERGE_S
+from integration.guarded import (
+    DOCUMENT,
+    IMAGE,
+    LEADERS,
+    NAMED_S,
+    WORKER,
+    GuardedCluster,
+    fixed,
+    now,
+    said_on,
+    stays,
+)
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from integration.lab.lab import Lab
-from integration.timings import TIMINGS
 from tests.support.document import document
 
-NAMED_S = 10
-"""Within this time each attack is named on a host."""
-LOOKED_AT_S = 12
-"""For so long nothing may come of an attack: several passes of every agent."""
-LEADERS, WORKER = ("node-231", "node-232"), "node-233"
-PASSWORD = "of-the-lab"
 DENIED = "permission denied"
-KEY_FILE = "/etc/swarmkeeper/tokens.key"
-KEY = base64.b64encode(bytes(32)).decode()
-IMAGE = "10.159.62.231/somecom/order:1.0.0"
-DOCUMENT = document(
-    EXAMPLE,
-    roles={WORKER: "worker"},
-    services={
-        "placed": {"image": IMAGE, "deploy": {"replicas": 3}},
-        "everywhere": {"image": IMAGE, "deploy": {"mode": "global"}},
-    },
-)
 EVIL = ContainerSpec(image=IMAGE, network_mode="host", privileged=True)
 MEMORY_MAX = 256 << 20
-
-
-class GuardedCluster(Cluster):
-    """Agents with a user of etcd for each host, whose join tokens are sealed."""
-
-    def config(self, host: Host) -> str:
-        user = f"user: {host.name}, password_file: /etc/swarmkeeper/etcd.password, allow_plaintext_password: true"
-        text = super().config(host)
-        assert text.count("\netcd:\n  endpoints: [") == 1
-        return text.replace("\netcd:\n", f"\netcd:\n  {user.replace(', ', chr(10) + '  ')}\n") + (
-            f"tokens: {{key_file: {KEY_FILE}}}\n"
-        )
-
-    def install_on(self, host: Host, deb: Path) -> None:
-        super().install_on(host, deb)
-        for path, text in (("/etc/swarmkeeper/etcd.password", PASSWORD), (KEY_FILE, KEY)):
-            host.write(path, text, mode=0o640)
-            host.exec("chgrp", "swarmkeeper", path)
-
-    def guard(self) -> None:
-        """Print the commands of the roles, run them, make the users, and enable authentication, as the guide says."""
-        host = self.lab.hosts[0]
-        scripts = [self.command("etcd-roles", "--cluster", NAME).stdout]
-        for each in self.lab.hosts:
-            may_lead = ["--may-lead"] if each.name in LEADERS else []
-            scripts.append(
-                self.command("etcd-roles", "--cluster", NAME, "--host", each.name, *may_lead).stdout
-            )
-        roles = {each.name: f"swarmkeeper-{NAME}-host-{each.name}" for each in self.lab.hosts}
-        roles |= {"ci": f"swarmkeeper-{NAME}-operator", "root": "root", "any": f"swarmkeeper-{NAME}-agent"}
-        for user, role in roles.items():
-            scripts += [
-                shlex.join(("etcdctl", "user", "add", f"{user}:{PASSWORD}")),
-                shlex.join(("etcdctl", "user", "grant-role", user, role)),
-            ]
-        reader = ("etcdctl role add reader", f"etcdctl role grant-permission reader read --prefix {PREFIX}")
-        scripts += [*reader, f"etcdctl user add reader:{PASSWORD}", "etcdctl user grant-role reader reader"]
-        done = host.exec("sh", "-c", "export ETCDCTL_API=3\n" + "\n".join([*scripts, "etcdctl auth enable"]))
-        assert "Authentication Enabled" in done.stdout, done.stderr
-        self.etcd_user = self.user("root")
-
-    def user(self, name: str) -> tuple[str, ...]:
-        return ("--user", f"{name}:{PASSWORD}")
-
-    def as_user(self, user: str, *argv: str, value: str | None = None) -> tuple[int, str]:
-        """Run etcdctl once as a user: its exit code, and what it said."""
-        command = self.etcdctl_command(self.user(user), argv)
-        done = self.lab.hosts[0].exec(*command, input=value, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-    def forge(self, user: str, key: str, value: str) -> None:
-        code, said = self.as_user(user, "put", f"{PREFIX}{key}", value=value)
-        assert code == 0, said
-
-    def record(self, kind: type[Any], key: str) -> Any:
-        return decode(kind, self.etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip().encode())
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[GuardedCluster]:
-    """Two managers and a worker; nobody but the operator's and etcd's root user may write everything."""
-    lab = Lab(session_name("-guarded"))
-    try:
-        lab.up()
-        cluster = GuardedCluster(lab, timings=TIMINGS)
-        cluster.install()
-        cluster.guard()
-        cluster.start()
-        cluster.wait_converged(cluster.put(DOCUMENT), CONVERGE_S)
-        yield cluster
-        check_journals(lab)
-    finally:
-        lab.down()
 
 
 @pytest.fixture
@@ -134,27 +46,6 @@ def cluster(guarded: GuardedCluster) -> GuardedCluster:
     """The document carried out, whatever the test before has forged."""
     guarded.wait_converged(guarded.put_unless_accepted(DOCUMENT), CONVERGE_S)
     return guarded
-
-
-def fixed(cluster: Cluster) -> dict[str, str]:
-    """Every replica but those that the scheduler places, with its host and its start."""
-    return {name: at for name, at in cluster.started().items() if "-placed-" not in name}
-
-
-def said_on(host: Host, since: str) -> str:
-    return host.journal_text(UNIT, since)
-
-
-def now(host: Host) -> str:
-    return host.exec("date", "+%Y-%m-%d %H:%M:%S").stdout.strip()
-
-
-def stays(cluster: Cluster, before: dict[str, str]) -> None:
-    """AssertionError as soon as a fixed or global replica is not what it was, looked at for some passes."""
-    until = time.monotonic() + LOOKED_AT_S
-    while time.monotonic() < until:
-        assert fixed(cluster) == before
-        assert not [each for each in cluster.containers(everything=True) if "evil" in each.name]
 
 
 KEYS_OF_OTHERS = (
@@ -280,7 +171,7 @@ def test_no_fixed_or_global_replica_stops_whatever_the_assignment_lacks(cluster:
 
 
 def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:
-    before, members = fixed(cluster), swarm_of(cluster)
+    before, members = fixed(cluster), cluster.members()
     user, victim = manager(cluster)
     since, record = now(victim), cluster.record(SwarmRecord, "swarm")
     tokens = Tokens(swarm_id=record.swarm_id or "", worker="SWMTKN-1-a-b", manager="SWMTKN-1-a-c")
@@ -297,7 +188,7 @@ def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: Gua
 
     eventually(is_named, NAMED_S, "a host names the record of another swarm")
     stays(cluster, before)
-    assert swarm_of(cluster) == members
+    assert cluster.members() == members
     cluster.delete("swarm")
 
 
@@ -312,31 +203,26 @@ def take_lock(cluster: GuardedCluster, user: str) -> None:
 
 def test_a_forged_order_costs_a_worker_its_membership_and_it_joins_again(cluster: GuardedCluster) -> None:
     """The table names this: no worker can know whether its swarm has removed it. No other host is touched."""
-    before, members = fixed(cluster), swarm_of(cluster)
+    before, members = fixed(cluster), cluster.members()
     user, victim = manager(cluster)
     take_lock(cluster, user)
     order = MembershipOrder(state="active", node_id=members[victim.name], what="leave", reason="forged")
     cluster.forge(user, f"membership-orders/{victim.name}", encode(order).decode())
 
     def has_left() -> None:
-        assert swarm_of(cluster)[victim.name] != members[victim.name]
+        assert cluster.members()[victim.name] != members[victim.name]
 
     eventually(has_left, CONVERGE_S, "the worker has left")
     cluster.delete("leader")
 
     def is_in_again() -> None:
-        assert swarm_of(cluster)[victim.name] not in {"", members[victim.name]}
+        assert cluster.members()[victim.name] not in {"", members[victim.name]}
 
     eventually(is_in_again, CONVERGE_S, "the worker is in the swarm again")
     cluster.wait_converged(cluster.newest(), CONVERGE_S)
     others = {name: at for name, at in before.items() if not at.startswith(victim.name)}
     assert {name: at for name, at in fixed(cluster).items() if name in others} == others
     assert fixed(cluster).keys() == before.keys()
-
-
-def swarm_of(cluster: Cluster) -> dict[str, str]:
-    """Node id of each host, as its own dockerd says it."""
-    return {host.name: host.docker.info()["Swarm"]["NodeID"] for host in cluster.lab.hosts}
 
 
 def test_a_lock_that_outlives_every_lease_is_an_alarm_with_its_remedy(cluster: GuardedCluster) -> None:

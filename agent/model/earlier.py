@@ -7,6 +7,8 @@ SLOT_LABEL = "io.swarmkeeper.copy"
 """The label of a container with its slot."""
 RESERVE_ADDRESSES = "pin_addresses"
 """The key of `x-cluster.policy`."""
+MEMBERSHIP_ORDERS = "rulings/"
+"""The beginning of the keys of membership orders. Nothing but agents of format 1 reads them."""
 
 _FIELDS = {
     "era": "epoch", "copies": "replicas", "number": "slot", "anew": "recreate", "in_force": "accepted_revision",

@@ -36,6 +36,8 @@ class PublishVerdict(_LeaderStep, verb="publish", kind="intent", about="verdict"
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
     epoch: int = 0
+    forget_earlier: bool = False
+    """True if with `document` the keys go that only agents before format 2 read: no such agent reports."""
 
 
 class BeginTrial(_LeaderStep, verb="prepare", kind="intent", about="verdict"):

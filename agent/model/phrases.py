@@ -41,7 +41,7 @@ def first_of(texts: Sequence[str], most: int, rest: str) -> list[str]:
 MOST_TEXT = 1000
 """Characters that are kept of a text of an engine, a registry, a container or etcd, which may have megabytes."""
 
-_CUT = re.compile(r"… ([0-9][0-9,]{0,20}) more characters\Z")
+_CUT = re.compile(r"(?:…|\.\.\.) ([0-9][0-9,]{0,20}) more characters\Z")
 
 
 def cut(text: str, most: int = MOST_TEXT, *, unread: int = 0) -> str:
@@ -53,7 +53,8 @@ def cut(text: str, most: int = MOST_TEXT, *, unread: int = 0) -> str:
         text, unread = text[: -len(earlier[0])], unread + int(earlier[1].replace(",", ""))
     left = max(len(text) - most, 0) + unread
     kept = text[:most].encode(errors="replace").decode()  # JSON can have half a character: \ud83d
-    return f"{kept}… {left:,} more characters" if left else kept
+    # An ellipsis is no Latin-1: Python would need two bytes for each character of the text.
+    return f"{kept}... {left:,} more characters" if left else kept
 
 
 def shorten(text: str, most: int = _LONGEST) -> str:

@@ -141,16 +141,20 @@ class StatusKey:
 MOST_BYTES = 1_500_000
 """etcd refuses a request of more than 1.5 MiB (--max-request-bytes), key included."""
 
+MOST_TEXT, USUAL = 300, 20
+"""Characters of all texts for each replica on average, and replicas of a host: a leader has memory for 20,000."""
 _SHORT = 100
 """Characters of a text in a status that is too large."""
 _WORD = 20
 """Characters of an error of a bare replica: an error at all decides."""
+_TEXTS = "texts after {} characters"
 _FEW = 50
 """Entries of a list in a status that is too large."""
 
 
 def encode_status(status: HostStatus, most: int = MOST_BYTES) -> bytes:
     """Return the status as a record of at most `most` bytes, with as little left out as that needs."""
+    status = _with_even_texts(status)
     encoded = encode(status)
     for leave_out, what in _STAGES:
         if len(encoded) <= most:
@@ -162,30 +166,40 @@ def encode_status(status: HostStatus, most: int = MOST_BYTES) -> bytes:
     return encoded if len(encoded) <= most else encode(_minimal(status), terse=True)
 
 
-def _with_short_texts(status: HostStatus) -> HostStatus:
+def _with_even_texts(status: HostStatus) -> HostStatus:
+    """Cut the texts to one length if all together are too long for that many replicas: most of them fail."""
+    texts = [each.text for each in status.steps] + [each.reason for each in status.left]
+    texts += [text for each in status.replicas for text in (each.error, "".join(each.output))]
+    most = MOST_TEXT * max(USUAL, len(status.replicas))
+    if sum(map(len, texts)) <= most:
+        return status
+    share = max(_SHORT, most // sum(map(bool, texts)))
+    return replace(_with_short_texts(status, share), cut=(*status.cut, _TEXTS.format(share)))
+
+
+def _with_short_texts(status: HostStatus, most: int) -> HostStatus:
     return replace(
         status,
-        engine_error=cut(status.engine_error, _SHORT),
-        swarm_error=cut(status.swarm_error, _SHORT),
-        steps=_shortened(status.steps, "text"),
-        blocked=_shortened(status.blocked, "reason"),
-        waiting=_shortened(status.waiting, "reason"),
+        engine_error=cut(status.engine_error, most),
+        swarm_error=cut(status.swarm_error, most),
+        steps=_shortened(status.steps, most, "text"),
+        blocked=_shortened(status.blocked, most, "reason"),
+        waiting=_shortened(status.waiting, most, "reason"),
         replicas=tuple(
             replace(
                 each,
-                error=cut(each.error, _SHORT),
-                differences=_shortened(each.differences, "wanted", "found"),
+                error=cut(each.error, most),
+                output=tuple(cut(line, most) for line in each.output[-1:]),
+                differences=_shortened(each.differences, most, "wanted", "found"),
             )
             for each in status.replicas
         ),
     )
 
 
-def _shortened(reports: Sequence[T], *names: str) -> tuple[T, ...]:
+def _shortened(reports: Sequence[T], most: int, *names: str) -> tuple[T, ...]:
     given: Sequence[Any] = reports
-    return tuple(
-        replace(each, **{name: cut(getattr(each, name), _SHORT) for name in names}) for each in given
-    )
+    return tuple(replace(each, **{name: cut(getattr(each, name), most) for name in names}) for each in given)
 
 
 def _with_few_names(status: HostStatus) -> HostStatus:
@@ -260,7 +274,7 @@ def _minimal(status: HostStatus) -> HostStatus:
 
 _STAGES: tuple[tuple[Callable[[HostStatus], HostStatus], str], ...] = (
     (partial(_with_replicas, change=lambda each: replace(each, output=())), "output of replicas"),
-    (_with_short_texts, f"texts after {_SHORT} characters"),
+    (partial(_with_short_texts, most=_SHORT), _TEXTS.format(_SHORT)),
     (
         partial(_with_replicas, change=lambda each: replace(each, differences=each.differences[:1])),
         "all but the first difference of each replica",

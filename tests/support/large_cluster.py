@@ -32,8 +32,9 @@ from agent.model.records import (
     Verdict,
     encode,
 )
-from agent.model.status import HostStatus, ReplicaReport
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport
 from agent.model.store import Put, SessionSettings, StoreSettings
+from agent.report.status_key import encode_status
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,12 +139,13 @@ def _puts(text: str, revision: int, hosts: int, error: str) -> Iterator[Put]:
             is_manager=_role(number) == "manager",
             revision=revision,
             replicas=tuple(_report(each, error) for each in own),
+            blocked=tuple(_blocked(each, error) for each in own if error),
         )
         assignment = Assignment(revision=revision, project="prod", replicas=own)
         yield Put(key=KEYS.assignment(name), value=encode(assignment))
         if number:  # the leader writes its own
             yield Put(key=KEYS.presence(name), value=encode(presence))
-        yield Put(key=KEYS.status(name), value=encode(status, terse=True))
+        yield Put(key=KEYS.status(name), value=encode_status(status))
 
 
 def _report(replica: Replica, error: str = "") -> ReplicaReport:
@@ -163,6 +165,11 @@ def _report(replica: Replica, error: str = "") -> ReplicaReport:
         steady=True,
         error=error,
     )
+
+
+def _blocked(replica: Replica, error: str) -> BlockedReport:
+    resource = f"container/prod-{replica.service}-{replica.slot}"
+    return BlockedReport(resource=resource, reason=error, kind="error", attempts=3)
 
 
 def forged_status(number: int, size: int) -> bytes:

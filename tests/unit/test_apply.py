@@ -631,6 +631,21 @@ def test_a_document_is_accepted_together_with_its_verdict(leading: Bench) -> Non
     assert leading.record(Accepted, KEYS.accepted) == Accepted(revision=judged, document="name: prod")
 
 
+def test_orders_of_agents_before_format_2_go_with_a_document_once_no_such_agent_reports(
+    leading: Bench,
+) -> None:
+    judged = leading.put(KEYS.intent, b"name: prod")
+    old, order = f"{KEYS.root}rulings/h1", KEYS.membership_order("h1")
+    leading.put(old, b"old")
+    leading.put(order, b"order")
+    verdict = replace(VERDICT, revision=judged, accepted_revision=judged)
+    publish = leader_steps.PublishVerdict(verdict=verdict, document="name: prod", reason="r")
+    leading.apply(publish)
+    assert leading.read(old) == b"old"
+    leading.apply(replace(publish, forget_earlier=True))
+    assert (leading.read(old), leading.read(order)) == (None, b"order")
+
+
 def test_an_assignment_is_published_together_with_its_specs(leading: Bench) -> None:
     leading.apply(leader_steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"))
     assert leading.record(Assignment, KEYS.assignment("h1")) == ASSIGNMENT

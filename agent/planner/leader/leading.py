@@ -47,7 +47,10 @@ def plan_verdict(cluster: ClusterState, fence: int = 0) -> Plan:
     step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     if verdict.accepted and not only_warns:
         epoch = cluster.epoch + bool(cluster.store_rolled_back)
-        step = replace(step, document=cluster.document.text, epoch=epoch)
+        # An agent before format 2 reports no name, and one that has not reported may be such an agent.
+        reported = cluster.present.keys() <= cluster.statuses.keys()
+        new = reported and all(each.host for each in cluster.statuses.values())
+        step = replace(step, document=cluster.document.text, epoch=epoch, forget_earlier=new)
     elif replaces:
         step = replace(step, document=cluster.accepted_text, epoch=cluster.epoch)
     return Plan((step,), refused)

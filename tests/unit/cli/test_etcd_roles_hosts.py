@@ -533,9 +533,11 @@ def test_the_guide_names_tests_that_exist() -> None:
     here = Path(__file__)
     page = (here.parents[3] / "docs" / "operate" / "etcd.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", page))
-    lab = here.parents[3] / "integration" / "test_stolen_agents.py"
+    lab = (
+        here.parents[3] / "integration" / f"test_{each}.py" for each in ("stolen_agents", "attacks_on_hosts")
+    )
     sources = "".join(
-        path.read_text() for path in (here, here.parents[1] / "observe" / "test_cluster.py", lab)
+        path.read_text() for path in (here, here.parents[1] / "observe" / "test_cluster.py", *lab)
     )
     assert named
     assert {each for each in named if f"def {each}(" not in sources} == set()

@@ -135,7 +135,7 @@ def test_a_replica_with_the_longest_reasons_is_not_larger_than_assumed() -> None
         slot=10_000,
         spec="0" * 64,
         held=reason,
-        waits=f"{reason}… 100,000 more characters",
+        waits=f"{reason}... 100,000 more characters",
         waits_on="x" * 80,
         held_by_fault=False,
         recreate=(("0" * 64, reason),),

@@ -100,12 +100,44 @@ def test_a_text_of_3_mb_costs_the_text_and_no_state(other: dict[str, object]) ->
 
 
 def test_what_is_left_out_stops_as_soon_as_the_rest_fits() -> None:
-    loud = replica(1, output=("x" * 2_000_000,), error="exited with 3", image_now="sha256:f")
+    loud = replica(1, output=("x" * 280,), error="exited with 3", image_now="sha256:f")
 
-    found = written(replace(STATUS, replicas=(loud,)))
+    found = written(replace(STATUS, replicas=(loud,) * 1800))
 
     assert found.cut == ("output of replicas",)
-    assert found.replicas == (replace(loud, output=()),)
+    assert found.replicas == (replace(loud, output=()),) * 1800
+
+
+def failing(count: int, error: str, *output: str) -> HostStatus:
+    return replace(
+        STATUS,
+        replicas=tuple(replica(slot, error=error, output=output) for slot in range(count)),
+        blocked=tuple(
+            BlockedReport(resource=f"container/prod-order-{slot}", reason=error, kind="error")
+            for slot in range(count)
+        ),
+    )
+
+
+@pytest.mark.parametrize("count", [20, 200])
+def test_texts_are_cut_to_equal_parts_where_those_of_all_replicas_are_long(count: int) -> None:
+    status = failing(count, "address in use " + "x" * 700, "first " + "y" * 390, "last " + "y" * 390)
+
+    found = written(status)
+
+    texts = [text for each in found.replicas for text in (each.error, *each.output)]
+    texts += [each.reason for each in found.blocked]
+    assert {text[:14] for text in texts} == {"address in use", "last " + "y" * 9}
+    assert all(text.endswith(" more characters") for text in texts)
+    assert 300 < sum(map(len, texts)) / count < 400
+    assert found.cut == ("texts after 100 characters",)
+    assert states(found) == states(status)
+
+
+def test_a_long_text_of_few_replicas_is_reported_whole() -> None:
+    status = failing(2, "x" * 700, *("y" * 390 for _ in range(3)))
+
+    assert encode_status(status) == encode(status)
 
 
 @pytest.mark.parametrize(("count", "other"), [(4000, {}), (5000, {"addresses": ()})])

@@ -38,7 +38,7 @@ def test_an_error_answer_is_cut_and_tells_how_much_is_missing(
 
     assert isinstance(error, Refused)
     assert str(error).startswith("denied: xxx")
-    assert "… 2,999,0" in str(error)
+    assert "... 2,999,0" in str(error)
     assert len(str(error)) < 1100
 
 
@@ -66,7 +66,7 @@ def test_an_error_in_a_stream_of_a_pull_is_cut(stub: StubDockerd, engine: Docker
 
     assert isinstance(error, Refused)
     assert str(error).startswith("denied: xxx")
-    assert "… 5,9" in str(error)
+    assert "... 5,9" in str(error)
     assert len(str(error)) < 1100
 
 

@@ -72,7 +72,7 @@ def test_the_cause_of_an_endpoint_is_short(code: str, details: str, cause: str) 
 
 def test_a_text_of_3_mb_is_cut() -> None:
     found = failure_of(_RpcError("x" * 3_000_000), ENDPOINT)
-    assert found.details.endswith("… 2,999,000 more characters")
+    assert found.details.endswith("... 2,999,000 more characters")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from agent.admission import encode
 from agent.admission.policy import Policy
 from agent.model.faults import Fault
@@ -40,6 +42,28 @@ def test_a_good_document_is_accepted_together_with_its_verdict() -> None:
     (step,) = plan.steps
     assert isinstance(step, PublishVerdict)
     assert step.document == "text"
+
+
+@pytest.mark.parametrize(
+    ("names", "present", "forgotten"),
+    [
+        (("h1", "h2"), ("h1", "h2"), True),
+        (("h1", "h2"), ("h1",), True),
+        (("h1", ""), ("h1", "h2"), False),
+        (("h1", "h2"), ("h1", "h2", "h3"), False),
+    ],
+    ids=["all are new", "one is down", "one before format 2 reports", "one has not reported"],
+)
+def test_what_agents_before_format_2_left_goes_once_none_of_them_reports(
+    names: tuple[str, ...], present: tuple[str, ...], forgotten: bool
+) -> None:
+    statuses = {f"h{n}": status(f"h{n}", host=name) for n, name in enumerate(names, start=1)}
+    found = replace(
+        cluster(intent(), document=document(NEWER), statuses=statuses), present=dict.fromkeys(present, "")
+    )
+    (step,) = plan_verdict(found).steps
+    assert isinstance(step, PublishVerdict)
+    assert step.forget_earlier is forgotten
 
 
 def test_a_newer_good_document_takes_the_place_of_the_accepted_one() -> None:
