@@ -150,7 +150,7 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
         case steps.CreateVolume():
             engine.create_volume(step.volume)
         case steps.PullImage():
-            engine.pull(step.image, partial(context.on_progress, step.resource))
+            engine.pull(step.image, partial(context.on_progress, step.resource), step.platform)
         case steps.ResolveDigests():
             _resolve(context, step)
         case steps.CreateContainer():

@@ -23,6 +23,8 @@ _MOST_POLICIES, _MOST_LINES, _MOST_WARNED = 20, 20, 500
 _QUOTED = frozenset(" :,*#&!|>%@`[]{}'")
 """Characters of a value that YAML may read as something else than text."""
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - every address, in docker's notation
+_CHOSEN = "32768-65535"
+"""The ports of which an engine chooses one: those of the kernel, and its own if it cannot read them."""
 Volume = VolumeIntent | VolumeState
 
 
@@ -286,18 +288,21 @@ def _option(written: str) -> str:
 
 def _ports(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:
     for port in spec.ports:
-        if port.published is None:
-            continue
         address = port.host_ip or _ANYWHERE
         if not _is_listed(address, policy.host_addresses):
             yield _unlisted("ports", address, "host_addresses", policy.host_addresses)
-        if not any(_has_port(each, port.published) for each in policy.host_ports):
-            yield _unlisted("ports", str(port.published), "host_ports", policy.host_ports)
+        wanted = str(port.published or port.among or _CHOSEN)
+        if not any(_has_ports(each, wanted) for each in policy.host_ports):
+            yield _unlisted("ports", wanted, "host_ports", policy.host_ports)
 
 
-def _has_port(entry: str, port: int) -> bool:
+def _has_ports(entry: str, wanted: str) -> bool:
+    """Return True if an entry has the wanted port, or every port of the wanted range."""
     found = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", entry)  # a host may report anything
-    return entry == "*" or (found is not None and int(found[1]) <= port <= int(found[2] or found[1]))
+    low, _, high = wanted.partition("-")
+    return entry == "*" or (
+        found is not None and int(found[1]) <= int(low) and int(high or low) <= int(found[2] or found[1])
+    )
 
 
 def _limits(spec: ContainerSpec, policy: Policy) -> Iterator[Refusal]:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict, replace
+from itertools import chain
 
 import typer
 
@@ -63,9 +64,11 @@ def _print_validity(name: str, raw: bytes, against: observed.ClusterState | None
 def _warnings(document: observed.Document, against: observed.ClusterState | None) -> list[str]:
     if document.intent is None or against is None:
         return [*document.warnings]
-    from agent.admission import warn  # noqa: PLC0415 - only a comparison with a cluster needs it
+    from agent.admission import warn  # noqa: PLC0415 - only a comparison with a cluster needs these
+    from agent.diff import capacity  # noqa: PLC0415
 
-    return [*document.warnings, *warn(document.intent, against.statuses)]
+    refused = warn(document.intent, against.statuses), capacity.warn(document.intent, against.statuses)
+    return [*document.warnings, *chain(*refused)]
 
 
 def accepted(name: str, raw: bytes, output: Output) -> observed.ClusterState:

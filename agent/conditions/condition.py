@@ -7,6 +7,7 @@ from agent.conditions.finding import SEVERITY, Finding, Reason, State
 from agent.model import Frozen
 from agent.model.intent import Role
 from agent.model.phrases import MOST_TEXT, shorten
+from agent.model.spec import Pairs
 
 Kind = Literal[
     "cluster", "store", "document", "quorum", "key", "leader",
@@ -71,6 +72,8 @@ class ReplicaCondition(Frozen):
     """True if a current report shows it at work, with the declared spec or an earlier one."""
     health: str = ""
     restarts: int = 0
+    ports: Pairs = ()
+    """(port of the container, port of the host) for each port of the host that the engine chose."""
     output: tuple[str, ...] = ()
     """Last lines of output of a replica that keeps ending."""
 

@@ -223,10 +223,15 @@ def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
         for each in status.left_volumes
         for path, name in each.volumes
     )
+    chosen = (
+        f"{each.name} publishes {target} on port {port} of this host"
+        for each in status.replicas
+        for target, port in each.ports
+    )
     # A task of a swarm service with ports in mode ingress is attached to the network of that name.
     attached = (each for other in reports.cluster.statuses.values() for each in other.attached)
     lacks_mesh = not status.bridge.mesh and any("ingress" in each.networks for each in attached)
-    return (*((_NO_MESH,) if lacks_mesh else ()), *outdated, *left)
+    return (*((_NO_MESH,) if lacks_mesh else ()), *outdated, *chosen, *left)
 
 
 def _undeclared(name: str, reports: Reports) -> Finding:

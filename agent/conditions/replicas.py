@@ -6,6 +6,7 @@ from dataclasses import field
 from agent.conditions.condition import Condition, ReplicaCondition
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Ready, Unknown, severest
 from agent.conditions.reports import Reports, blocked_of
+from agent.diff import capacity
 from agent.diff.replicas import CRASH_LOOP, finished
 from agent.model import Frozen
 from agent.model.intent import ServiceIntent
@@ -48,7 +49,12 @@ def desired_replicas(service: ServiceIntent, reports: Reports) -> int:
     """Return the number of replicas that the document asks for on hosts that may run them."""
     if service.replicas is not None:
         return service.replicas
-    return sum(_desired_on(name, count, service, reports) for name, count in service.placement)
+    unmet = [capacity.why_unmet(service, reports.cluster.statuses.get(name)) for name, _ in service.placement]
+    return sum(
+        _desired_on(name, count, service, reports)
+        for (name, count), why in zip(service.placement, unmet, strict=True)
+        if not (service.everywhere and why) or all(unmet)
+    )
 
 
 def _desired_on(name: str, count: int, service: ServiceIntent, reports: Reports) -> int:
@@ -107,6 +113,7 @@ def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCo
         ready=any(judge.works(each) for each in mine),
         health=best.health if best else "",
         restarts=best.restarts if best else 0,
+        ports=best.ports if best else (),
         output=best.output if best else (),
     )
 

@@ -82,10 +82,12 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
     for service in services:
         place = root.at("services", service.name, "ports")
         for port in service.spec.ports:
-            if (port.published, port.protocol) in _swarm_ports(swarm):
-                problem = f"the swarm itself uses port {port.published}/{port.protocol} of a host"
-                place.conflict(problem, "publish another port")
-            for host, replicas in service.placement:
+            low, high = map(int, port.among.split("-")) if port.among else (port.published or 0,) * 2
+            for number, protocol in _swarm_ports(swarm):
+                if protocol == port.protocol and low <= number <= high:
+                    problem = f"the swarm itself uses port {number}/{protocol} of a host"
+                    place.conflict(problem, "publish another port")
+            for host, replicas in service.placement if port.published else ():
                 if replicas > 1:
                     problem = f"{replicas} replicas on {host} cannot all publish port {port.published}/{port.protocol}"
                     place.conflict(problem, "run one replica on each host, or publish no port")

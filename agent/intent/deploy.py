@@ -4,11 +4,12 @@ import re
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
+from agent.diff.capacity import ARCHITECTURES
 from agent.intent import forms, limits
 from agent.intent.forms import Field, Section
 from agent.intent.values import text
 from agent.model import intent
-from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, UpdateOrder, Where
+from agent.model.intent import ANYWHERE, REPORTED, Constraint, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
 from agent.yamldoc import readers
 from agent.yamldoc.faultlist import listed
@@ -29,16 +30,16 @@ MOST_ON_A_HOST = 1000
 
 _CONSTRAINT = re.compile(r"\s*(?P<of>[^\s=!]+)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
 _LABEL = re.compile(r"node\.(labels\.[A-Za-z0-9][A-Za-z0-9_./-]{0,126})")
-_KNOWN = {"node.hostname": "hostname", "node.role": "role"}
+_KNOWN = {f"node.{each}": each for each in ("hostname", "role", "id", "platform.os", "platform.arch")}
 _EXAMPLE = "write for example node.labels.zone == a, node.role != manager or node.hostname == node-1"
-_NOT_PLACED_BY = {
-    "node.id": "the swarm chooses node ids, and the document cannot know them: write node.hostname",
-    "node.ip": "write node.hostname",
-    "node.platform.os": "label the hosts and write node.labels.<name>",
-    "node.platform.arch": "label the hosts and write node.labels.<name>",
-}
+_NOT_PLACED_BY = {"node.ip": "write node.hostname"}
 _ENGINE = "engine.labels."
-_ROLES = ("manager", "worker")
+_VALUES: dict[str | None, tuple[str, tuple[str, ...]]] = {
+    "role": ("a role", ("manager", "worker")),
+    "platform.os": ("a system that hosts run", ("linux",)),
+    "platform.arch": ("a processor", ARCHITECTURES),
+}
+_NODE_ID = re.compile(r"[a-z0-9]{25}")
 
 
 # ---- `deploy.placement`: the hosts that replicas may run on, and the labels that they are spread over
@@ -51,9 +52,14 @@ def constraint(cursor: Cursor, written: str) -> Constraint | None:
     if found is None:
         return cursor.fault(f"{cursor.shown} is not a constraint", _EXAMPLE)
     of, value = _feature(cursor, found["of"]), found["value"]
-    if of == "role" and value.casefold() not in _ROLES:
-        near = cursor.guess(value, _ROLES)
-        return cursor.fault(f"'{value}' is not a role", near or "write manager or worker")
+    what, values = _VALUES.get(of, ("", ()))
+    if values and value.casefold() not in values:
+        near = cursor.guess(value, values)
+        return cursor.fault(f"'{value}' is not {what}", near or f"write {' or '.join(values[-2:])}")
+    if of == "id" and not _NODE_ID.fullmatch(value):
+        return cursor.fault(
+            f"'{value}' is not the id of a node", "`docker node ls` lists ids, of 25 characters"
+        )
     if of is None:
         return None
     return Constraint(of=of, equal=found["operator"] == "==", value=value)
@@ -71,7 +77,14 @@ def _feature(cursor: Cursor, name: str) -> str | None:
     return cursor.fault(f"'{name}' is not an attribute of a host", instead)
 
 
-_spread = after(text)(_feature)
+@after(text)
+def _spread(cursor: Cursor, name: str) -> str | None:
+    found = _feature(cursor, name)
+    if found in (*REPORTED, "platform.os"):
+        return cursor.fault(
+            f"replicas are not spread over '{name}'", "label the hosts and write node.labels.<name>"
+        )
+    return found
 
 
 _PREFERENCE = Section(
@@ -121,11 +134,11 @@ LIMITS = Section(
 )
 RESERVATIONS = Section(
     {
+        "cpus": Field(limits.cpus, forms.number(0.01, 10_000), "reserved_nano_cpus"),
         "memory": Field(limits.memory, forms.SIZE, "memory_reservation_bytes"),
         "devices": Field(limits.reserved_devices, forms.list_of(limits.REQUEST.form), "gpus"),
     },
     refused={
-        "cpus": "is not supported: Docker reserves no CPUs for a container; use cpu_shares for priority",
         "generic_resources": "is not supported: only services of Swarm have them",
         "pids": "is not supported: Docker reserves no processes for a container",
     },
@@ -166,6 +179,8 @@ DEPLOY = Section(
 def read_deploy(cursor: Cursor) -> dict[str, Any]:
     """Read into fields of ServiceIntent; `spec` has fields of ContainerSpec."""
     fields, found = DEPLOY.read(cursor)
+    if reserved := found.get("spec", {}).pop("reserved_nano_cpus", 0):
+        found["reserved_nano_cpus"] = reserved
     if restart := found.pop("restart", None):
         found["spec"] = {**found.get("spec", {}), "restart": restart}
     if "replicas" in fields:

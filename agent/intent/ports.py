@@ -8,7 +8,7 @@ from agent.intent import forms
 from agent.intent.forms import Field, Section
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
-from agent.yamldoc.readers import Cursor, address, choice, derived
+from agent.yamldoc.readers import Cursor, address, choice, derived, integer
 
 PortMode = Literal["host", "ingress"]
 _PROTOCOLS: dict[str, Protocol] = {each: each for each in get_args(Protocol)}
@@ -16,7 +16,7 @@ _HIGHEST = 65535
 _MOST = 200
 _RANGE = r"\d{1,5}(?:-\d{1,5})?"
 _SHORT = re.compile(
-    rf"(?:(?:(?P<ip>[0-9.]+):)?(?P<published>{_RANGE}):)?(?P<target>{_RANGE})(?:/(?P<protocol>tcp|udp|sctp))?",
+    rf"(?:(?:(?P<ip>[0-9.]+):)?(?P<published>{_RANGE})?:)?(?P<target>{_RANGE})(?:/(?P<protocol>tcp|udp|sctp))?",
     re.ASCII,
 )
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
@@ -29,9 +29,9 @@ def ports(cursor: Cursor) -> tuple[Port, ...] | None:
     for place in cursor.items():
         for port in _long(place) if place.is_mapping else _short(place):
             published = found.setdefault((port.published, port.protocol), [])
-            if any(clash(port, other) for other in published):
-                problem = f"publishes port {port.published}/{port.protocol} of the host twice"
-                place.conflict(problem, "keep one of them")
+            if port in published or any(clash(port, other) for other in published):
+                what = f"port {port.published}/{port.protocol} of the host" if port.published else "the same"
+                place.conflict(f"publishes {what} twice", "keep one of them")
             else:
                 published.append(port)
                 count += 1
@@ -41,12 +41,15 @@ def ports(cursor: Cursor) -> tuple[Port, ...] | None:
     return tuple(sorted((port for ports in found.values() for port in ports), key=_order))
 
 
-def _order(port: Port) -> tuple[int, int, str, str]:
-    return port.target, port.published or 0, port.protocol, port.host_ip
+def _order(port: Port) -> tuple[int, int, str, str, str]:
+    return port.target, port.published or 0, port.protocol, port.host_ip, port.among
 
 
 def clash(one: Port, other: Port) -> bool:
-    """Return True if one host cannot publish both. A port without an address is published on every address."""
+    """Return True if one host cannot publish both. A port without an address is published on every address.
+
+    A port that the engine chooses clashes with none: it takes one that is free.
+    """
     if one.published is None or (one.published, one.protocol) != (other.published, other.protocol):
         return False
     return one.host_ip == other.host_ip or not one.host_ip or not other.host_ip
@@ -62,23 +65,27 @@ def _short(place: Cursor) -> list[Port]:
         remedy = f"'{ip[:60]}' is not an IPv4 address of the host; {_SHORT_REMEDY}" if ip else _SHORT_REMEDY
         place.fault(f"{place.shown} is not a port", remedy)
         return []
-    if found["published"] is None:
-        others = "replicas on a network reach every port of each other"
-        place.fault("has no port of the host", f'write "{written}:{written}", or remove it: {others}')
+    host_ip, target = _host_ip(place, found["ip"] or ""), _range(place, found["target"])
+    published = _range(place, found["published"]) if found["published"] else range(1, 1)
+    if not target or (found["published"] and not published):
         return []
-    host_ip = _host_ip(place, found["ip"] or "")
-    published, target = _range(place, found["published"]), _range(place, found["target"])
-    if not published or not target:
-        return []
+    protocol = _PROTOCOLS[found["protocol"] or "tcp"]
+    if not published:
+        return [Port(target=each, protocol=protocol, host_ip=host_ip) for each in target]
+    if len(target) == 1 < len(published):
+        return [Port(target=target[0], protocol=protocol, host_ip=host_ip, among=_among(published))]
     if len(published) != len(target):
         problem = "the two ranges differ in length"
         place.conflict(problem, "write as many ports of the host as of the container")
         return []
-    protocol = _PROTOCOLS[found["protocol"] or "tcp"]
     return [
         Port(target=inner, published=outer, protocol=protocol, host_ip=host_ip)
         for inner, outer in zip(target, published, strict=True)
     ]
+
+
+def _among(ports: range) -> str:
+    return f"{ports[0]}-{ports[-1]}"
 
 
 def _range(place: Cursor, written: str) -> range:
@@ -103,17 +110,28 @@ def _host_ip(place: Cursor, written: str) -> str:
         return ""
 
 
+_port = integer(1, _HIGHEST)
+
+
+def _published(place: Cursor) -> dict[str, object]:
+    """Read a port of the host, or a range of which the engine chooses one."""
+    if not re.fullmatch(r"\d{1,5}-\d{1,5}", place.written or "", re.ASCII):
+        return {"published": _port(place)}
+    ports = _range(place, place.written or "")
+    return {"among": _among(ports)} if len(ports) > 1 else {"published": ports[0] if ports else None}
+
+
 LONG = Section(
     {
         "target": Field.integer(1, _HIGHEST),
-        "published": Field.integer(1, _HIGHEST),
+        "published": Field(_published, forms.either(forms.integer(1, _HIGHEST), forms.TEXT), None),
         "protocol": Field.choice(get_args(Protocol)),
         "host_ip": Field(
             derived(address, lambda found: "" if found == IPv4Address(0) else str(found)), forms.ADDRESS
         ),
         "mode": Field(choice(get_args(PortMode)), forms.choice(get_args(PortMode))),
     },
-    {"target": "write the port of the container", "published": "write the port of the host"},
+    {"target": "write the port of the container"},
     {
         "name": "is not supported: Docker has no names for ports",
         "app_protocol": "is not supported: Docker does not read the traffic of a port",

@@ -32,7 +32,6 @@ SERVICE_REFUSED: dict[str, str] = {
     "label_file": f"{_NO_FILES}; use labels",
     "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic",
     "models": "is not supported: a model is not a container",
-    "platform": "is not supported: each host runs the image for its own processor",
     "post_start": "is not supported: put the command into the image or its entrypoint",
     "pre_stop": "is not supported: put the command into the image; use stop_signal and stop_grace_period",
     "profiles": "is not supported: every service of the document runs",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
+from agent.diff.capacity import ARCHITECTURES, normal
 from agent.diff.container import familiar, split
 from agent.diff.container.fill import ON_OVERLAY, OVERLAY_IP
 from agent.intent import forms, limits, log_drivers, mounts, networks, ports, process, rights
@@ -36,6 +37,21 @@ PULLS: dict[str, Pull] = {
     "daily": "daily",
     "weekly": "weekly",
 }
+
+
+@after(text)
+def platform(cursor: Cursor, written: str) -> str | None:
+    """Read `os[/arch[/variant]]`, such as linux/arm64, into the words of images."""
+    found = normal(written)
+    system, *processor = found.split("/")
+    if system != "linux":
+        return cursor.fault(f"{cursor.shown} is not a platform of Linux", "write for example linux/amd64")
+    if processor and (
+        processor[0] not in ARCHITECTURES or not re.fullmatch(r"(v\d)?", "/".join(processor[1:]))
+    ):
+        near = cursor.guess(found, [f"linux/{each}" for each in ARCHITECTURES])
+        return cursor.fault(f"{cursor.shown} is not a platform", near or "write for example linux/amd64")
+    return found
 
 
 @after(text)
@@ -116,6 +132,7 @@ _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the eng
 
 FIELDS: dict[str, Field] = {
     "image": Field(image, forms.TEXT),
+    "platform": Field(platform, forms.TEXT),
     "command": Field(process.command, forms.either(forms.COMMAND, forms.NOTHING)),
     "entrypoint": Field(process.entrypoint, forms.either(forms.COMMAND, forms.NOTHING)),
     "environment": Field(pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),

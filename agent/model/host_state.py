@@ -6,7 +6,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import ClassVar, Literal
 
 from agent.model import Frozen
-from agent.model.intent import GWBRIDGE
+from agent.model.intent import GWBRIDGE, NO_MACHINE, Machine
 from agent.model.phrases import differs
 from agent.model.records import Replica, SwarmRecord, Tokens
 from agent.model.spec import Key, Pairs
@@ -211,6 +211,9 @@ class ContainerFacts(Frozen):
     """(network, IPv4 address) of every network of the container; the address is empty while it does not run."""
     network_ids: Pairs = ()
     """(network, id) of its endpoints: a host may have several networks of one name. Empty before its first start."""
+    ports: Pairs = ()
+    """(port of the container, port of the host) for each port of the host that the engine chose, as (`80/tcp`,
+    `49153`)."""
     steady: bool = False
     """True if the container has run since its last start for the `monitor` of its service."""
     image: str = ""
@@ -308,6 +311,7 @@ class HostState(Frozen):
     engine_version: str
     live_restore: bool
     swarm: SwarmState
+    machine: Machine = NO_MACHINE
     no_swarm: str = ""
     """The reason why the engine refuses init and join, with the remedy; empty: it does not."""
     settles_in_s: float = 0.0

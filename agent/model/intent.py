@@ -29,6 +29,9 @@ Pull = Literal["missing", "never", "always", "daily", "weekly"]
 FailureAction = Literal["pause", "continue", "rollback"]
 
 LABEL = "labels."
+REPORTED = ("id", "platform.arch")
+"""Features of a host that only the report of its engine tells: agent/diff/capacity.py compares them."""
+_SYSTEM = "linux"
 
 
 class HostIntent(Frozen):
@@ -43,24 +46,41 @@ class HostIntent(Frozen):
     """The labels, filled at the first look-up: a document has up to a million constraints to check."""
 
     def feature(self, of: str) -> str | None:
-        """Return the `hostname`, `role` or `labels.<name>` of the host; None: the host has no such label."""
+        """Return a feature of the host that the document tells; None: the host has no such label."""
         if of.startswith(LABEL):
             if not self._by_name:
                 self._by_name.update(self.labels)
             return self._by_name.get(of.removeprefix(LABEL))
-        return self.name if of == "hostname" else self.role
+        return {"hostname": self.name, "platform.os": _SYSTEM}.get(of, self.role)
+
+
+class Machine(Frozen):
+    """The report of an engine about its host. Empty and 0: not known, as from an agent of an earlier version."""
+
+    platform: str = ""
+    """As `linux/amd64`."""
+    cpus: int = 0
+    memory_bytes: int = 0
+
+
+NO_MACHINE = Machine()
 
 
 class Constraint(Frozen):
     """`node.<of> == value`, or `!=`. Values are compared without regard to case, as in Swarm."""
 
     of: str
-    """hostname, role, or labels.<name>"""
+    """hostname, role, platform.os, labels.<name>, or one of REPORTED"""
     equal: bool
     value: str
 
     def met_by(self, host: HostIntent) -> bool:
-        """Return True if the constraint holds for a host. A missing label is equal to no value."""
+        """Return True if the constraint holds for a host. A missing label is equal to no value.
+
+        One of REPORTED holds as far as the document tells.
+        """
+        if self.of in REPORTED:
+            return True
         found = host.feature(self.of)
         return (found is not None and found.casefold() == self.value.casefold()) == self.equal
 
@@ -186,6 +206,8 @@ class ServiceIntent(Frozen):
     rollback: Update | None = None
     """Settings of a rollback; None: those of `update`."""
     pull: Pull = "missing"
+    reserved_nano_cpus: int = 0
+    """Billionths of a CPU that each replica reserves for the scheduler. The spec has the reserved memory."""
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
     _hash: list[str] = field(default_factory=list, init=False, repr=False, compare=False)

@@ -38,13 +38,16 @@ BlkioLimit = Literal["weight", "read_bps", "read_iops", "write_bps", "write_iops
 
 
 class Port(Frozen):
-    """A port of the container, published on the host if `published` is set."""
+    """A port of the container, published on the host."""
 
     target: int
     published: int | None = None
+    """None: the engine chooses a port of the host at each start."""
     protocol: Protocol = "tcp"
     host_ip: str = ""
     """Address of the host on which the port is published; empty: every address."""
+    among: str = ""
+    """The range from which the engine chooses, as `8000-8010`; empty: it chooses any free port."""
 
 
 class Mount(Frozen):
@@ -147,6 +150,8 @@ class ContainerSpec(Frozen):
     """The spec of one replica. `repr` omits the fields that may contain passwords."""
 
     image: str
+    platform: str | None = None
+    """os/arch[/variant] of the image, as `linux/arm64`; None: that of the host."""
     command: tuple[str, ...] | None = field(default=None, repr=False)
     entrypoint: tuple[str, ...] | None = field(default=None, repr=False)
     environment: Pairs = field(default=(), repr=False)

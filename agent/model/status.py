@@ -4,6 +4,7 @@ from typing import Literal
 
 from agent.model import Frozen
 from agent.model.host_state import Attached, ContainerFacts, NetworkFacts, NodeState
+from agent.model.intent import NO_MACHINE, Machine
 from agent.model.records import MembershipOrder
 from agent.model.spec import Key, Pairs
 
@@ -139,6 +140,7 @@ class HostStatus(Frozen):
     engine_error: str = ""
     """Error of the last read of dockerd; empty: dockerd answers."""
     live_restore: bool = False
+    machine: Machine = NO_MACHINE
     state: Literal["inactive", "pending", "active", "error", "locked", "unknown"] = "unknown"
     swarm_error: str = ""
     joining: str | None = None

@@ -239,6 +239,8 @@ class PullImage(
     """Pull an image. A pull takes long and changes no network, so its lane has its own limit and no barrier."""
 
     image: str
+    platform: str = ""
+    """os/arch[/variant]; empty: that of the engine."""
 
     @property
     def circuit(self) -> str:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+from agent.diff.capacity import asks
 from agent.diff.networks import asks_of
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.keys import Keys
@@ -90,7 +91,9 @@ class AllowedAssignment:
             return 0, 0
         if service.replicas is None:
             count = dict(service.placement).get(self._me, 0)
-            return count, 0 if host.availability == "drain" else count
+            # The leader alone knows whether the engine of another host meets what the service asks for.
+            may_end = host.availability == "drain" or (service.everywhere and asks(service))
+            return count, 0 if may_end else count
         return min(service.replicas, service.where.most_per_host or service.replicas), 0
 
     def _chosen(

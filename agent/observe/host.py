@@ -163,6 +163,7 @@ class HostReader:
             HostState(
                 engine_version=info.version,
                 live_restore=info.live_restore,
+                machine=info.machine,
                 no_swarm=info.no_swarm,
                 swarm=self._with_secrets(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
                 settles_in_s=self._settles_in_s(info.swarm),

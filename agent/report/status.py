@@ -148,6 +148,7 @@ def _seen(
         engine_error="",
         engine_version=host.engine_version,
         live_restore=host.live_restore,
+        machine=host.machine,
         admission=host.admission,
         state=swarm.local,
         swarm_error=swarm.error,

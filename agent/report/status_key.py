@@ -258,6 +258,7 @@ def _minimal(status: HostStatus) -> HostStatus:
         HostStatus(instance=status.instance, at=status.at, agent_version=status.agent_version),
         host=status.host,
         engine_version=status.engine_version,
+        machine=status.machine,
         engine_error=f"the report is too large for etcd: it has {count:,} replicas",
         state=status.state,
         swarm_error=cut(status.swarm_error, _SHORT),

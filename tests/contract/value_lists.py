@@ -89,6 +89,8 @@ OWN: Mapping[str, tuple[str, ...]] = {
     f"{_W}.pids_limit": ("-2", "1", "4194305"),
     f"{_W}.cgroup_parent": ("../x", "/a/../b", "..", "/jobs"),
     f"{_W}.runtime": ("crun",),
+    f"{_W}.platform": ("linux", "linux/x86_64", "linux/s390x", "windows/amd64", "amd64"),
+    f"{_W}.deploy.resources.reservations.cpus": ("0.001",),
     f"{_W}.dns_opt": ('["ndots:1\\nnameserver 6.6.6.6"]', '["ndots:1 x"]', '["use-vc"]'),
     f"{_W}.dns_search": ("[a b]", "[.]", '["a\\nnameserver 6.6.6.6"]'),
     f"{_W}.dns": ("nameserver", "[10.0.0.256]"),
@@ -102,6 +104,8 @@ DEFAULTS = frozenset(
     {
         (f"{_W}.volumes.[].bind.create_host_path", "true"),
         (f"{_W}.pids_limit", "-1"),
+        *((f"{_W}.platform", each) for each in ("linux", "linux/x86_64")),
+        (f"{_W}.deploy.resources.reservations.cpus", "1.5"),  # the scheduler alone heeds it
         (f"{_W}.deploy.resources.limits.pids", "-1"),
         *((f"{_W}.{each}", "") for each in ("command", "entrypoint")),
     }
@@ -190,6 +194,7 @@ _GPU = ("driver", "device_ids", "capabilities", "options")
 OF_HOST: Mapping[str, Literal["image", "driver", "device", "kernel", "right"]] = {
     "volumes.*.driver": "driver",
     f"{_W}.image": "image",
+    f"{_W}.platform": "image",
     f"{_W}.entrypoint": "image",
     f"{_W}.user": "image",
     f"{_W}.group_add": "image",

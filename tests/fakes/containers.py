@@ -223,7 +223,8 @@ def is_up(raw: Raw) -> bool:
 
 
 def published(raw: Raw) -> Iterable[tuple[str, str]]:
-    """(protocol, port of the host) of what it publishes."""
+    """(protocol, port of the host) of what it publishes on a port that somebody else chose."""
     for target, bindings in (raw["HostConfig"].get("PortBindings") or {}).items():
         for each in bindings or ():
-            yield target.rpartition("/")[2], each["HostPort"]
+            if each["HostPort"].isdigit():
+                yield target.rpartition("/")[2], each["HostPort"]

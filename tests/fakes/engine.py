@@ -23,7 +23,15 @@ from agent.diff.container import (
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, NetworkState, NodeState, SwarmState, VolumeState
-from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
+from agent.model.intent import (
+    GWBRIDGE,
+    Availability,
+    BridgeIntent,
+    Machine,
+    NetworkIntent,
+    Role,
+    VolumeIntent,
+)
 from agent.model.records import Replica, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fakes.containers import FakeContainers, Raw, is_up, published
@@ -61,6 +69,7 @@ class FakeEngine(FakeWire, DockerEngine):
     def __init__(self, name: str, address: str, lan: FakeLan, cluster: str = "test") -> None:
         super().__init__()
         self.name, self.address = name, address
+        self.machine = Machine(platform="linux/amd64", cpus=4, memory_bytes=8 << 30)
         self.volume_names: set[str] = set()
         self.made_volumes: dict[str, VolumeState] = {}
         """Those of which more than the name is known, by name."""
@@ -109,6 +118,7 @@ class FakeEngine(FakeWire, DockerEngine):
             live_restore=False,
             swarm=self._swarm_state(),
             root="/nowhere",
+            machine=self.machine,
         )
 
     @call()
@@ -364,7 +374,7 @@ class FakeEngine(FakeWire, DockerEngine):
     # ---- images
 
     @call("image pull")
-    def pull(self, image: str, progress: Callable[[str], None] = unheard) -> None:
+    def pull(self, image: str, progress: Callable[[str], None] = unheard, platform: str = "") -> None:
         if not self._lan.registry_answers:
             raise Unreachable("dial tcp 10.159.62.231:80: connect: connection refused")
         if image not in self._lan.registry:

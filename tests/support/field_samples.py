@@ -54,6 +54,10 @@ SAMPLES = (
         by_hand={"Config.Image": "bare:2"}, named="image: bare:1 wanted, bare:2 found",
     ),
     Sample(
+        field="platform", value="linux/amd64", spelled={"Config.Platform": "linux/amd64/v2"},
+        by_hand={"Config.Platform": "linux/386"}, named="platform: linux/amd64 wanted, linux/386 found",
+    ),
+    Sample(
         field="command", value=("sleep", "60"), by_hand={"Config.Cmd": ["sleep", "30"]},
         named="command: the declared value wanted, another one found",
     ),
@@ -72,7 +76,7 @@ SAMPLES = (
         named="labels.team: the declared value wanted, another one found",
     ),
     Sample(
-        field="ports", value=(Port(target=80, published=8080), Port(target=53, protocol="udp")),
+        field="ports", value=(Port(target=80, published=8080),),
         by_hand={"HostConfig.PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8081"}]}},
         named="ports: 8080:80/tcp wanted, 8081:80/tcp found",
     ),

@@ -43,14 +43,20 @@ def _command() -> st.SearchStrategy[tuple[str, ...]]:
 @st.composite
 def _ports(draw: st.DrawFn) -> tuple[Port, ...]:
     targets = draw(st.sets(st.integers(1, 65535), max_size=3))
+    # A number; or None and the range of which the engine chooses.
+    of_host = st.tuples(st.integers(1, 65535), st.just("")) | st.sampled_from(
+        [(None, ""), (None, "8000-8010")]
+    )
     return tuple(
         Port(
             target=target,
-            published=draw(st.none() | st.integers(1, 65535)),
+            published=published,
+            among=among,
             protocol=draw(st.sampled_from(["tcp", "udp", "sctp"])),
             host_ip=draw(st.sampled_from(["", "127.0.0.1", "0.0.0.0"])),
         )
         for target in sorted(targets)
+        for published, among in [draw(of_host)]
     )
 
 
@@ -149,6 +155,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "cgroup": st.sampled_from(["host", "private"]),
     "cgroup_parent": st.sampled_from(["/jobs", "jobs"]),
     "runtime": st.just("runc"),
+    "platform": st.sampled_from(["linux", "linux/amd64"]),
     "device_cgroup_rules": _several(st.sampled_from(["c 1:3 mr", "b *:* rwm", "a *:* m"])),
     "gpus": st.just((DeviceRequest(),)) | st.just((DeviceRequest(count=0, device_ids=("a",), options=(("x", "1"),)),)),
     "memory_swappiness": st.integers(0, 100),

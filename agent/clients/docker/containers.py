@@ -22,6 +22,7 @@ _SLOW_S = 60.0
 _WAIT_S = 5.0
 """An inspect takes milliseconds, but waits for the lock of a container while dockerd starts it."""
 _MOST_OUTPUT = 1 << 16
+_OF_IMAGE = ("Config", "Os", "Architecture", "Variant")
 _NO_WEIGHT, _NO_SWAP = "Block I/O weight", "limited without swap"
 """Harmless warnings of an update. The next pass observes and reports a missing weight; without a swap limit in the spec
 nothing is lost. Every other warning means a discarded value, which the agent would set again in every pass."""
@@ -158,7 +159,7 @@ class Containers(images.Images):
             known = self._found("image_inspect", f"/images/{quoted(image_id)}/json")
             if known is not None:
                 with self._lock:
-                    self._images[image_id] = {"Config": known.get("Config")}
+                    self._images[image_id] = {each: known.get(each) for each in _OF_IMAGE}
         return known
 
     def image_volumes(self, image_id: str) -> tuple[str, ...]:
@@ -179,12 +180,14 @@ class Containers(images.Images):
 
     def create_container(self, request: labelled.CreateRequest) -> str:
         """Create a replica on all of its networks and return its id. Conflict names the container that has the name."""
-        body = request.body
+        body = {key: value for key, value in request.body.items() if key != "Platform"}
         if labelled.leaves_entrypoint(body):
             image = self._ask("image_inspect", "GET", f"/images/{quoted(body['Image'])}/json")
             body = labelled.with_entrypoint(body, image)
         try:
             path, params = "/containers/create", {"name": request.name}
+            if platform := request.body.get("Platform"):
+                params["platform"] = platform
             made = self._ask("container_create", "POST", path, params=params, body=body, timeout_s=_SLOW_S)
             container: str = made["Id"]
         except Conflict as conflict:

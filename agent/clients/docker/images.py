@@ -66,17 +66,19 @@ class Images(Part):
         others = {name: found for name, found in here.items() if split(name)[0] in repositories}
         return others | {each: here[_local(each)] for each in wanted if _local(each) in here}
 
-    def pull(self, image: str, progress: Callable[[str], None] = lambda _: None) -> None:
+    def pull(self, image: str, progress: Callable[[str], None] = lambda _: None, platform: str = "") -> None:
         """Pull an image. Refused, with the registry's message, when the image is missing or access is denied.
 
-        `progress` is called with a text such as `3 of 9 layers, 12 of 40 MiB`.
+        `progress` is called with a text such as `3 of 9 layers, 12 of 40 MiB`. `platform` is `os/arch[/variant]`;
+        empty: that of the engine.
         """
         name, tag = split(image)
+        asked = {"platform": platform} if platform else {}
         with self._transport.open(
             "pull",
             "POST",
             "/images/create",
-            params={"fromImage": name, "tag": tag},
+            params={"fromImage": name, "tag": tag, **asked},
             stall_s=_STALL_S,
             headers=self._authentication(image),
             as_error=pull_failure,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, NamedTuple, cast
 
-from agent.diff.container import CLUSTER, SHAPE, is_anonymous
-from agent.model import host_state, records
+from agent.diff.capacity import normal
+from agent.diff.container import CLUSTER, SHAPE, chosen_ports, is_anonymous
+from agent.model import host_state, intent, records
 from agent.model.phrases import cut
 from agent.model.spec import Pairs
 
@@ -32,6 +33,7 @@ class EngineInfo:
     """The reason why the engine refuses every swarm; empty: it does not, or does not say."""
     root: str = ""
     """The engine's data directory on its host."""
+    machine: intent.Machine = intent.NO_MACHINE
     runtimes: frozenset[str] = frozenset()
     """Names of the runtimes that the engine was configured with; empty: not known."""
 
@@ -75,6 +77,14 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
         made_here=made_for(cluster) == ours,
         cluster=made_for(cluster),
         autolock=autolocks(cluster) if cluster.get("ID") else None,
+    )
+
+
+def machine(raw: Mapping[str, Any]) -> intent.Machine:
+    """Convert GET /info."""
+    platform = normal(f"{raw['OSType']}/{raw['Architecture']}") if raw.get("Architecture") else ""
+    return intent.Machine(
+        platform=platform, cpus=int(raw.get("NCPU") or 0), memory_bytes=int(raw.get("MemTotal") or 0)
     )
 
 
@@ -237,6 +247,7 @@ def container_state(
         restarts=int(raw.get("RestartCount") or 0),
         addresses=_addresses(raw),
         network_ids=_network_ids(raw),
+        ports=chosen_ports(raw),
         image=raw.get("Image") or "",
         shape=((raw.get("Config") or {}).get("Labels") or {}).get(SHAPE, ""),
         volumes=anonymous_volumes(raw),

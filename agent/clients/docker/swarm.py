@@ -65,6 +65,7 @@ class Swarm(transport.Part):
             ),
             no_swarm=_why_no_swarm(raw),
             root=raw.get("DockerRootDir") or "",
+            machine=reading.machine(raw),
             runtimes=frozenset(raw.get("Runtimes") or ()),
         )
 

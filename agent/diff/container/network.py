@@ -1,13 +1,13 @@
 """Field mappings of a container's attachments, published ports and name resolution."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.diff.container.process import PREFIX
 from agent.diff.container.row import Body, FieldMapping, Found, as_text, place, plain
 from agent.model.intent import PARKING
 from agent.model.phrases import short_id
-from agent.model.spec import Attachment, ContainerSpec, Port
+from agent.model.spec import Attachment, ContainerSpec, Pairs, Port
 
 SERVICE = f"{PREFIX}service"
 _ATTACHED = "attached"
@@ -15,6 +15,7 @@ _AT_REST = ("created", "exited", "dead")
 _SPECIAL = ("host", "none")
 _BRIDGE = "bridge"
 _ENGINES_OWN = frozenset({"default", "bridge"})
+_CHOSEN = "any"
 
 
 def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
@@ -135,22 +136,21 @@ def _wanted_mode(spec: ContainerSpec, found: Found) -> Any:
     return spec.network_mode
 
 
-def _port(published: int | str, target: str, host_ip: str) -> str:
-    return f"{host_ip}:{published}->{target}" if host_ip else f"{published}->{target}"
+def _port(published: str, target: str, host_ip: str) -> str:
+    return f"{host_ip}:{published or _CHOSEN}->{target}" if host_ip else f"{published or _CHOSEN}->{target}"
+
+
+def _of_host(port: Port) -> str:
+    """Return the engine's `HostPort`: a number, or a range, or nothing for any port that is free."""
+    return port.among if port.published is None else str(port.published)
 
 
 def _target(port: Port) -> str:
     return f"{port.target}/{port.protocol}"
 
 
-def _wanted_ports(spec: ContainerSpec, found: Found) -> Any:
-    published = frozenset(
-        _port(each.published, _target(each), each.host_ip)
-        for each in spec.ports
-        if each.published is not None
-    )
-    bare = _bare(_target(each) for each in spec.ports if each.published is None)
-    return published | bare | _found_bare(found)
+def _wanted_ports(spec: ContainerSpec, _: Found) -> Any:
+    return frozenset(_port(_of_host(each), _target(each), each.host_ip) for each in spec.ports)
 
 
 def _show_ports(ports: frozenset[str]) -> str:
@@ -161,21 +161,23 @@ def _show_ports(ports: frozenset[str]) -> str:
 def _found_ports(found: Found) -> frozenset[str]:
     bindings = found.at("HostConfig.PortBindings") or {}
     published = {
-        _port(each.get("HostPort") or "any", target, each.get("HostIp") or "")
+        _port(each.get("HostPort") or "", target, each.get("HostIp") or "")
         for target, several in bindings.items()
         for each in several or ()
     }
     every = {"every exposed port, anywhere"} if found.at("HostConfig.PublishAllPorts") else set()
-    return frozenset(published | _found_bare(found) | every)
+    return frozenset(published | every)
 
 
-def _found_bare(found: Found) -> frozenset[str]:
-    bindings = found.at("HostConfig.PortBindings") or {}
-    return _bare(each for each in found.at("Config.ExposedPorts") or () if each not in bindings)
-
-
-def _bare(targets: Iterable[str]) -> frozenset[str]:
-    return frozenset(f"{each} not published" for each in targets)
+def chosen_ports(inspect: Mapping[str, Any]) -> Pairs:
+    """Return (port of the container, port of the host) for each port of the host that the engine chose, sorted."""
+    found, chosen = Found(inspect), set[tuple[str, str]]()
+    for target, asked in (found.at("HostConfig.PortBindings") or {}).items():
+        fixed = {each.get("HostPort") or "" for each in asked or ()}
+        for each in (found.at("NetworkSettings.Ports") or {}).get(target) or ():
+            if not all(map(str.isdigit, fixed)) and each.get("HostPort") not in fixed:
+                chosen.add((target, each["HostPort"]))
+    return tuple(sorted(chosen))
 
 
 def _put_ports(spec: ContainerSpec, body: Body) -> None:
@@ -183,9 +185,8 @@ def _put_ports(spec: ContainerSpec, body: Body) -> None:
         return
     bindings: dict[str, list[dict[str, str]]] = {}
     for each in spec.ports:
-        if each.published is not None:
-            binding = {"HostIp": each.host_ip, "HostPort": str(each.published)}
-            bindings.setdefault(_target(each), []).append(binding)
+        binding = {"HostIp": each.host_ip, "HostPort": _of_host(each)}
+        bindings.setdefault(_target(each), []).append(binding)
     place(body, "Config.ExposedPorts", {_target(each): {} for each in spec.ports})
     place(body, "HostConfig.PortBindings", bindings)
 

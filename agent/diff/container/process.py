@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from agent.diff.capacity import is_for
 from agent.diff.container.row import AtLeast, Body, Default, Found, as_text, familiar, place, plain, seconds
 from agent.model.phrases import short_id
 from agent.model.spec import ContainerSpec, Healthcheck
@@ -18,6 +19,21 @@ _GRACE_S = 10
 _NS = 1_000_000_000
 _SHORTEST_NS = 1_000_000
 """The engine's shortest duration; a smaller number is a count."""
+
+
+def _as_declared(spec: ContainerSpec, found: Found) -> Any:
+    has = _found_platform(found)  # empty: the image is gone
+    return spec.platform if has and spec.platform and not is_for(spec.platform, has) else Default.ENGINE
+
+
+def _found_platform(found: Found) -> str:
+    parts = (found.image_at(each) or "" for each in ("Os", "Architecture", "Variant"))
+    return found.at("Config.Platform") or "/".join(filter(None, parts))
+
+
+def _put_platform(spec: ContainerSpec, body: Body) -> None:
+    if spec.platform:
+        place(body, "Config.Platform", spec.platform)  # a parameter of the request, not of its body
 
 
 def _wanted_command(spec: ContainerSpec, found: Found) -> Any:
@@ -141,6 +157,9 @@ def _show_check(value: Any) -> str:
 
 ROWS = (
     plain("image", "Config.Image", normal=familiar),
+    plain(
+        "platform", "Image", described="the host's", put=_put_platform, wanted=_as_declared, found=_found_platform,
+    ),
     plain(
         "command", "Config.Cmd", described="the image's, unless there is an entrypoint", ordered=True, secret=True,
         write=list, read=_as_tuple, wanted=_wanted_command,

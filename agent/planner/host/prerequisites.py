@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from agent.diff import networks
+from agent.diff.capacity import is_for
 from agent.diff.replicas import IN_USE, STOPPABLE, finished
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
@@ -86,9 +87,9 @@ def process_on(port: Port) -> str:
 
 def _stale_port(spec: ContainerSpec, failed_with: str) -> str:
     """Remedy for a port that only dockerd's table has in use; empty if the start failed for another reason."""
-    if not _ALLOCATED.search(failed_with):
+    ports = _failed_for(spec, failed_with) if _ALLOCATED.search(failed_with) else ()
+    if not (names := " and ".join(map(port_name, ports))):
         return ""
-    names = " and ".join(port_name(port) for port in _failed_for(spec, failed_with))
     remedy = "run `systemctl restart docker` on this host"
     return f"nothing uses port {names}, but dockerd has kept it allocated since a crash: {remedy}"
 
@@ -154,11 +155,15 @@ class Needs:
         if policy == "never":
             never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
             return blocked_plan(wanted.resource, "dependency", never)
-        return Plan((steps.PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
+        spec, reason = wanted.spec, f"wanted by {wanted.name}{why}"
+        return Plan((steps.PullImage(image=spec.image, platform=spec.platform or "", reason=reason),))
 
     def host(self, wanted: Wanted) -> Plan:
         """Report what the kernel or the engine of this host does not have; dockerd would refuse the container."""
         spec, host = wanted.spec, self._host
+        if spec.platform and host.machine.platform and not is_for(spec.platform, host.machine.platform):
+            reason = f"it is for {spec.platform}, and the engine of this host runs {host.machine.platform}"
+            return blocked_plan(wanted.resource, "unsupported", reason)
         if spec.runtime and host.runtimes and spec.runtime not in host.runtimes:
             has = ", ".join(sorted(host.runtimes))
             reason = f"docker has no runtime {spec.runtime} on this host, only {has}"

@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
 from heapq import heappop, heappush
 
+from agent.diff import capacity
+from agent.diff.capacity import Reservation
 from agent.intent.deploy import MOST_ON_A_HOST
 from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
@@ -66,7 +68,7 @@ class _Ranking:
 
 
 class HostPicker:
-    """The published ports and the replica counts of every host while replicas are placed."""
+    """The published ports, the reservations and the replica counts of every host while replicas are placed."""
 
     def __init__(self, intent: Intent, state: SchedulerState) -> None:
         self._intent, self._state = intent, state
@@ -74,10 +76,20 @@ class HostPicker:
         self._load: Counter[str] = Counter()
         self._ports: defaultdict[str, list[tuple[str, Port]]] = defaultdict(list)
         self._ranking: _Ranking | None = None
+        self._reserves = {each.name: capacity.reservation(each) for each in intent.services}
+        self._reserved: defaultdict[str, Reservation] = defaultdict(Reservation)
+        self._unmet: dict[str, dict[str, str]] = {}
+        for service in intent.services if state.cluster else ():
+            if capacity.asks(service) or any(self._reserves[service.name]):
+                fitting = (each.name for each in intent.hosts if not service.where.unmet(each))
+                unmet = {each: capacity.why_unmet(service, state.status(each)) for each in fitting}
+                self._unmet[service.name] = {} if all(unmet.values()) else unmet
         for service in intent.services:
             for host, count in service.placement:
                 if count:
                     self.take(service, host, count)
+                if service.everywhere and host not in state.has.get(service.name, {}):
+                    self.reserve(service, host, -1)  # it gets one only if that fits beside what runs
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
         self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
@@ -89,7 +101,12 @@ class HostPicker:
                 self._ports[host].remove((service.name, port))
         self._change(service, host, -1)
 
+    def reserve(self, service: ServiceIntent, host: str, count: int) -> None:
+        if any(one := self._reserves[service.name]):
+            self._reserved[host] = self._reserved[host].plus(one, count)
+
     def _change(self, service: ServiceIntent, host: str, count: int) -> None:
+        self.reserve(service, host, count)
         self._count[service.name, host] += count
         self._load[host] += count
         if self._ranking and self._ranking.service is not service:
@@ -111,6 +128,21 @@ class HostPicker:
                     return f"port {port.published}/{port.protocol} is published by {holder}"
         return ""
 
+    def why_unmet(self, service: ServiceIntent, host: str) -> str:
+        """Return why the engine of a host must not run a service; empty if it may, or if no other host may either.
+
+        A constraint that no engine meets, as after a slip of the pen, ends no replica.
+        """
+        return self._unmet.get(service.name, {}).get(host, "")
+
+    def why_lacking(self, service: ServiceIntent, host: str) -> str:
+        """Return what the engine of a host lacks for one more replica; NOT_REPORTED: nothing is known of it."""
+        if service.name not in self._unmet:
+            return ""
+        status, one = self._state.status(host), self._reserves[service.name]
+        why = capacity.why_unmet(service, status) or capacity.why_unknown(service, status)
+        return why or (capacity.why_too_small(one, self._reserved[host], status.machine) if status else "")
+
     def why_rejected(self, service: ServiceIntent, host: HostIntent) -> str:
         """Return why a host cannot take one more replica; empty if it can."""
         if not self._state.takes_new(host):
@@ -123,7 +155,8 @@ class HostPicker:
             return f"max_replicas_per_node {most} is reached"
         if self.is_full(host.name):
             return f"it has {MOST_ON_A_HOST} replicas, the maximum"
-        return self.port_in_use(service, host.name)
+        lacking = self.why_lacking(service, host.name)
+        return self.port_in_use(service, host.name) or ("" if lacking == capacity.NOT_REPORTED else lacking)
 
     def best(self, service: ServiceIntent) -> str | None:
         """Return the best host for one more replica; None: no host can take it."""

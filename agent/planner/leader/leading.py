@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agent.admission import warn
+from agent.diff import capacity
 from agent.diff.nodes import etcd_of, find_node_owners, lacking_managers
 from agent.intent.guard import guarding
 from agent.model import leader_steps, records
@@ -59,7 +60,8 @@ def plan_verdict(cluster: ClusterState, fence: int = 0) -> Plan:
 def _judge(document: Document, accepted_revision: int, cluster: ClusterState) -> records.Verdict:
     """Return the verdict on a document while revision `accepted_revision` (0: none) is accepted."""
     accepted = document.intent is not None
-    refused = warn(document.intent, cluster.statuses) if document.intent else ()
+    intent, statuses = document.intent, cluster.statuses
+    refused = (*warn(intent, statuses), *capacity.warn(intent, statuses)) if intent else ()
     return records.Verdict(
         revision=document.revision,
         accepted=accepted,

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal
 
+from agent.diff.capacity import NOT_REPORTED
 from agent.intent.deploy import MOST_ON_A_HOST
 from agent.model.intent import ServiceIntent
 from agent.model.phrases import first_of
@@ -31,6 +32,8 @@ class ReplicaScheduler:
         self.prefetching: dict[int, str] = {}
         """Slot -> its prefetch target."""
         self.left = Plan()
+        self._awaiting: set[int] = set()
+        """Slots whose best host has not reported its engine yet."""
         self.again: list[float] = []
         """Seconds until time alone may change the schedule."""
         self._has = state.has.get(service.name, {})
@@ -96,6 +99,8 @@ class ReplicaScheduler:
             return "leaves", f"{name} is drained"
         if unmet := where.unmet(host):
             return "leaves", f"{name}: {unmet} is not met"
+        if why := self.picker.why_unmet(self.service, name):
+            return "leaves", f"{name}: {why}"
         if where.most_per_host is not None and self.picker.count(self.service, name) >= where.most_per_host:
             return "leaves", f"{name}: max_replicas_per_node {where.most_per_host} is exceeded"
         if self.picker.is_full(name):
@@ -121,7 +126,7 @@ class ReplicaScheduler:
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
         left = [slot for slot in (*homeless, *new) if not self._place(slot)]
         self._move()
-        left += sorted({slot for slot in self._disposition if slot not in self.at} - {*left})
+        left += sorted(self._disposition.keys() - self.at.keys() - {*left} - self._awaiting)
         if left:
             names = first_of([self._name(slot) for slot in sorted(left)], _MOST_NAMED, "and {} more")
             self._block(f"{', '.join(names)}: no host can run it: {self.picker.why_none(self.service)}")
@@ -133,7 +138,13 @@ class ReplicaScheduler:
     def _place(self, slot: int) -> bool:
         """Choose a host for a homeless replica: its gone host if no other can run it. Return False without a host."""
         host = self.picker.best(self.service)
-        if host is None and (host := self._where_it_waits(slot)):
+        if host is not None and self.picker.why_lacking(self.service, host) == NOT_REPORTED:
+            if not self._awaiting:
+                self._wait(f"replicas wait until {host} has reported its engine", f"host/{host}")
+            self._awaiting.add(slot)
+            if (host := self._where_it_waits(slot)) is None:
+                return True
+        elif host is None and (host := self._where_it_waits(slot)):
             self._block(f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}")
         if host is None:
             return False
@@ -187,12 +198,14 @@ class ReplicaScheduler:
             return why, "quorum/" if self.state.ready is None else f"host/{target}"
         if not self._is_up(slot):
             return None
-        return self._why_others_first() if free else ("another replica moves first", "")
+        return self._why_others_first(origin) if free else ("another replica moves first", "")
 
-    def _why_others_first(self) -> tuple[str, str] | None:
+    def _why_others_first(self, origin: str) -> tuple[str, str] | None:
         """Return why another replica or the rollout of the service comes first, and its key; None: nothing does."""
         rollout = self.state.cluster.rollouts.get(self.service.name) if self.state.cluster else None
-        if rollout and rollout.state in ("moving", "rolling-back"):
+        # A host whose engine must not run the service cannot run its new spec either.
+        unmet = self.picker.why_unmet(self.service, origin)
+        if rollout and rollout.state in ("moving", "rolling-back") and not unmet:
             return "its rollout comes first", f"rollout/{self.service.name}"
         for slot, host in sorted(self.at.items()):
             if self._disposition.get(slot) == "leaves" and self._from[slot] == host:

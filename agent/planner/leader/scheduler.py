@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
+from agent.diff.capacity import NOT_REPORTED
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
@@ -54,16 +55,16 @@ def schedule(
     }
     for each in schedulers.values():
         each.keep()
+    withheld, left = _withhold(intent, state, picker)
     for each in schedulers.values():
         each.complete()
     slots: dict[str, Slots] = {}
-    left = Plan()
     for service in intent.services:
         if service.name in schedulers:
             slots[service.name] = schedulers[service.name].slots
             left += schedulers[service.name].left
         else:
-            counts = _counts(service, state, schedulers)
+            counts = _counts(service, state, schedulers, withheld)
             slots[service.name] = slots_of(state.has.get(service.name, {}), counts)
             left += _refused(service, counts, state)
     left += _draining(state)
@@ -119,13 +120,45 @@ def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placem
     }
 
 
+_Withheld = set[tuple[str, str]]
+"""(service, host) of replicas of mode global."""
+
+
+def _withhold(intent: Intent, state: SchedulerState, picker: HostPicker) -> tuple[_Withheld, Plan]:
+    """Return the global replicas that their host does not get, and reserve for the others. What runs there stays."""
+    withheld, left = _Withheld(), Plan()
+    for service in intent.services:
+        for name, _ in service.placement if service.everywhere else ():
+            host, lacking = intent.host(name), picker.why_lacking(service, name)
+            here, resource = name in state.has.get(service.name, {}), f"placement/{service.name}"
+            if picker.why_unmet(service, name):
+                withheld.add((service.name, name))
+            elif not lacking and not here:
+                picker.reserve(service, name, 1)
+            elif not here and host and host.availability == "active":
+                withheld.add((service.name, name))
+                waits, reason = lacking == NOT_REPORTED, f"{name}: {lacking}"
+                left += (
+                    waiting_plan(resource, reason, f"host/{name}")
+                    if waits
+                    else blocked_plan(resource, "placement", reason)
+                )
+    return withheld, left
+
+
 def _counts(
-    service: ServiceIntent, state: SchedulerState, schedulers: Mapping[str, ReplicaScheduler]
+    service: ServiceIntent,
+    state: SchedulerState,
+    schedulers: Mapping[str, ReplicaScheduler],
+    withheld: _Withheld,
 ) -> dict[str, int]:
     """Return host -> number of replicas for a service with fixed replicas."""
     has = state.has.get(service.name, {})
     counts = {}
     for name, count in service.placement:
+        if (service.name, name) in withheld:
+            counts[name] = 0
+            continue
         host, kept = state.intent.host(name), min(count, len(has.get(name, {})))
         availability = host.availability if host else "active"
         if availability == "drain":

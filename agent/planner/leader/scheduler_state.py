@@ -250,7 +250,7 @@ class SchedulerState:
         return ""
 
     def has_image(self, name: str, image: str) -> bool:
-        status = self._status(name)
+        status = self.status(name)
         return self.cluster is None or (status is not None and image in status.images)
 
     def condition(self, replica: Replica, host: str) -> Condition:
@@ -278,10 +278,11 @@ class SchedulerState:
 
     def left_on(self, host: str) -> tuple[str, ...]:
         """Return the names of the replicas in the last report of a host, which may be unreachable."""
-        status = self._status(host)
+        status = self.status(host)
         return tuple(sorted(each.name for each in status.replicas)) if status else ()
 
-    def _status(self, name: str) -> HostStatus | None:
+    def status(self, name: str) -> HostStatus | None:
+        """Return the last report of a host."""
         return self.cluster.statuses.get(name) if self.cluster else None
 
     def _ready_nodes(self) -> frozenset[str] | None:

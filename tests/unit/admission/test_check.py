@@ -186,9 +186,21 @@ NARROW: list[tuple[Policy, ContainerSpec, ContainerSpec, str]] = [
     (policy(require=("digest",)), spec(image=DIGEST), SPEC, "image: registry"),
     (
         policy(host_ports=("443", "8000-8099")),
-        spec(ports=(Port(target=1, published=8099), Port(target=2), Port(target=3, published=443))),
+        spec(ports=(Port(target=1, published=8099), Port(target=2, among="8000-8099"), Port(target=3, published=443))),
         spec(ports=(Port(target=1, published=8100),)),
         "host_ports: [443, 8000-8099, 8100]",
+    ),
+    (
+        policy(host_ports=("32768-65535",)),
+        spec(ports=(Port(target=1),)),
+        spec(ports=(Port(target=1, among="32767-32768"),)),
+        "host_ports: [32768-65535, 32767-32768]",
+    ),
+    (
+        policy(host_ports=("1-60999",)),
+        spec(ports=()),
+        spec(ports=(Port(target=1),)),
+        "host_ports: [1-60999, 32768-65535]",
     ),
     (
         policy(host_addresses=("127.0.0.1",)),
@@ -347,7 +359,7 @@ def test_every_field_of_a_spec_is_judged_or_harmless() -> None:
         "blkio_devices", "blkio_weight", "command", "cpu_period_us", "cpu_quota_us", "cpu_shares", "cpuset", "dns",
         "dns_opt", "dns_search", "domainname", "entrypoint", "environment", "extra_hosts", "group_add", "healthcheck",
         "hostname", "init", "labels", "memory_reservation_bytes", "memory_swap_bytes", "memory_swappiness", "nano_cpus",
-        "oom_kill_disable", "oom_score_adj", "read_only", "restart", "shm_size_bytes", "stdin_open",
+        "oom_kill_disable", "oom_score_adj", "platform", "read_only", "restart", "shm_size_bytes", "stdin_open",
         "stop_grace_period_s",
         "stop_signal", "tmpfs", "tty", "ulimits", "working_dir",
     }  # fmt: skip

@@ -6,6 +6,7 @@ import yaml
 
 from agent.admission import encode
 from agent.admission.policy import Policy
+from agent.model.intent import Machine
 from agent.model.records import Accepted
 from agent.model.status import HostStatus
 from tests.support.document import document
@@ -141,6 +142,26 @@ def test_against_the_cluster_it_says_what_hosts_do_not_admit(cluster: Cluster, w
     assert REFUSED in data["warnings"]
     assert "admission" not in swarmkeeper("validate", name).out
     assert "admission" not in cluster.run("validate", write(GOOD), "--against-cluster").out
+
+
+def test_against_the_cluster_it_says_what_does_not_fit_on_hosts(cluster: Cluster, write: Write) -> None:
+    with_policies(cluster)
+    for name in ("h1", "h2"):
+        said = HostStatus(
+            instance=name,
+            at="",
+            agent_version="0.1.0",
+            engine_version="20.10.24",
+            machine=Machine(platform="linux/amd64", cpus=2, memory_bytes=8 << 30),
+        )
+        cluster.put(cluster.keys.status(name), said)
+    deploy = {"replicas": 3, "resources": {"reservations": {"cpus": 2}}}
+    wanted = document(GOOD, services={"order": {"deploy": deploy, "x-hosts": None}})
+    wanted = wanted.replace("    x-hosts: null\n", "")
+    ended = cluster.run("validate", write(wanted), "--against-cluster")
+    full = "of its 2 CPUs 2 are reserved, and a replica reserves 2"
+    assert f"warning: service order: 1 replica too many for the hosts: h1: {full}; h2: {full}" in ended.out
+    assert "too many" not in swarmkeeper("validate", write(wanted)).out
 
 
 def test_against_the_cluster_it_says_whether_the_edit_needs_a_token(cluster: Cluster, write: Write) -> None:

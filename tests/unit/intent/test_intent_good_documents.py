@@ -137,6 +137,10 @@ def test_ports_are_sorted_and_ranges_are_spelled_out() -> None:
         Port(target=80, published=8000),
         Port(target=81, published=8001),
         Port(target=90, published=9000, protocol="sctp", host_ip="10.1.0.1"),
+        Port(target=7000),
+        Port(target=7001, protocol="udp", host_ip="127.0.0.1"),
+        Port(target=7002, among="8100-8110"),
+        Port(target=7003, among="8200-8210"),
     )
 
 

@@ -96,7 +96,7 @@ def test_every_table_of_refused_keys_is_in_it() -> None:
         ("secrets", "external"),
         ("services", "networks", "mac_address"),
         ("services", "deploy", "restart_policy", "delay"),
-        ("services", "deploy", "resources", "reservations", "cpus"),
+        ("services", "deploy", "resources", "reservations", "generic_resources"),
         ("services", "healthcheck", "start_interval"),
         ("services", "ports", "name"),
         ("services", "secrets", "uid"),

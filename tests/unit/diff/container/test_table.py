@@ -31,7 +31,7 @@ RICH = {
     },
 }
 ENGINES_CHOICE = {
-    "image", "logging", "ulimits", "shm_size_bytes", "ipc", "cgroup", "runtime", "annotations",
+    "image", "logging", "platform", "ulimits", "shm_size_bytes", "ipc", "cgroup", "runtime", "annotations",
 }  # fmt: skip
 IMAGES = pytest.mark.parametrize("image", [BARE, RICH], ids=["bare image", "rich image"])
 FIELDS = pytest.mark.parametrize("sample", SAMPLES, ids=str)
