@@ -3,12 +3,16 @@
 docs/operate/etcd.md has the table. Every user here is made with the printed commands, one per host.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from agent.model.records import (
     Assignment,
+    Disruption,
     LeaderRecord,
     MembershipOrder,
     Replica,
@@ -18,6 +22,7 @@ from agent.model.records import (
 )
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.spec import encode as encode_spec
+from agent.model.status import HostStatus
 from integration.cluster import PREFIX, UNIT
 from integration.conftest import CONVERGE_S
 from integration.guarded import (
@@ -37,6 +42,7 @@ from integration.lab.host import Host
 from tests.support.document import document
 
 DENIED = "permission denied"
+OVERLAY = "my-network-overlay"
 EVIL = ContainerSpec(image=IMAGE, network_mode="host", privileged=True)
 MEMORY_MAX = 256 << 20
 
@@ -201,28 +207,122 @@ def take_lock(cluster: GuardedCluster, user: str) -> None:
     assert code == 0, said
 
 
-def test_a_forged_order_costs_a_worker_its_membership_and_it_joins_again(cluster: GuardedCluster) -> None:
-    """The table names this: no worker can know whether its swarm has removed it. No other host is touched."""
+@contextmanager
+def lock_of_thief(cluster: GuardedCluster, user: str) -> Iterator[None]:
+    """The thief has the leader's lock meanwhile, so that no agent repairs what he writes."""
+    take_lock(cluster, user)
+    try:
+        yield
+    finally:
+        cluster.delete("leader")
+
+
+def untrusted(cluster: GuardedCluster, host: Host) -> str:
+    """Return what the host reports as untrusted, in its status and as the metric that the alert is about."""
+    metrics = cluster.metrics(host)
+    assert [name for name, value in metrics.items() if "blocked" in name and "untrusted" in name and value]
+    found = [each for each in cluster.status(host)["blocked"] if each["kind"] == "untrusted"]
+    return "; ".join(f"{each['resource']}: {each['reason']}" for each in found)
+
+
+def without_node(cluster: GuardedCluster, name: str, node_id: str) -> str:
+    """Return the status of a manager, which no longer lists that node."""
+    told = cluster.record(HostStatus, f"hosts/{name}/status")
+    return encode(replace(told, nodes=tuple(each for each in told.nodes if each.id != node_id))).decode()
+
+
+@pytest.mark.parametrize("what", ["leave", "quarantine"])
+def test_a_forged_order_is_named_and_costs_no_host_its_membership(cluster: GuardedCluster, what: Any) -> None:
     before, members = fixed(cluster), cluster.members()
     user, victim = manager(cluster)
-    take_lock(cluster, user)
-    order = MembershipOrder(state="active", node_id=members[victim.name], what="leave", reason="forged")
-    cluster.forge(user, f"membership-orders/{victim.name}", encode(order).decode())
+    order = MembershipOrder(state="active", node_id=members[victim.name], what=what, reason="forged")
+    with lock_of_thief(cluster, user):
+        cluster.forge(user, f"membership-orders/{victim.name}", encode(order).decode())
 
-    def has_left() -> None:
-        assert cluster.members()[victim.name] != members[victim.name]
+        def is_named() -> None:
+            # One of two managers is not most of them.
+            cluster.forge(user, f"hosts/{user}/status", without_node(cluster, user, members[victim.name]))
+            said = untrusted(cluster, victim)
+            assert f"membership-orders/{victim.name}" in said
+            assert "this host does not obey" in said
 
-    eventually(has_left, CONVERGE_S, "the worker has left")
-    cluster.delete("leader")
+        eventually(is_named, NAMED_S, "the host names the order")
+        stays(cluster, before)
+        assert cluster.members() == members
+
+
+def test_a_worker_that_its_swarm_removed_follows_the_order_of_a_leader(cluster: GuardedCluster) -> None:
+    """With its role in etcd it reads the reports of managers that confirm the order."""
+    members, before = cluster.members(), fixed(cluster)
+    cluster.lab.hosts[0].exec("docker", "node", "rm", "--force", members[WORKER])
 
     def is_in_again() -> None:
-        assert cluster.members()[victim.name] not in {"", members[victim.name]}
+        assert cluster.members()[WORKER] not in {"", members[WORKER]}
 
     eventually(is_in_again, CONVERGE_S, "the worker is in the swarm again")
     cluster.wait_converged(cluster.newest(), CONVERGE_S)
-    others = {name: at for name, at in before.items() if not at.startswith(victim.name)}
-    assert {name: at for name, at in fixed(cluster).items() if name in others} == others
     assert fixed(cluster).keys() == before.keys()
+
+
+def test_a_forged_recreation_of_an_overlay_that_is_as_declared_stops_no_replica(
+    cluster: GuardedCluster,
+) -> None:
+    allowed = document(DOCUMENT, policy={"allow_network_recreate": True})
+    cluster.wait_converged(cluster.put(allowed), CONVERGE_S)
+    before = fixed(cluster)
+    user, _ = manager(cluster)
+    with lock_of_thief(cluster, user):
+        forged = replace(cluster.record(SwarmRecord, "swarm"), recreating=(OVERLAY,), networks=())
+        cluster.forge(user, "swarm", encode(forged).decode())
+
+        def is_named() -> None:
+            for host in cluster.lab.hosts:
+                assert f"{OVERLAY} is to be recreated" in untrusted(cluster, host), host.name
+
+        eventually(is_named, NAMED_S, "every host names the recreation")
+        stays(cluster, before)
+
+
+def test_a_fixed_replica_that_is_down_starts_although_its_assignment_holds_it(
+    cluster: GuardedCluster,
+) -> None:
+    before = fixed(cluster)
+    user, victim = manager(cluster)
+    name = next(each for each, at in before.items() if at.startswith(victim.name) and "-everywhere-" in each)
+    with lock_of_thief(cluster, user):
+        found = cluster.record(Assignment, f"assignments/{victim.name}")
+        held = tuple(replace(each, held="forged", waits="forged") for each in found.replicas)
+        since = now(victim)
+        cluster.forge(user, f"assignments/{victim.name}", encode(replace(found, replicas=held)).decode())
+        eventually(
+            lambda: "it does not wait" in said_on(victim, since), NAMED_S, "the host names what holds it"
+        )
+        stays(cluster, before)
+        victim.exec("docker", "rm", "--force", name)
+
+        def runs_again() -> None:
+            assert name in fixed(cluster)
+
+        eventually(runs_again, NAMED_S, "it runs again")
+
+
+def test_a_held_disruption_slot_is_named_on_every_host(cluster: GuardedCluster) -> None:
+    before = fixed(cluster)
+    user, _ = manager(cluster)
+    with lock_of_thief(cluster, user):
+        for host in (user, "nobody"):
+            forged = Disruption(host=host, state="acquired", reason="forged", quorum=True)
+            cluster.forge(user, "disruption", encode(forged).decode())
+
+        def is_named() -> None:
+            for each in cluster.lab.hosts:
+                said = untrusted(cluster, each)
+                assert "nobody has the disruption slot" in said, (each.name, said)
+                assert f"etcdctl del {PREFIX}disruption" in said
+
+        eventually(is_named, NAMED_S, "every host names the slot")
+        stays(cluster, before)
+        cluster.delete("disruption")
 
 
 def test_a_lock_that_outlives_every_lease_is_an_alarm_with_its_remedy(cluster: GuardedCluster) -> None:

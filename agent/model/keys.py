@@ -112,13 +112,16 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
 def host_role(keys: Keys, host: str, *, may_lead: bool) -> EtcdRole:
     """Return the role of one host's agent.
 
-    A worker reads the keys that it acts on, and writes its own. A host that may lead reads everything and writes all
-    keys but the intent and what the other hosts write. The document is readable for both, and so are the unlock keys:
-    a manager that was declared a worker while it was locked needs them.
+    A worker reads the keys that it acts on, and the reports of managers, which confirm an order. It writes its own
+    keys. A host that may lead reads everything and writes all keys but the intent and what the other hosts write. The
+    document is readable for both, and so are the unlock keys: a manager that was declared a worker while it was locked
+    needs them.
     """
     of_all = (keys.intent, keys.accepted, keys.verdict, keys.leader, keys.swarm, keys.tokens, keys.unlock)
     single = (*of_all, keys.disruption, keys.assignment(host), keys.membership_order(host))
-    reads = [(key, "") for key in single] + [(each, after(each)) for each in (keys.slots, keys.specs)]
+    reads = [(key, "") for key in single] + [
+        (each, after(each)) for each in (keys.slots, keys.specs, keys.hosts)
+    ]
     # No range below the host: one who may write any number of keys could keep the leader from reading them all.
     writes = [(each, "") for each in (keys.slot(host), keys.presence(host), keys.status(host))]
     if may_lead:

@@ -43,6 +43,8 @@ class ClusterState(Frozen):
     """The content of etcd at `revision` that this agent reads."""
 
     revision: int
+    root: str = ""
+    """Beginning of the keys of the cluster."""
     document: Document | None = None
     """The newest document, accepted or not; None: no key `intent` exists."""
     accepted: Intent | None = None
@@ -107,10 +109,10 @@ class ClusterState(Frozen):
     unreadable: Pairs = ()
     """(key, problem) of the unreadable keys of this cluster. The last value that was read stays valid."""
     untrusted: frozenset[str] = frozenset()
-    """The unreadable keys whose secrets are not sealed, or are earlier ones."""
+    """The unreadable keys whose secrets are not sealed, or are earlier ones, or whose value no leader writes."""
     newer_format: tuple[str, ...] = ()
     """The unreadable keys that a newer agent wrote as leader."""
-    # Leader only; empty on every other host.
+    # Leader only; empty on every other host. While a host has a membership order: statuses of itself and of managers.
     assignments: Mapping[str, records.Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()
     membership_orders: Mapping[str, records.MembershipOrder] = field(default_factory=dict)

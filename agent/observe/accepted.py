@@ -52,7 +52,7 @@ class Values:
         self.newer_format: set[str] = set()
         """Unreadable keys that a newer agent wrote."""
         self.untrusted: set[str] = set()
-        """Keys of secrets that this host does not use, which are among the unreadable ones."""
+        """Keys, among the unreadable ones: of secrets that this host does not use, of a slot that no leader grants."""
 
     def one(self, key: str, kind: type[R], owner: str = "") -> R | None:
         found = self.snapshot.get(key)

@@ -25,6 +25,9 @@ _MISUSED = "if all agents have one version, an agent's rights in etcd were misus
 _STAYS = (
     f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {_MISUSED}"
 )
+_HOLDS = (
+    f"the document gives it no reason to wait, and its assignment in etcd does: it does not wait; {_MISUSED}"
+)
 _GONE = "the accepted document does not have it on this host"
 _MANY = f"its assignment changed {MOST_CHANGES} times under one document, so it stays as it is; {_MISUSED}"
 
@@ -41,6 +44,8 @@ class AllowedAssignment:
         """`last` if etcd has another assignment."""
         self._changes, self._under = Counter[Key](), 0
         """Changes of each replica under the document of that revision."""
+        self._digests: dict[str, tuple[int, list[str]]] = {}
+        """Service -> (most, specs as in that document that its replicas had). A tag may keep its digest at first."""
         self._asked: tuple[object, ...] = ()
 
     def saved(self, value: KeyValue) -> KeyValue:
@@ -64,7 +69,7 @@ class AllowedAssignment:
 
     def _compare(self, found: Assignment, intent: Intent, specs: Mapping[str, ContainerSpec]) -> None:
         if intent.revision != self._under:
-            self._changes, self._under = Counter(), intent.revision
+            self._changes, self._under, self._digests = Counter(), intent.revision, {}
         last = self.last or Assignment(revision=0, project=intent.project)
         same = (last.epoch, last.revision) == (found.epoch, found.revision)
         wanted, before = _by_service(found), _by_service(last)
@@ -76,6 +81,8 @@ class AllowedAssignment:
                 self.refused |= dict.fromkeys(mine if of_now else (), f"{_GONE}; {_MISUSED}")
                 continue
             most, least = self._numbers(service, intent)
+            as_now = [*{each.spec for each in had.values() if self._declared.age(name, each.spec) == 0}]
+            self._digests.setdefault(name, (max(2, len(as_now) + 1), as_now))
             for key in self._chosen(mine, had, most, least, same=same):
                 replica = self._replica(mine[key], had.get(key), intent, specs) if key in mine else had[key]
                 if replica and not most:
@@ -114,7 +121,10 @@ class AllowedAssignment:
         """Return the replica as the document allows it: as wanted, as it was, or not at all."""
         spec, why = specs.get(wanted.spec), self._why_refused(wanted, old, intent, specs)
         if spec and not why:
-            wanted = _without_unasked(wanted, spec, intent)
+            asked = _without_unasked(wanted, old, spec, intent)
+            if (asked.held, asked.waits) != (wanted.held, wanted.waits):
+                self.refused[wanted.key] = _HOLDS
+            wanted = asked
             if old and _may_restart(wanted, old):
                 self._changes[wanted.key] += 1
                 why = _MANY if self._changes[wanted.key] > MOST_CHANGES else ""
@@ -135,7 +145,11 @@ class AllowedAssignment:
         if age is None:
             return f"{name} is of no document that was accepted here; {_MISUSED}"
         before = self._declared.age(old.service, old.spec) if old else None
-        service = intent.service(wanted.service)
+        service, (most, digests) = intent.service(wanted.service), self._digests[wanted.service]
+        if not age and wanted.spec not in digests:
+            if len(digests) >= most:
+                return f"{name} has another digest than the leader chose for this document; {_MISUSED}"
+            digests.append(wanted.spec)
         if before is None or age <= before or (service and service.update.failure_action == "rollback"):
             return ""
         return f"{name} is earlier, and its `update.failure_action` is not rollback; {_MISUSED}"
@@ -148,9 +162,17 @@ def _by_service(assignment: Assignment) -> defaultdict[str, dict[Key, Replica]]:
     return found
 
 
-def _without_unasked(wanted: Replica, spec: ContainerSpec, intent: Intent) -> Replica:
-    """Return the replica without addresses for which the document does not ask, and without orders against it."""
-    asks = asks_of(intent, spec)
+def _without_unasked(wanted: Replica, old: Replica | None, spec: ContainerSpec, intent: Intent) -> Replica:
+    """Return the replica without addresses for which the document does not ask, and without orders against it.
+
+    A replica that the document puts here is held for an address alone. It waits for others before its first start only.
+    """
+    asks, service = asks_of(intent, spec), intent.service(wanted.service)
+    fixed = service is not None and service.replicas is None
+    if wanted.held and fixed and not asks.overlays:
+        wanted = replace(wanted, held="", held_by_fault=False, waits_on="")
+    if wanted.waits and not (service and service.depends_on and (old is None or old.waits)):
+        wanted = replace(wanted, waits="", waits_on=wanted.waits_on if wanted.held else "")
     return replace(
         wanted,
         addresses=tuple(each for each in wanted.addresses if each[0] in asks.reserved),

@@ -53,6 +53,8 @@ class ClusterReader:
         """True if the last reading included the keys of all hosts, as the leader's does."""
         self._denied = False
         """True if the role of this agent in etcd does not let it read them."""
+        self._ordered = False
+        """True if the last reading included the reports of managers: this host has a membership order to verify."""
         self._accepted: Intent | None = None
 
     def read(
@@ -65,9 +67,11 @@ class ClusterReader:
         read_all, first = self.wide, not self._known
         snapshot = self._snapshot(store)
         wide = self._needs_all(snapshot, lease_id, hindered=hindered)
-        if (wide or first) and not read_all:
-            self.wide = True
+        ordered = snapshot.get(self._keys.membership_order(self._me)) is not None
+        if ((wide or first) and not read_all) or (ordered and not (self._ordered or read_all)):
+            self.wide, self._ordered = self.wide or wide or first, ordered
             snapshot = self._snapshot(store)
+        self._ordered &= ordered
         self.wide = wide and not self._denied
         reading = self._decode(snapshot, running, store)
         if lease_id is None or snapshot.get(self._keys.presence(self._me)):
@@ -79,10 +83,15 @@ class ClusterReader:
         try:
             snapshot = store.read(self._ranges())
         except Denied:
-            if not self.wide or not self._me:
+            if not (self.wide or self._ordered) or not self._me:
                 raise
-            self.wide, self._denied = False, True
-            return store.read(self._ranges())
+            # The role of a worker that an earlier version printed does not include the reports of managers.
+            self._ordered, self._denied, self.wide = (
+                self._ordered and self.wide,
+                self._denied or self.wide,
+                False,
+            )
+            return self._snapshot(store)
         self._denied = self._denied and not self.wide
         return snapshot
 
@@ -142,7 +151,15 @@ class ClusterReader:
         )
         ranges = (*(KeyRange(key=key) for key in mine), KeyRange(key=keys.slots, prefix=True))
         wide = (KeyRange(key=keys.hosts, prefix=True), KeyRange(key=keys.rollouts, prefix=True))
-        return (*ranges, *wide) if self.wide else ranges
+        managers = self._accepted.managers if self._accepted and self._ordered else ()
+        names = {self._me, *(each.name for each in managers)} if managers else ()
+        own = keys.presence(self._me)
+        seen = (key(name) for name in sorted(names) for key in (keys.status, keys.presence))
+        return (
+            (*ranges, *wide)
+            if self.wide
+            else (*ranges, *(KeyRange(key=each) for each in seen if each != own))
+        )
 
     def _ranges(self) -> tuple[KeyRange, ...]:
         keys, ranges = self._keys, (*self.watched(), KeyRange(key=self._keys.verdict))
@@ -173,7 +190,7 @@ class ClusterReader:
         stored = (each.key for each in snapshot.under(keys.specs) if each.key not in values.unreadable)
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         granted, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
-        disruption, slot_revision = _slot(keys, values)
+        disruption, slot_revision = _slot(keys, values, held.intent)
         document = self._document(snapshot.get(keys.intent))
         seal, published = self.seal, values.one(keys.tokens, records.Tokens)
         tokens, tokens_exposed, tokens_locked = self._opened(values, keys.tokens, records.Tokens, seal.open)
@@ -182,6 +199,7 @@ class ClusterReader:
         )
         return observed.ClusterState(
             revision=snapshot.revision,
+            root=keys.root,
             document=document,
             accepted=held.intent,
             epoch=held.epoch,
@@ -278,12 +296,18 @@ class ClusterReader:
         return (*kept, KeyValue(key=self._opened_key, value=value, create_revision=0, mod_revision=0))
 
 
-def _slot(keys: Keys, values: Values) -> tuple[records.Disruption | None, int]:
+def _slot(keys: Keys, values: Values, intent: Intent | None) -> tuple[records.Disruption | None, int]:
     """Return the disruption slot, and the mod_revision of its host's own key, which counts for one grant only.
 
-    With an unreadable key the slot is not known.
+    With an unreadable key the slot is not known. A slot that no leader grants counts, as it ends by itself or the
+    leader revokes it, and is reported.
     """
     granted = values.one(keys.disruption, records.Disruption)
+    if granted and intent and (granted.state != "granted" or intent.host(granted.host) is None):
+        no = "has not acquired it itself" if intent.host(granted.host) else "is not declared"
+        remedy = f"if this lasts, `etcdctl del {keys.disruption}` and change the agents' credentials"
+        values.mark_unreadable(keys.disruption, f"{granted.host} has the disruption slot, and {no}; {remedy}")
+        values.untrusted.add(keys.disruption)
     slots = values.of_hosts(keys.slots, "", records.Disruption)
     if granted is None or (own := values.snapshot.get(keys.slot(granted.host))) is None:
         return granted, 0

@@ -7,7 +7,13 @@ from agent.diff.replicas import must_not_act
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import is_ready_to_join, plan_bridge
-from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
+from agent.planner.host.membership import (
+    membership_order_for,
+    plan_doubted,
+    plan_leave,
+    plan_membership,
+    plan_namesake,
+)
 from agent.planner.host.replicas import plan_replicas
 from agent.planner.host.strangers import plan_strangers
 from agent.planner.leader.eligibility import plan_leadership
@@ -48,10 +54,13 @@ def _plan_host(observed: Observed) -> Plan:
     if not cluster.accepted:
         return waiting_plan("host", "no intent accepted yet", "document/")
     membership_order = membership_order_for(observed)
+    doubted = plan_doubted(cluster.accepted, observed, membership_order) if membership_order else Plan()
+    if doubted != Plan():
+        membership_order = None
     if membership_order and membership_order.what == "quarantine":
         return blocked_plan("swarm", "foreign", membership_order.reason)
     replicas = plan_strangers(cluster.accepted, observed) + plan_replicas(cluster.accepted, observed)
-    bridge = plan_bridge(cluster.accepted, observed)
+    bridge = doubted + plan_bridge(cluster.accepted, observed)
     if observed.stale:
         return bridge + replicas
     if membership_order:

@@ -78,7 +78,7 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     keep |= {each.id for each in declared if each.replica.key in cluster.refused}
     names = Names(host, keep, project, cluster.assignment.replicas)
     planner = _ReplicaPlanner(intent, host, cluster, names, observed)
-    plan = Plan()
+    plan = planner.doubted
     for assigned, found in chosen.items():
         # While etcd does not answer, the container may have a newer spec than the assignment: keep that one.
         replica = replace(assigned, spec=found.replica.spec) if found and observed.stale else assigned
@@ -121,7 +121,7 @@ class _ReplicaPlanner:
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.show_secrets = observed.stale, observed.show_secrets
         self.strange = networks_to_leave(intent, host, cluster)
-        self.recreated = update.recreated_overlays(intent, observed)
+        self.recreated, self.doubted = update.recreated_overlays(intent, observed)
         self.needs = Needs(intent, host, cluster, observed.me)
         self.exclusive = Exclusive(intent, host, cluster)
 

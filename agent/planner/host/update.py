@@ -8,13 +8,14 @@ keeps over restarts. So it does not matter between which steps an agent ends.
 from collections.abc import Iterable
 from dataclasses import replace
 
+from agent.diff.networks import found_for, overlay_differences
 from agent.diff.replicas import AGAIN, STOPPABLE, finished, is_about_a_network, is_about_an_address
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Plan, Step, waiting_plan
+from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Pairs, spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
@@ -75,20 +76,33 @@ def _update(service: ServiceIntent, wanted: Wanted) -> Update:
 # ---- Recreating an overlay, on each host: its replicas leave the old overlay and wait for the new one
 
 
-def recreated_overlays(intent: Intent, observed: Observed) -> frozenset[str]:
-    """Names of the overlays that replicas must leave now: the leader orders it and the document allows it.
+def recreated_overlays(intent: Intent, observed: Observed) -> tuple[frozenset[str], Plan]:
+    """Return the overlays that replicas must leave now, and a report of those that they need not leave.
 
-    An overlay on which no replica runs here needs no permission. Empty while etcd does not answer: the order may be
-    outdated, and no replica is stopped for it.
+    The leader orders it, the document allows it, and the overlay is not as declared on this host. An overlay on which
+    no replica runs here needs no permission. Empty while etcd does not answer: the order may be outdated, and no
+    replica is stopped for it.
     """
-    record = observed.cluster.record if observed.cluster else None
-    if record is None or observed.stale:
-        return frozenset()
-    if intent.policy.allow_network_recreate:
-        return frozenset(record.recreating)
-    running = [each for each in observed.host.containers if each.status in STOPPABLE] if observed.host else []
+    host, cluster = observed.host, observed.cluster
+    record = cluster.record if cluster else None
+    if record is None or cluster is None or host is None or observed.stale:
+        return frozenset(), Plan()
+    running = [each for each in host.containers if each.status in STOPPABLE]
     used = {network for each in running for network, _ in each.addresses}
-    return frozenset(record.recreating) - used
+    left, plan = {*record.recreating} - used, Plan()
+    for name in sorted({*record.recreating} & used) if intent.policy.allow_network_recreate else ():
+        declared = intent.network(name)
+        found = found_for(declared, host, record) if declared else None
+        overlay = declared is not None and declared.driver == "overlay"
+        if declared and overlay and (found is None or overlay_differences(declared, found)):
+            left.add(name)
+        else:
+            reason = f"{name} is to be recreated, and this host finds it as declared, so its replicas run on: if all"
+            reason += (
+                " agents have one version, an agent's rights in etcd were misused: change their credentials"
+            )
+            plan += blocked_plan(f"{cluster.root}swarm", "untrusted", reason)
+    return frozenset(left), plan
 
 
 def detach_for_recreate(

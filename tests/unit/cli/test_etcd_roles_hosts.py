@@ -63,14 +63,13 @@ DONE_BY: dict[str, dict[str, str]] = {
         for key in (KEYS.presence(WORKER), KEYS.status(WORKER))
     },
     **{
-        key: {"operator": READ, WORKER: NOTHING, MANAGER: WRITE, "agent": WRITE}
+        key: {"operator": READ, WORKER: READ, MANAGER: WRITE, "agent": WRITE}
         for key in (KEYS.presence(MANAGER), KEYS.status(MANAGER))
     },
     **{
-        key: {"operator": READ, WORKER: NOTHING, MANAGER: READ, "agent": WRITE}
-        for key in (KEYS.presence(PEER), KEYS.status(PEER))
+        key: {"operator": READ, WORKER: READ, MANAGER: READ, "agent": WRITE}
+        for key in (KEYS.presence(PEER), KEYS.status(PEER), f"{KEYS.hosts}{WORKER}/more")
     },
-    f"{KEYS.hosts}{WORKER}/more": {"operator": READ, WORKER: NOTHING, MANAGER: READ, "agent": WRITE},
     **{
         key: dict.fromkeys(("operator", WORKER, MANAGER, "agent"), NOTHING)
         for key in (OTHER_CLUSTER.intent, OTHER_CLUSTER.status(WORKER), "/elsewhere")
@@ -156,7 +155,7 @@ def test_no_host_deletes_or_reads_more_by_a_prefix(login: Login, user: str) -> N
     prefixes = (KEYS.hosts, f"{KEYS.hosts}{WORKER[:-1]}", f"{KEYS.slots}", KEYS.root)
     for prefix in prefixes:
         assert not allowed(lambda key=prefix: store.txn([], [Delete(key=key, prefix=True)]))  # type: ignore[misc]
-    assert allowed(lambda: store.read([KeyRange(key=KEYS.hosts, prefix=True)])) == (user == MANAGER)
+    assert allowed(lambda: store.read([KeyRange(key=KEYS.assignments, prefix=True)])) == (user == MANAGER)
 
 
 def test_printing_the_role_again_changes_nothing_and_the_other_form_replaces_it(
@@ -525,7 +524,7 @@ def test_a_worker_may_read_only_its_own_reports_and_asks_its_agent_for_the_statu
 
 
 def test_a_write_that_only_compares_a_key_of_another_host_is_refused(worker: Side) -> None:
-    probe = Compare(key=KEYS.presence(MANAGER), create_revision=0)
+    probe = Compare(key=KEYS.assignment(MANAGER), create_revision=0)
     assert not allowed(lambda: worker.store.txn([probe], []))
 
 
@@ -536,8 +535,8 @@ def test_the_guide_names_tests_that_exist() -> None:
     lab = (
         here.parents[3] / "integration" / f"test_{each}.py" for each in ("stolen_agents", "attacks_on_hosts")
     )
-    sources = "".join(
-        path.read_text() for path in (here, here.parents[1] / "observe" / "test_cluster.py", *lab)
-    )
+    observe, agents = here.parents[1] / "observe", here.parents[2] / "agents"
+    others = (observe / "test_cluster.py", observe / "test_assigned.py", agents / "test_forged_keys.py")
+    sources = "".join(path.read_text() for path in (here, *others, *lab))
     assert named
     assert {each for each in named if f"def {each}(" not in sources} == set()

@@ -7,7 +7,7 @@ import pytest
 
 from agent.model.intent import Intent
 from agent.model.records import Assignment, Replica
-from agent.model.spec import spec_hash
+from agent.model.spec import spec_hash, with_digest
 from agent.observe.assigned import MOST_CHANGES, AllowedAssignment
 from agent.observe.declared import DeclaredSpecs
 from tests.support.document import document
@@ -177,3 +177,71 @@ def test_a_replica_changes_so_often_under_one_document() -> None:
     desk.accept(document(ON_OVERLAY, tags={"order": "2"}))
     wanted = desk.replica(1, recreate=(("c99", "duplicate"),))
     assert wanted in desk.look(wanted, desk.replica(2))
+
+
+# ---- what holds a replica
+
+
+def test_a_fixed_replica_is_held_only_for_an_address_and_what_else_holds_it_is_named() -> None:
+    desk = Desk()
+    held: dict[str, Any] = {"held": "forged", "held_by_fault": True, "waits_on": "host/h2"}
+    assert desk.look(desk.replica(1, **held), desk.replica(2))[0] == desk.replica(1)
+    assert desk.refused == {1}
+    assert "gives it no reason to wait" in desk.allowed.refused["order", 1]
+    reserves = Desk(document(ON_OVERLAY, policy={"reserve_addresses": True}))
+    assert reserves.look(reserves.replica(1, **held))[0] == reserves.replica(1, **held)
+    assert reserves.refused == set()
+
+
+def test_a_replica_that_the_scheduler_places_is_held_by_its_assignment() -> None:
+    desk = Desk(SCHEDULED)
+    held = desk.replica(1, held="node-2 still runs it", waits_on="host/h2")
+    assert (desk.look(held), desk.refused) == ((held,), set())
+
+
+def test_a_replica_waits_for_others_only_before_its_first_start_and_if_the_document_says_so() -> None:
+    needs = {
+        "db": {"image": "db:1", "network_mode": "none", "deploy": {"replicas": 0}},
+        "order": {"depends_on": ["db"]},
+    }
+    plain, depends = Desk(), Desk(document(FIXED, services=needs))
+    waits: dict[str, Any] = {"waits": "depends on db", "waits_on": "service/db"}
+    assert plain.look(plain.replica(1, **waits))[0] == plain.replica(1)
+    assert plain.refused == {1}
+    order = next(each for each in depends.intent.services if each.name == "order")
+    free = Replica(service="order", slot=1, spec=order.spec_hash)
+    waiting = replace(free, **waits)
+    assert depends.look(waiting)[0] == waiting
+    assert depends.refused == set()
+    assert depends.look(free)[0] == free
+    assert depends.look(waiting)[0] == free
+    assert depends.refused == {1}
+
+
+# ---- digests
+
+
+DIGESTS = document(FIXED, policy={"resolve_digests": True})
+
+
+@pytest.mark.parametrize("edited", [True, False], ids=["of another spec", "of the same spec"])
+def test_under_one_document_an_image_gets_one_new_digest(edited: bool) -> None:
+    """Until the registry answers, the leader uses the digest of an earlier document."""
+    desk = Desk(DIGESTS)
+
+    def resolved(slot: int, number: int) -> Replica:
+        (service,) = desk.intent.services
+        spec = with_digest(service.spec, {service.spec.image: f"sha256:{number:064x}"})
+        desk.specs[spec_hash(spec)] = spec
+        return Replica(service="order", slot=slot, spec=spec_hash(spec))
+
+    desk.look(resolved(1, 1), resolved(2, 1))
+    desk.accept(document(DIGESTS, services={"order": {"labels": {"a": "b"}} if edited else {}}))
+    desk.look(resolved(1, 1), resolved(2, 1))
+    new = (resolved(1, 2), resolved(2, 2))
+    assert (desk.look(new[0], resolved(2, 1)), desk.refused) == ((new[0], resolved(2, 1)), set())
+    assert (desk.look(*new), desk.refused) == (new, set())
+    assert (desk.look(resolved(1, 3), resolved(2, 3)), desk.refused) == (new, {1, 2})
+    assert "has another digest" in desk.allowed.refused["order", 1]
+    desk.accept(document(DIGESTS, services={"order": {"labels": {"a": "c"}}}))
+    assert desk.look(resolved(1, 3), resolved(2, 3))[0] == resolved(1, 3)

@@ -118,8 +118,15 @@ def asked_for(scene: Scene, key: str) -> bool:
     return any(in_any(key, ranges) for ranges in scene.store.reads)
 
 
-def test_a_follower_reads_no_other_hosts_keys(scene: Scene) -> None:
+def without_order(scene: Scene) -> Scene:
+    """A host with a membership order also reads what managers report."""
+    scene.delete(KEYS.membership_order(ME))
     scene.read()
+    return scene
+
+
+def test_a_follower_reads_no_other_hosts_keys(scene: Scene) -> None:
+    without_order(scene).read()
     for name in ("h2", "h3", "any-other"):
         assert not asked_for(scene, KEYS.status(name))
         assert not asked_for(scene, KEYS.presence(name))
@@ -168,7 +175,7 @@ def test_who_finds_himself_leading_reads_all_in_the_same_pass(scene: Scene) -> N
 def test_who_leads_no_more_reads_narrowly_again(leading: Scene) -> None:
     leading.put(**{KEYS.leader: GOOD[KEYS.leader]})
     leading.read()
-    leading.read()
+    without_order(leading).read()
     assert not asked_for(leading, KEYS.status(OTHER))
 
 
@@ -176,7 +183,7 @@ def test_who_sees_no_nodes_reads_what_the_others_say_of_themselves_while_nobody_
     def told() -> bool:
         return bool(scene.reader.read(scene.store, scene.lease, frozenset(), hindered=True).state.statuses)
 
-    scene.read()
+    without_order(scene)
     assert not told()
     scene.delete(KEYS.leader)
     assert told()
@@ -186,12 +193,13 @@ def test_who_sees_no_nodes_reads_what_the_others_say_of_themselves_while_nobody_
 
 
 def test_a_lock_on_another_lease_is_somebody_elses_whatever_it_says(scene: Scene) -> None:
-    scene.put(**{KEYS.leader: encode(LeaderRecord(host=ME, since="now"))})
+    without_order(scene).put(**{KEYS.leader: encode(LeaderRecord(host=ME, since="now"))})
     scene.read()
     assert not asked_for(scene, KEYS.status(OTHER))
 
 
 def test_without_a_lease_nobody_reads_as_a_leader(leading: Scene) -> None:
+    leading.delete(KEYS.membership_order(ME))
     leading.reader.read(leading.store, None, frozenset())
     leading.store.reads.clear()
     leading.reader.read(leading.store, None, frozenset())
@@ -199,11 +207,41 @@ def test_without_a_lease_nobody_reads_as_a_leader(leading: Scene) -> None:
 
 
 def test_a_follower_is_woken_for_its_own_keys_and_a_leader_for_all_hosts(scene: Scene) -> None:
+    without_order(scene)
     assert not in_any(KEYS.status(OTHER), scene.reader.watched())
     assert in_any(KEYS.assignment(ME), scene.reader.watched())
     scene.lead()
     scene.read()
     assert in_any(KEYS.status(OTHER), scene.reader.watched())
+
+
+def test_with_a_membership_order_a_host_reads_in_the_same_pass_what_managers_report_and_is_woken_by_it(
+    scene: Scene,
+) -> None:
+    without_order(scene)
+    scene.put(**{KEYS.membership_order(ME): GOOD[KEYS.membership_order(ME)]})
+    scene.store.role = host_role(KEYS, ME, may_lead=False)
+    assert scene.read().state.statuses == {OTHER: STATUS}
+    assert not asked_for(scene, KEYS.assignment(OTHER))
+    for name in (ME, OTHER):  # the declared managers
+        assert in_any(KEYS.status(name), scene.reader.watched())
+    assert not in_any(KEYS.status("no-manager"), scene.reader.watched())
+    assert scene.read().state.statuses == {OTHER: STATUS}
+    assert len(scene.store.reads) == 1
+    scene.store.role = None
+    assert without_order(scene).read().state.statuses == {}
+
+
+def test_with_the_role_that_an_earlier_version_printed_an_order_is_read_and_no_report(scene: Scene) -> None:
+    without_order(scene).put(**{KEYS.membership_order(ME): GOOD[KEYS.membership_order(ME)]})
+    role = host_role(KEYS, ME, may_lead=False)
+    scene.store.role = replace(
+        role, permissions=tuple(each for each in role.permissions if each.key != KEYS.hosts)
+    )
+    for _ in range(2):
+        state = scene.read().state
+        assert (state.membership_order, state.statuses) == (RECORDS[KEYS.membership_order(ME)], {})
+        assert not in_any(KEYS.status(OTHER), scene.reader.watched())
 
 
 def test_a_spec_is_read_once_for_each_hash(scene: Scene) -> None:
@@ -632,11 +670,29 @@ def test_a_slot_of_an_agent_before_the_hosts_had_keys_of_their_own_counts(leadin
     assert leading.read().state.disruption == acquired
 
 
+@pytest.mark.parametrize(
+    ("host", "held", "why"),
+    [(OTHER, "acquired", "has not acquired it itself"), ("h9", "granted", "is not declared")],
+)
+def test_a_slot_that_no_leader_grants_is_named_with_the_remedy(
+    leading: Scene, host: str, held: Any, why: str
+) -> None:
+    assert leading.read().state.untrusted == frozenset()
+    forged = Disruption(host=host, state=held, reason="forged", quorum=True)
+    leading.put(**{KEYS.disruption: encode(forged)})
+    state = leading.read().state
+    assert (state.disruption, state.untrusted) == (forged, frozenset({KEYS.disruption}))
+    problem = dict(state.unreadable)[KEYS.disruption]
+    assert f"{host} has the disruption slot, and {why}" in problem
+    assert f"`etcdctl del {KEYS.disruption}`" in problem
+
+
 # ---- an agent whose role in etcd is a worker's
 
 
 def test_an_agent_that_may_not_read_all_reads_what_it_needs_and_does_not_lead(scene: Scene) -> None:
     scene.delete(KEYS.swarm)
+    scene.delete(KEYS.membership_order(ME))
     scene.store.role = host_role(KEYS, ME, may_lead=False)
     state = scene.read().state
     assert not state.may_lead

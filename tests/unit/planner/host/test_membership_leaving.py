@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import pytest
 
-from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, SwarmState
+from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.plan import Plan
-from agent.model.records import MembershipOrder
+from agent.model.records import Disruption, MembershipOrder
 from agent.model.spec import ContainerSpec, Restart, spec_hash
-from agent.model.steps import LeaveSwarm, StopContainer
+from agent.model.steps import AbandonNode, LeaveSwarm, StartContainer, StopContainer
 from agent.planner import make_plan
 from tests.support import builders
 from tests.support.builders import (
@@ -20,11 +20,13 @@ from tests.support.builders import (
     container,
     host,
     intent,
+    node,
     observed,
     order,
     outside,
     overlay_network,
     service,
+    status,
     told,
 )
 
@@ -46,9 +48,21 @@ def a_worker(
     return host(*containers, **{"swarm": swarm, "networks": networks, **more})
 
 
+def reports(**nodes: tuple[NodeState, ...] | None) -> dict[str, Any]:
+    """What each manager reports of the nodes; None: it lists none."""
+    statuses = {name: replace(status(name), nodes=each) for name, each in nodes.items()}
+    return {"statuses": statuses, "present": {name: each.instance for name, each in statuses.items()}}
+
+
+LISTED, WITHOUT = tuple(map(node, ("h1", "h2", "h3"))), tuple(map(node, ("h1", "h2")))
+"""The nodes that a manager reports."""
+
+
 def plan(
     seen: HostState, *, membership_order: MembershipOrder | None = UNLISTED, wanted: Any = WANTED, **etcd: Any
 ) -> Plan:
+    """The plan of h3, whose node no manager lists unless the test says otherwise."""
+    etcd = {**reports(h1=WITHOUT, h2=WITHOUT), **etcd}
     return make_plan(
         observed(cluster(wanted, "h3", membership_order=membership_order, **etcd), seen, me="h3")
     )
@@ -187,9 +201,13 @@ def test_a_copied_machine_does_nothing_at_all() -> None:
     hold = MembershipOrder(
         state="active", node_id="node-h3", what="quarantine", reason="node node-h3 is h2's"
     )
-    assert told(plan(a_worker(), membership_order=hold)) == ["blocked swarm: node node-h3 is h2's"]
+    copied = replace(builders.worker("h3"), address="10.0.0.2")
+    assert told(plan(a_worker(swarm=copied), membership_order=hold)) == [
+        "blocked swarm: node node-h3 is h2's"
+    ]
     manager = host(
-        swarm=builders.member("h3"), networks=(bridge_network(gateway="172.21.0.9"), overlay_network())
+        swarm=replace(builders.member("h3"), address="10.0.0.2"),
+        networks=(bridge_network(gateway="172.21.0.9"), overlay_network()),
     )
     assert told(plan(manager, membership_order=hold)) == ["blocked swarm: node node-h3 is h2's"]
 
@@ -220,3 +238,107 @@ def test_a_host_that_stays_out_does_not_leave_a_container_without_the_overlay_it
         plan(a_worker(attached=(task,)), membership_order=REMOVED, wanted=GONE).steps[0],
         LeaveSwarm,
     )
+
+
+# ---- an order is obeyed only if it can be believed without trust in who wrote it
+
+
+def held(plan: Plan) -> str:
+    """Return why the host does not believe an order; its replicas run on."""
+    assert not any(isinstance(each, LeaveSwarm | StopContainer | AbandonNode) for each in plan.steps)
+    (blocked,) = [each for each in plan.blocked if each.kind == "untrusted"]
+    assert (blocked.resource, blocked.order is not None) == ("membership-orders/h3", True)
+    return blocked.reason
+
+
+RUNNING = container(addresses=ON_OVERLAY)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ({"h1": LISTED, "h2": LISTED}, "h1 lists its node, h2 lists its node"),
+        ({"h1": LISTED, "h2": WITHOUT}, "h1 lists its node"),
+        ({"h1": None, "h2": WITHOUT}, "h1 does not report the nodes"),
+        ({"h2": WITHOUT}, "h1 does not report the nodes"),
+        ({}, "h1 does not report the nodes, h2 does not report the nodes"),
+    ],
+)
+@pytest.mark.parametrize("local", ["active", "pending"])
+def test_an_order_that_most_managers_do_not_confirm_stops_no_replica_and_is_named(
+    nodes: dict[str, tuple[NodeState, ...] | None], why: str, local: Any
+) -> None:
+    given = replace(UNLISTED, state=local)
+    reason = held(plan(a_worker(RUNNING, local=local), membership_order=given, **reports(**nodes)))
+    assert f"leave: {WHY}; but {why}: this host does not obey" in reason
+    assert "docker swarm leave" in reason
+    assert "change their credentials" in reason
+
+
+def test_the_report_of_an_earlier_run_or_of_the_host_itself_confirms_nothing() -> None:
+    known = reports(h1=WITHOUT, h2=WITHOUT)
+    assert held(plan(a_worker(RUNNING), **{**known, "present": {"h1": "run-h1", "h2": "another"}}))
+    wanted = intent(service(on={"h3": 1}), hosts="h1 h2:worker h3")
+    assert held(plan(a_worker(RUNNING), wanted=wanted, **reports(h1=LISTED, h3=WITHOUT)))
+    alone = intent(service(on={"h3": 1}), hosts="h3")
+    assert "there is no other manager" in held(plan(a_worker(RUNNING), wanted=alone))
+
+
+def test_a_declared_manager_outside_the_swarm_need_not_confirm_an_order() -> None:
+    outside = replace(status("h2"), is_manager=False, state="inactive", nodes=None)
+    known = reports(h1=WITHOUT)
+    known["statuses"]["h2"], known["present"]["h2"] = outside, outside.instance
+    assert isinstance(plan(a_worker(), **known).steps[0], LeaveSwarm)
+
+
+def test_a_manager_is_abandoned_only_if_most_managers_confirm_it_whatever_its_address() -> None:
+    order = MembershipOrder(state="active", node_id="node-h3", what="force", reason="removed")
+    swarm = replace(builders.member("h3"), nodes=None, address="10.0.0.9")
+    wanted = intent(service(on={"h3": 1}), hosts="h1 h2 h3")
+    assert "h1 lists its node" in held(
+        plan(host(swarm=swarm), membership_order=order, wanted=wanted, **reports(h1=LISTED, h2=WITHOUT))
+    )
+    there = plan(host(swarm=swarm), membership_order=order, wanted=wanted)
+    assert isinstance(there.steps[0], AbandonNode)
+
+
+def test_an_engine_in_state_error_leaves_what_no_manager_lists_as_up_or_what_it_never_joined() -> None:
+    failed = MembershipOrder(state="error", node_id=None, what="leave", reason="it cannot resume")
+    engine = host(swarm=outside("error", "certificate expired"))
+    assert held(plan(engine, membership_order=failed, **reports(h1=LISTED, h2=LISTED)))
+    down = (*WITHOUT, replace(node("h3", id="earlier"), state="down"))
+    assert isinstance(plan(engine, membership_order=failed, **reports(h1=down, h2=down)).steps[0], LeaveSwarm)
+    known = reports(h1=LISTED, h2=LISTED, h3=None)
+    known["statuses"]["h3"] = replace(known["statuses"]["h3"], joining="swarm-1")
+    assert isinstance(plan(engine, membership_order=failed, **known).steps[0], LeaveSwarm)
+
+
+def test_a_host_that_has_the_slot_leaves_to_change_its_bridge_only_if_the_document_asks_for_that() -> None:
+    order = replace(UNLISTED, reason="method rejoin")
+    slot = Disruption(host="h3", state="acquired", reason="forged", quorum=True)
+    known = reports(h1=LISTED, h2=LISTED)
+    wrong = (bridge_network(gateway="172.21.0.9", endpoints=(("t", "gateway_t"),)), overlay_network())
+    rejoins = replace(WANTED, gwbridge=replace(WANTED.gwbridge, method="rejoin"))
+    seen = a_worker(networks=wrong)
+    asked = plan(seen, membership_order=order, wanted=rejoins, disruption=slot, **known)
+    assert isinstance(asked.steps[0], LeaveSwarm)
+    for wanted, networks, holder in (
+        (WANTED, wrong, "h3"),
+        (rejoins, (bridge_network(), overlay_network()), "h3"),
+        (rejoins, wrong, "h2"),
+    ):
+        given = plan(
+            a_worker(RUNNING, networks=networks),
+            membership_order=order,
+            wanted=wanted,
+            disruption=replace(slot, host=holder),
+            **known,
+        )
+        assert held(given)
+
+
+def test_a_forged_quarantine_is_named_and_a_replica_that_is_down_starts() -> None:
+    hold = MembershipOrder(state="active", node_id="node-h3", what="quarantine", reason="forged")
+    found = plan(a_worker(container(status="exited")), membership_order=hold)
+    assert "this engine has the declared address" in held(found)
+    assert any(isinstance(each, StartContainer) for each in found.steps)

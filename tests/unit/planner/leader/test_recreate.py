@@ -15,6 +15,7 @@ from agent.model.observed import ClusterState
 from agent.model.records import Disruption, SwarmRecord
 from agent.model.spec import Port, spec_hash
 from agent.model.status import BridgeReport, HostStatus, ReplicaReport
+from agent.model.steps import StopContainer
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import plan_cluster
 from agent.planner.host.bridge import phase_of
@@ -405,6 +406,22 @@ def test_a_replica_on_it_is_stopped_and_taken_off() -> None:
         "stop container/prod-order-2: net is recreated",
         "disconnect container/prod-order-2: net is recreated",
     ]
+
+
+def test_a_recreation_of_what_the_host_finds_as_declared_stops_no_replica_and_is_named() -> None:
+    """Any host that may lead can name the overlay in the record."""
+    state = assigned(scene(recreating=("net", "local", "unknown")))
+    right = overlay_network(subnet=MOVED.subnet, gateway=str(MOVED.gateway))
+    local = NetworkState(id="l", name="local", driver="bridge", scope="local", subnet=None, gateway=None)
+    found = on_worker(addresses=(("net", "10.10.0.2"), ("local", "10.20.0.2")))
+    plan = make_plan(observed(state, replace(found, networks=(bridge_network(), right, local)), me="h2"))
+    assert not plan.of(StopContainer)
+    named = [each for each in plan.blocked if each.kind == "untrusted"]
+    assert [(each.resource, each.reason.split()[0]) for each in named] == [
+        ("swarm", "local"),
+        ("swarm", "net"),
+    ]
+    assert "this host finds it as declared, so its replicas run on" in named[1].reason
 
 
 @pytest.mark.parametrize("status", ["created", "exited"])
