@@ -7,9 +7,10 @@ other values are replaced. Commands are replaced whole; of two members of a list
 from collections.abc import Callable
 from collections.abc import Mapping as Lookup
 from dataclasses import replace
+from posixpath import normpath
 
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
-from agent.yamldoc.edit import child, listed, mapping, named, no_value, pairs, scalar, sequence
+from agent.yamldoc.edit import child, is_null, listed, mapping, named, no_value, pairs, scalar, sequence
 from agent.yamldoc.faultlist import Faults
 from agent.yamldoc.readers import Cursor
 
@@ -37,13 +38,13 @@ def _mappings(base: Mapping, over: Mapping, path: _Path, faults: Faults) -> Mapp
 def _values(base: Node, over: Node, path: _Path, faults: Faults) -> Node:
     if any(_matches(path, pattern) for pattern in _REPLACED):
         return over
-    if _is_null(over):
-        return base
+    if is_null(over):
+        return over if any(_matches(path, (*pattern, _ANY)) for pattern in _NULLED) else base
     rule = next((rule for pattern, rule in _RULES.items() if _matches(path, pattern)), None)
     if rule is not None:
         base, over = rule(base), rule(over)
     if (
-        _is_null(base)
+        is_null(base)
         or any(_matches(path, pattern) for pattern in _REPLACED)
         or _other_driver(base, over, path)
     ):
@@ -51,6 +52,8 @@ def _values(base: Node, over: Node, path: _Path, faults: Faults) -> Node:
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         return _mappings(base, over, path, faults)
     if isinstance(base, Sequence) and isinstance(over, Sequence):
+        if _matches(path, ("networks", _ANY, "ipam", "config")):
+            return _subnets(base, over, path, faults)
         return _appended(
             base, over, next((key for pattern, key in _SAME.items() if _matches(path, pattern)), _text)
         )
@@ -59,10 +62,6 @@ def _values(base: Node, over: Node, path: _Path, faults: Faults) -> Node:
         where = f"{base.file}, line {base.line}"
         here.fault("has another form than in the file that it overrides", f"write it as in {where}")
     return over
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.is_null
 
 
 def _matches(path: _Path, pattern: _Path) -> bool:
@@ -104,16 +103,20 @@ def _lines(node: Node) -> Node:
     return sequence(node, list(items))
 
 
-def _started(place: Scalar) -> Node:
+def started(place: Scalar) -> Node:
     return mapping(place, {"condition": (scalar(place, "condition"), scalar(place, "service_started"))})
 
 
+_NULLED = (
+    *(_service(key) for key in ("environment", "labels", "annotations", "sysctls")),
+    _service("deploy", "labels"),
+    ("networks", _ANY, "labels"),
+    ("volumes", _ANY, "labels"),
+)
+"""Names with values, of which a later one without a value takes the earlier's away."""
 _RULES: Lookup[_Path, Callable[[Node], Node]] = {
-    **{_service(key): pairs for key in ("environment", "labels", "annotations", "sysctls")},
-    _service("deploy", "labels"): pairs,
-    ("networks", _ANY, "labels"): pairs,
-    ("volumes", _ANY, "labels"): pairs,
-    _service("depends_on"): named(_started),
+    **dict.fromkeys(_NULLED, pairs),
+    _service("depends_on"): named(started),
     _service("networks"): named(no_value),
     _service("extra_hosts"): _lines,
     **{_service(key): listed for key in ("env_file", "dns", "dns_search", "dns_opt", "tmpfs")},
@@ -130,6 +133,17 @@ def _appended(base: Sequence, over: Sequence, same: _Key) -> Sequence:
     return replace(base, items=list(found.values()))
 
 
+def _subnets(base: Sequence, over: Sequence, path: _Path, faults: Faults) -> Sequence:
+    """Return the later subnets, each with what an earlier declaration of the same subnet has."""
+    known = {_subnet(each): each for each in base.items}
+    merged = [_values(known.get(_subnet(each), each), each, (*path, _ANY), faults) for each in over.items]
+    return replace(over, items=merged)
+
+
+def _subnet(node: Node) -> str:
+    return _text(child(node, "subnet") or node)
+
+
 def _text(node: Node) -> str:
     """Return the text of a scalar, and for anything else one of its own."""
     return node.text if isinstance(node, Scalar) else f"\0{id(node)}"
@@ -141,20 +155,21 @@ def _target(default: str) -> _Key:
     def key(node: Node) -> str:
         if isinstance(node, Scalar):
             parts = node.text.split(":")
-            return parts[1] if len(parts) > 1 else f"{default}{node.text}"
+            return normpath(parts[1]) if len(parts) > 1 else normpath(f"{default}{node.text}")
         if target := child(node, "target"):
-            return _text(target)
+            return normpath(_text(target))
         return f"{default}{_text(source)}" if (source := child(node, "source")) else _text(node)
 
     return key
 
 
 def _port(node: Node) -> str:
-    if isinstance(node, Scalar):
-        return node.text
-    usual = {"host_ip": "0.0.0.0", "published": "", "target": "", "protocol": "tcp"}  # noqa: S104  compared only
+    """Return a published port in the short form, without what is usual."""
+    usual = {"host_ip": "", "published": "", "target": "", "protocol": "tcp"}
     found = {key: _text(place) if (place := child(node, key)) else other for key, other in usual.items()}
-    return "{host_ip}:{published}:{target}/{protocol}".format_map(found)
+    long = "{host_ip}:{published}:{target}/{protocol}".format_map(found)
+    short = node.text if isinstance(node, Scalar) else long
+    return short.removeprefix("0.0.0.0:").removeprefix(":").removesuffix("/tcp")
 
 
 _SAME: Lookup[_Path, _Key] = {

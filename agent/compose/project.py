@@ -1,10 +1,12 @@
 """Compiles a Compose project: substitutes variables, merges files, and rewrites each service for a document."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import yaml
 
+from agent.compose import numbers
 from agent.compose.merge import merge
 from agent.compose.rewrite import Rewriter
 from agent.compose.sources import Project, Source
@@ -12,6 +14,8 @@ from agent.compose.variables import Variables
 from agent.errors import Invalid
 from agent.yamldoc import Cursor, Faults, open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.edit import child, text_of
+from agent.yamldoc.faultlist import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +31,16 @@ class Compiled:
 def compile_project(project: Project) -> Compiled:
     """Return the document of the project. Raises InvalidDocument with the faults of every file."""
     faults = Faults()
-    variables = Variables(project.variables)
+    opened = [_opened(source, faults) for source in project.sources]
+    name = _name(project, opened)
+    variables = Variables({**project.variables, _NAME: name})
+    rewriter = Rewriter(project, name, variables, faults)
     merged: Mapping | None = None
-    for source in project.sources:
-        read = _substituted(_opened(source, faults), variables, {})
+    for each in opened:
+        read = _substituted(each, variables, rewriter.warnings, {})
         assert isinstance(read, Mapping)
         merged = read if merged is None else merge(merged, read, faults)
     assert merged is not None
-    rewriter = Rewriter(project, variables, faults)
     root = _escaped(rewriter.document(merged), {})
     faults.raise_if_any()
     unset = (f"the variable {each} is not set: empty text stands for it" for each in variables.unset)
@@ -55,28 +61,65 @@ def _opened(source: Source, faults: Faults) -> Cursor:
     return Cursor(node=opened.node, path="", faults=faults)
 
 
-def _substituted(here: Cursor, variables: Variables, done: dict[int, Node]) -> Node:
+_NAME = "COMPOSE_PROJECT_NAME"
+
+
+def _name(project: Project, opened: list[Cursor]) -> str:
+    """Return the project's name: of the environment, of the last file that has one, or else of the folder.
+
+    Compose makes a name of the latter two by leaving out what a name cannot have. Raises Invalid if nothing is left.
+    """
+    if given := project.variables.get(_NAME):
+        if given == _as_name(given):
+            return given
+        raise Invalid(f"{_NAME} {quoted(given)} is not a project name: write a-z, 0-9, _ and -")
+    written = [text_of(child(each.node, "name")) for each in reversed(opened)]
+    for each in (*written, project.folder.name):
+        with suppress(Invalid):  # the place is named when all values are substituted
+            if name := _as_name(Variables(project.variables).substitute(each)):
+                return name
+    raise Invalid(
+        f"the folder {quoted(project.folder.name)} gives no name to the project: set {_NAME}, or write name:"
+    )
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
+
+
+def _substituted(here: Cursor, variables: Variables, warnings: list[str], done: dict[int, Node]) -> Node:
     """Return the nodes with the variables of all values replaced. Keys have none. An aliased node stays one node."""
     node = here.node
     if id(node) in done:
         return done[id(node)]
     match node:
         case Sequence():
-            items = [_substituted(here.at(number), variables, done) for number in range(len(node.items))]
+            items = [
+                _substituted(here.at(number), variables, warnings, done) for number in range(len(node.items))
+            ]
             done[id(node)] = replace(node, items=items)
         case Mapping():
             entries = {
-                name: (key, _substituted(here.at(name), variables, done))
+                name: (key, _substituted(here.at(name), variables, warnings, done))
                 for name, (key, _) in node.entries.items()
             }
             done[id(node)] = replace(node, entries=entries)
         case Scalar():
-            done[id(node)] = _replaced(here, node, variables)
+            done[id(node)] = _replaced(here, node, variables, warnings)
     return done[id(node)]
 
 
-def _replaced(here: Cursor, node: Scalar, variables: Variables) -> Scalar:
+def _replaced(here: Cursor, node: Scalar, variables: Variables, warnings: list[str]) -> Scalar:
     if "$" not in node.text:
+        text = numbers.respelled(node.text) if node.plain and not here.path.endswith(".mode") else node.text
+        if text is None:
+            here.hidden().fault(numbers.PROBLEM, numbers.REMEDY)
+        elif text != node.text:
+            if numbers.is_text_at(here.path):
+                warnings.append(
+                    f"{node.file}, line {node.line}: {here.path} {numbers.PROBLEM}: {numbers.REMEDY}"
+                )
+            return replace(node, text=text)
         return node
     try:
         text = variables.substitute(node.text)

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable
+from collections.abc import Mapping as Lookup
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from agent.compose.merge import started
 from agent.compose.sources import Project, read_variables
 from agent.compose.variables import Variables
 from agent.errors import Invalid
@@ -14,8 +16,10 @@ from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
 from agent.yamldoc.edit import (
     Entries,
     child,
+    is_null,
     listed,
     mapping,
+    named,
     names_of,
     pairs,
     put,
@@ -24,21 +28,29 @@ from agent.yamldoc.edit import (
     text_of,
     without,
 )
+from agent.yamldoc.readers import boolean
 
 _FOLDER = "project_directory"
-_FLATTENED = "is not compiled: `docker compose config` prints one file without it; compile that"
-_NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]")
+_FLATTENED = "is not compiled", "compile what `docker compose config --no-path-resolution` prints"
+_MADE_ABSOLUTE = (
+    "is in the project's folder on this machine: `docker compose config` makes such paths of relative ones,"
+    " and leaves them with --no-path-resolution"
+)
 _RELATIVE = (".", "..")
+_HELD = re.compile(r"""'[^']*'|"(?:[^"\\]|\\["\\])*"|\\.""", re.DOTALL)
+"""Parts of a line that quotes or a backslash keep together, and that every reader takes alike."""
+_SPLIT_OTHERWISE = re.compile(r"""[;&|<>()`"]""")
 
 Rewrite = Callable[[str, Mapping], Mapping]
+Values = Lookup[str, str]
 
 
 class Rewriter:
     """Rewrites one project and collects `warnings`."""
 
-    def __init__(self, project: Project, variables: Variables, faults: Faults) -> None:
+    def __init__(self, project: Project, name: str, variables: Variables, faults: Faults) -> None:
         self.warnings: list[str] = []
-        self._project, self._variables, self._faults = project, variables, faults
+        self._project, self._name, self._variables, self._faults = project, name, variables, faults
         self._folder: PurePosixPath | None = None
 
     def document(self, root: Mapping) -> Mapping:
@@ -46,9 +58,9 @@ class Rewriter:
         if "include" in root.entries:
             self._refuse(root.entries["include"][0], "include")
             root = without(root, "include")
-        if "name" not in root.entries:
-            named = scalar(root, "name"), scalar(root, self._name())
-            root = replace(root, entries={"name": named, **root.entries})
+        place = child(root, "name") or root
+        named_first: Entries = {"name": (scalar(place, "name"), scalar(place, self._name))}
+        root = replace(root, entries=named_first | without(root, "name").entries)
         if isinstance(cluster := child(root, "x-cluster"), Mapping) and _FOLDER in cluster.entries:
             root = put(root, "x-cluster", self._without_folder(cluster))
         for section, rewrite in (
@@ -77,10 +89,6 @@ class Rewriter:
 
     # ---- The project as a whole
 
-    def _name(self) -> str:
-        """Return the name of the folder as Compose makes a project's name of it."""
-        return _NOT_IN_A_NAME.sub("", self._project.folder.name.lower()).lstrip("_-") or "default"
-
     def _without_folder(self, cluster: Mapping) -> Mapping:
         place = cluster.entries[_FOLDER][1]
         if text_of(place).startswith("/"):
@@ -93,7 +101,7 @@ class Rewriter:
     def _file(self, path: str, declared: Mapping) -> Mapping:
         """Rewrite a secret or config: the path of its file on the hosts."""
         place = child(declared, "file")
-        if not isinstance(place, Scalar) or place.text.startswith("/"):
+        if not isinstance(place, Scalar):
             return declared
         return put(declared, "file", self._on_hosts(f"{path}.file", place))
 
@@ -101,10 +109,14 @@ class Rewriter:
         """Return the absolute path on the hosts of a relative one, followed by `rest`."""
         relative = place.text.removesuffix(rest) if rest else place.text
         cursor = Cursor(node=place, path=path, faults=self._faults)
-        if relative.startswith("~"):
+        if relative.startswith("/"):
+            here = self._project.folder
+            if PurePosixPath(relative).is_relative_to(here) and str(here) != str(self._folder):
+                self._warn(place, f"{path} {_MADE_ABSOLUTE}")
+        elif relative.startswith("~"):
             cursor.fault("is in the home of a user", "write an absolute path on the hosts")
         elif self._folder is None:
-            remedy = f"add to x-cluster: {_FOLDER}: /srv/{self._name()}"
+            remedy = f"add to x-cluster: {_FOLDER}: /srv/{self._name}"
             cursor.fault("is relative to a folder on the hosts that is not known", remedy)
         else:
             joined = Path(self._folder, relative)
@@ -118,13 +130,18 @@ class Rewriter:
             if key in service.entries:
                 self._refuse(service.entries[key][0], f"{path}.{key}")
         service = without(service, "extends", "profiles")
+        for key in ("command", "entrypoint"):
+            if (line := child(service, key)) is not None:
+                _check_line(Cursor(node=line, path=f"{path}.{key}", faults=self._faults, secret=True))
+        if isinstance(links := child(service, "links"), Sequence):
+            service = put(service, "depends_on", _awaited(child(service, "depends_on"), links))
         if "build" in service.entries and "image" in service.entries:
             why = f"{path}.build is not carried out: push the image that `image` names"
             self._warn(service.entries["build"][0], why)
             service = without(service, "build")
         if "env_file" in service.entries or "environment" in service.entries:
             service = self._environment(path, service)
-        if "networks" not in service.entries and "network_mode" not in service.entries:
+        if not names_of(child(service, "networks")) and "network_mode" not in service.entries:
             service = put(service, "networks", sequence(service, [scalar(service, DEFAULT_NETWORK)]))
         if isinstance(mounts := child(service, "volumes"), Sequence):
             items = [self._mount(f"{path}.volumes[{n}]", each) for n, each in enumerate(mounts.items)]
@@ -135,20 +152,22 @@ class Rewriter:
         """Put the variables of `env_file` and `environment` together, the latter over the former."""
         found: Entries = {}
         files, declared = child(service, "env_file"), child(service, "environment")
+        given = None if declared is None else pairs(declared)
+        if given is not None and not isinstance(given, Mapping):
+            return service  # the reader of the document names the fault
+        own = given.entries.items() if given else ()
+        known = {name: text_of(value) for name, (_, value) in own if not is_null(value)}
+        known |= dict(self._variables.values)
         if files is not None:
             every = listed(files)
             for number, each in enumerate(every.items if isinstance(every, Sequence) else [every]):
                 place = Cursor(node=each, path=f"{path}.env_file[{number}]", faults=self._faults)
-                found |= self._from_file(place)
-        given = None if declared is None else pairs(declared)
-        if given is not None and not isinstance(given, Mapping):
-            return service  # the reader of the document names the fault
-        for name, (at, value) in given.entries.items() if given else ():
-            known = self._variables.values.get(name)
-            if not (isinstance(value, Scalar) and value.is_null):
+                found |= self._from_file(place, known, found)
+        for name, (at, value) in own:
+            if not is_null(value):
                 found[name] = (at, value)
-            elif known is not None:
-                found[name] = (at, scalar(value, known))
+            elif name in known:
+                found[name] = (at, scalar(value, known[name]))
             else:
                 found.pop(name, None)
                 self._warn(
@@ -158,7 +177,7 @@ class Rewriter:
         assert where is not None
         return put(without(service, "env_file"), "environment", mapping(where, found))
 
-    def _from_file(self, place: Cursor) -> Entries:
+    def _from_file(self, place: Cursor, known: Values, earlier: Entries) -> Entries:
         fields = {"path": place}
         if place.is_mapping:
             fields = {key: place.at(key) for key in ("path", "required", "format") if child(place.node, key)}
@@ -167,12 +186,12 @@ class Rewriter:
             place.fault("names no file", "write path: and the name of the file")
             return {}
         file = self._project.folder / path.written
-        required = fields.get("required")
-        if required is not None and required.written == "false" and not file.exists():
+        if "required" in fields and not boolean(fields["required"]) and not file.exists():
             return {}
         as_written = "format" in fields and fields["format"].written == "raw"
+        above = {name: text_of(value) for name, (_, value) in earlier.items()}
         try:
-            found = read_variables(file, self._variables.values, as_written=as_written)
+            found = read_variables(file, known, above, as_written=as_written)
         except Invalid as error:
             path.fault(str(error))
             return {}
@@ -183,21 +202,37 @@ class Rewriter:
         """Rewrite a bind of a relative path, in either form."""
         if isinstance(mount, Scalar):
             source, colon, rest = mount.text.partition(":")
-            is_path = source.startswith("~") or source.split("/")[0] in _RELATIVE
+            is_path = source.startswith(("~", "/")) or source.split("/")[0] in _RELATIVE
             return self._on_hosts(path, mount, rest=f":{rest}") if colon and is_path else mount
         source_of = child(mount, "source")
         is_bind = text_of(child(mount, "type")) == "bind"
         if not isinstance(mount, Mapping) or not is_bind or not isinstance(source_of, Scalar):
             return mount
-        if source_of.text.startswith("/"):
-            return mount
         return put(mount, "source", self._on_hosts(f"{path}.source", source_of))
 
     def _refuse(self, key: Scalar, path: str) -> None:
-        Cursor(node=key, path=path, faults=self._faults, secret=True).fault(_FLATTENED)
+        Cursor(node=key, path=path, faults=self._faults, secret=True).fault(*_FLATTENED)
 
     def _warn(self, at: Scalar, what: str) -> None:
         self.warnings.append(f"{at.file}, line {at.line}: {what}")
+
+
+def _check_line(line: Cursor) -> None:
+    """Note a fault for a line that Compose does not split into a shell's words: it ends at an operator."""
+    if found := _SPLIT_OTHERWISE.search(_HELD.sub("", line.written or "")):
+        problem = f"has {found[0]} outside quotes, where Compose ends the command or refuses it"
+        if found[0] == '"':
+            problem = "has a backslash in double quotes that Compose takes for another character"
+        line.fault(problem, "write a list; [sh, -c, 'the line'] runs it in a shell")
+
+
+def _awaited(declared: Node | None, links: Sequence) -> Node:
+    """Return `depends_on` with the services of `links`, for which Compose waits too."""
+    found = named(started)(declared or mapping(links, {}))
+    if not isinstance(found, Mapping):
+        return found
+    others = [scalar(each, text_of(each).partition(":")[0]) for each in links.items]
+    return replace(found, entries={**{each.text: (each, started(each)) for each in others}, **found.entries})
 
 
 def _items(node: Node | None) -> list[Node]:

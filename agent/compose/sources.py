@@ -41,38 +41,69 @@ def read_file(path: Path) -> bytes:
     return content
 
 
-def read_variables(path: Path, known: Mapping[str, str], *, as_written: bool = False) -> dict[str, str]:
-    """Return the variables of a file of lines `NAME=value`; a value may use those `known` and those above it.
+def read_variables(
+    path: Path, known: Mapping[str, str], earlier: Mapping[str, str], *, as_written: bool = False
+) -> dict[str, str]:
+    """Return the variables of a file of lines `NAME=value`.
 
-    A name alone takes the known value. `as_written` takes the text after each `=` as it is. Raises Invalid.
+    A value may use those `known`, those above it, and those of `earlier` files; of one in several the first of these.
+    A name alone takes the known value. `as_written` takes the text after each `=` as it is. Raises Invalid, also for
+    a line that python-dotenv and Compose read differently.
     """
     try:
-        text = read_file(path).decode()
+        text = read_file(path).decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise Invalid(f"{path} is not UTF-8") from error
     if as_written:
-        return dict(_lines(text))
+        return dict(_lines(path, text, known))
     found: dict[str, str] = {}
+    line = 1
     for binding in parse_stream(io.StringIO(text)):
-        place = f"{path}, line {binding.original.line}"
+        written = binding.original.string
+        place = f"{path}, line {line + written[: -len(written.lstrip()) or None].count(chr(10))}"
+        line += written.count("\n")
         if binding.error or (binding.key is not None and not _VARIABLE.fullmatch(binding.key)):
-            raise Invalid(f"{place}: not a variable: write NAME=value")
+            raise Invalid(f"{place}: not a variable: write NAME=value, or NAME='value'")
+        if (alike := _READ_ALIKE.fullmatch(written)) is None:
+            quote = (written.partition("=")[2].strip() or " ")[0]
+            remedy = _WAYS_OUT.get(quote, "put the value in single quotes")
+            raise Invalid(f"{place}: python-dotenv and Compose read this differently: {remedy}")
         if binding.key is None or (binding.value is None and binding.key not in known):
             continue
         value = known[binding.key] if binding.value is None else binding.value
-        literal = binding.value is None or "='" in binding.original.string.replace(" ", "")
+        literal = binding.value is None or alike["single"] is not None
         try:
-            found[binding.key] = value if literal else Variables({**found, **known}).substitute(value)
+            if not literal:
+                value = Variables({**earlier, **found, **known}).substitute(value)
         except Invalid as error:
             raise Invalid(f"{place}: {binding.key} {error}") from error
+        found[binding.key] = value
     return found
 
 
-def _lines(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals and not name.lstrip().startswith("#"):
-            yield name.strip(), value
+_READ_ALIKE = re.compile(
+    r"""(?:[ \t\n]|\r\n)*+ (?: \#[^\r\n]* | (?:export[ \t]+)? [A-Za-z_][A-Za-z0-9_.-]*+ [ \t]*+ (?: =
+        (?: [ \t]*+ (?: (?P<single> '(?:[^'\\]|\\[^\\])*' ) | "(?:[^"\\]|\\[^'0$])*" ) [ \t]* (?:\#[^\r\n]*)?
+          | (?: [ \t]*+ (?!\#) | (?=\#) ) (?!['"]) (?: (?!\t\#) [\S \t] )*
+        ) )? )? (?:\r?\n)?""",
+    re.VERBOSE,
+)
+"""One statement that both read alike. A value without quotes ends at ` #`; in quotes a backslash has few meanings."""
+_WAYS_OUT = {
+    "'": "in single quotes Compose keeps both of two backslashes: write the value without quotes, or in double ones",
+    '"': "in double quotes write $$ for a dollar sign, and \\' and \\0 without the backslash",
+}
+
+
+def _lines(path: Path, text: str, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(re.split(r"\r?\n", text), 1):
+        name, equals, value = line.lstrip().partition("=")
+        if not line.strip() or name.startswith("#"):
+            continue
+        if not re.fullmatch(r"\S+", name):
+            raise Invalid(f"{path}, line {number}: not a variable: write NAME=value")
+        if equals or name in known:
+            yield name, value if equals else known[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +119,19 @@ class Project:
 def load(
     files: tuple[Path, ...], env_files: tuple[Path, ...], environment: Mapping[str, str], stdin: bytes = b""
 ) -> Project:
-    """Read Compose files and files of variables; `-` stands for `stdin`. Without `env_files` it reads `.env`, if any.
+    """Read Compose files and files of variables; `-` stands for `stdin`. Raises Invalid.
 
-    A variable of the process's `environment` replaces the one of a file. Raises Invalid.
+    Without `env_files` it reads those that COMPOSE_ENV_FILES names, or else `.env`, if any and unless
+    COMPOSE_DISABLE_ENV_FILE is set. A variable of the process's `environment` replaces the one of a file.
     """
-    first = files[0]
-    folder = (Path() if first == STDIN else first.parent).absolute()
+    folder = next((each.parent for each in files if each != STDIN), Path()).absolute()
     sources = tuple(Source(name=str(each), raw=stdin if each == STDIN else read_file(each)) for each in files)
-    if not env_files and (folder / DOTENV).exists():
-        env_files = (folder / DOTENV,)
+    if not env_files:
+        named = environment.get("COMPOSE_ENV_FILES", "")
+        usual = environment.get("COMPOSE_DISABLE_ENV_FILE", "").lower() not in ("1", "t", "true")
+        found_here = (folder / DOTENV,) if usual and (folder / DOTENV).exists() else ()
+        env_files = tuple(map(Path, named.split(","))) if named else found_here
     found: dict[str, str] = {}
     for each in env_files:
-        found |= read_variables(each, {**found, **environment})
+        found |= read_variables(each, environment, found)
     return Project(folder=folder, sources=sources, variables={**found, **environment})

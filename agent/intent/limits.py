@@ -24,7 +24,7 @@ _count = integer(1, 1000)
 
 
 def _how_many(place: Cursor) -> int | None:
-    if place.written == ALL:
+    if place.written in (ALL, str(_ALL_OF_THEM)):
         return _ALL_OF_THEM
     return _count(place)
 

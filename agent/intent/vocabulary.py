@@ -11,10 +11,11 @@ from agent.model import earlier
 from agent.model.intent import DEFAULT_NETWORK
 from agent.model.phrases import first_of
 from agent.yamldoc import Cursor
-from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.compose import Mapping, Node, Sequence
 from agent.yamldoc.edit import (
     Entries,
     child,
+    is_null,
     mapping,
     named,
     names_of,
@@ -66,6 +67,7 @@ def normalised(root: Cursor, notes: Notes) -> Cursor:
     usual = _usual(child(top, "networks"))
     labels_go = text_of(child(top, "x-cluster", "policy", "deploy_labels")) == "containers"
     if isinstance(services := child(top, "services"), Mapping):
+        _check_names(root.at("services"))
         services = _each(
             services, lambda service, name: _service(service, name, usual, notes, labels_go=labels_go)
         )
@@ -137,7 +139,7 @@ def _with_default(top: Mapping) -> Mapping:
     services, networks = child(top, "services"), child(top, "networks")
     assert isinstance(services, Mapping)
     on_it = any(_is_on_default(value) for _, value in services.entries.values())
-    if networks is None or (isinstance(networks, Scalar) and networks.is_null):
+    if networks is None or is_null(networks):
         place = services
         return (
             put(
@@ -170,6 +172,25 @@ def _names_default(services: Mapping) -> bool:
     )
 
 
+def _check_names(services: Cursor) -> None:
+    """Note a fault for a name in DNS that two services would have. In Compose a link's is for one service only."""
+    owners: dict[str, str] = {}
+    for name in names_of(services.node):
+        place = services.at(name, "container_name")
+        called = text_of(child(services.node, name, "container_name"))
+        if called and owners.setdefault(called, name) != name:
+            place.conflict(f"is the container_name of service {owners[called]} too", "give each its own name")
+    owners |= {name: name for name in names_of(services.node)}
+    for name in owners.copy():
+        links = child(services.node, name, "links")
+        for number, each in enumerate(links.items if isinstance(links, Sequence) else ()):
+            other, colon, alias = text_of(each).partition(":")
+            if colon and owners.setdefault(alias, other) != other:
+                problem = f"'{alias}' is a name of service {owners[alias]} too"
+                remedy = "choose another alias: every service on the network sees it"
+                services.at(name, "links", number).conflict(problem, remedy)
+
+
 # ---- One service
 
 
@@ -178,8 +199,7 @@ def _service(service: Mapping, name: str, usual: str, notes: Notes, *, labels_go
         notes.add(f"services.{name}.{key}", sentence)
 
     for key in ("command", "entrypoint"):
-        value = child(service, key)
-        if isinstance(value, Scalar) and value.is_null:
+        if is_null(child(service, key)):
             service = without(service, key)
     if isinstance(child(service, "expose"), Sequence):
         note("expose", "has no effect: replicas on a network reach every port of each other")
@@ -284,9 +304,13 @@ def _port(port: Node, note: Note) -> Node:
 def _called(service: Mapping, usual: str, note: Note) -> Mapping:
     """Return a service whose `container_name` is a name of it in DNS. Only one replica can have such a name."""
     place, networks = child(service, "container_name"), child(service, "networks")
-    alone = text_of(child(service, "deploy", "replicas")) == "1"
-    if place is None or not alone or "network_mode" in service.entries:
+    hosts, replicas = child(service, "x-hosts"), child(service, "deploy", "replicas")
+    alone = text_of(replicas) == "1" or (isinstance(hosts, Sequence) and len(hosts.items) == 1)
+    if place is None or not alone:
         return service  # a key that is left has its own fault
+    if "network_mode" in service.entries:
+        note("container_name", "has no effect: it is a name in DNS, and the service is on no network")
+        return without(service, "container_name")
     note("container_name", "is a name of the service in DNS; replicas are called <project>-<service>-<slot>")
     networks = networks or sequence(place, [scalar(place, usual)])
     return put(without(service, "container_name"), "networks", _with_alias(networks, place))

@@ -275,7 +275,8 @@ class _Composer:
         tag = getattr(event, "tag", None)
         if tag is not None:
             # The message omits the tag: the value may be a password that begins with !.
-            remedy = "remove the tag; put a value that begins with ! in quotes"
+            print_it = "compile what `docker compose config` prints"
+            remedy = f"remove it, or {print_it}; put a value that begins with ! in quotes"
             self._fault(event, "a tag is not supported", remedy)
 
     def _grow(self, event: yaml.Event, size: int, characters: int) -> None:

@@ -28,6 +28,11 @@ def names_of(node: Node | None) -> list[str]:
     return list(node.entries) if isinstance(node, Mapping) else []
 
 
+def is_null(node: Node | None) -> bool:
+    """Return True for a key that is there without a value."""
+    return isinstance(node, Scalar) and node.is_null
+
+
 def scalar(place: Node, text: str) -> Scalar:
     """Return `text` as a quoted scalar."""
     return Scalar(text=text, plain=False, line=place.line, column=place.column, file=place.file)

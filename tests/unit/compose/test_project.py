@@ -88,6 +88,36 @@ def test_files_of_variables_may_be_named_instead(compiled: Compile) -> None:
     assert service(made)["image"] == "x:112"
 
 
+def test_the_environment_may_name_the_files_of_variables(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("services: {a: {image: 'x:$A'}}")
+    (tmp_path / "my.env").write_text("A=mine\n")
+    (tmp_path / ".env").write_text("A=usual\n")
+    environment = {"COMPOSE_ENV_FILES": str(tmp_path / "my.env")}
+    assert service(compile_project(load((tmp_path / "c.yaml",), (), environment)))["image"] == "x:mine"
+
+
+def test_what_comes_from_standard_input_belongs_to_the_folder_of_the_first_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(HOSTS)
+    project = load((Path("-"), tmp_path / "c.yaml"), (), {}, b"services: {}")
+    assert project.folder == tmp_path
+
+
+def test_a_number_that_compose_spells_otherwise_is_told_where_it_is_text(compiled: Compile) -> None:
+    made = compiled("services:\n  a:\n    image: x\n    cpus: .5\n    environment: {A: 1.10}\n")
+    assert "A: 1.1\n" in made.text
+    (told,) = made.warnings
+    assert "0.yaml, line 5: services.a.environment.A is a number or a time for Compose" in told
+
+
+def test_a_project_without_a_name_is_refused_with_the_ways_to_give_one(tmp_path: Path) -> None:
+    folder = tmp_path / "___"
+    folder.mkdir()
+    (folder / "c.yaml").write_text("services: {}")
+    for environment, told in (({}, "write name:"), ({"COMPOSE_PROJECT_NAME": "A b"}, "write a-z")):
+        with pytest.raises(Invalid, match=told):
+            compile_project(load((folder / "c.yaml",), (), environment))
+
+
 def test_a_variable_without_a_value_is_empty_text_and_told(compiled: Compile) -> None:
     made = compiled("services: {a: {image: x, hostname: $NOBODY}}")
     assert service(made)["hostname"] == ""
@@ -243,6 +273,15 @@ def test_a_path_in_a_home_is_refused(compiled: Compile) -> None:
     )
 
 
+def test_paths_that_compose_made_absolute_are_told_with_the_option_that_leaves_them(
+    compiled: Compile, tmp_path: Path
+) -> None:
+    text = f"services: {{a: {{image: x, volumes: ['{tmp_path}/Shop_1/html:/www', '{tmp_path}:/other']}}}}"
+    (told,) = compiled(text, HOSTS).warnings
+    assert "services.a.volumes[0] is in the project's folder on this machine" in told
+    assert "--no-path-resolution" in told
+
+
 def test_build_beside_an_image_is_dropped_with_a_warning(compiled: Compile) -> None:
     made = compiled("services:\n  a:\n    image: x\n    build: .\n")
     assert service(made) == {"image": "x"}
@@ -261,8 +300,8 @@ def test_a_service_without_networks_is_on_the_network_default(compiled: Compile)
 
 @pytest.mark.parametrize("key", ["extends: {service: b}", "profiles: [debug]"])
 def test_what_compose_itself_can_flatten_is_refused_with_that_way_out(compiled: Compile, key: str) -> None:
-    (told,) = faults(compiled, f"services: {{a: {{image: x, {key}}}}}")
-    assert "`docker compose config` prints one file without it" in told
+    with pytest.raises(InvalidDocument, match=r"`docker compose config --no-path-resolution` prints"):
+        compiled(f"services: {{a: {{image: x, {key}}}}}")
 
 
 def test_include_is_refused_with_that_way_out(compiled: Compile) -> None:

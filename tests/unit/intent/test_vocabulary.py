@@ -110,10 +110,19 @@ def test_container_name_joins_the_aliases_that_are_there() -> None:
     assert spec(text).networks[0].aliases == ("main-db", "x")
 
 
-@pytest.mark.parametrize("more", ["deploy: {replicas: 2}", "x-hosts: [one]", "network_mode: host"])
-def test_container_name_is_refused_where_it_may_name_several_or_nothing(more: str) -> None:
+@pytest.mark.parametrize("more", ["deploy: {replicas: 2}", "deploy: {mode: global}"])
+def test_container_name_is_refused_where_it_may_name_several(more: str) -> None:
     (told,) = faults(of(f"container_name: main, {more}"))
     assert told.startswith("services.web.container_name: names one container: declare one replica")
+
+
+def test_container_name_of_a_service_on_one_host_is_a_name_too() -> None:
+    assert spec(of("container_name: main, x-hosts: [one]")).networks[0].aliases == ("main",)
+
+
+def test_container_name_without_a_network_has_no_effect() -> None:
+    (told,) = notes(of("container_name: main, network_mode: host"))
+    assert told.startswith("services.web.container_name: has no effect")
 
 
 def test_links_are_noted_and_a_second_name_in_one_is_an_alias_of_the_other_service() -> None:

@@ -133,13 +133,13 @@ def test_each_value_knows_its_line_and_column() -> None:
             "a: !!str b",
             (1, 4),
             "a: a tag is not supported",
-            "remove the tag; put a value that begins with ! in quotes",
+            "remove it, or compile what `docker compose config` prints; put a value that begins with ! in quotes",
         ),
         (
             "a: !env HOME",
             (1, 4),
             "a: a tag is not supported",
-            "remove the tag; put a value that begins with ! in quotes",
+            "remove it, or compile what `docker compose config` prints; put a value that begins with ! in quotes",
         ),
         (
             "a: *b",
