@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import REPLICAS, Cluster
+from integration.cluster import DUPLICATE_ADDRESS, REPLICAS, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -62,7 +62,8 @@ def whole(cluster: Cluster) -> None:
 def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
     """The same swarm with the same nodes, the same containers and the agreed bridge when the block has ended.
 
-    A container is another one only if containerd has kept a task of it, with which no start can succeed.
+    A container is another one only if its old one can no longer do its work: containerd has kept a task of it, with
+    which no start can succeed, or the swarm has allocated its address twice. Its agent says so.
     """
     members = [membership(host) for host in cluster.lab.hosts]
     made = containers(cluster)
@@ -74,9 +75,11 @@ def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
     assert found.keys() == made.keys()
     for each in (each for each in made if found[each] != made[each]):
         on, _, name = each.partition("/")
-        said = cluster.lab[on].journal_text("swarmkeeper", since[on])
-        print(f"{each} was recreated")
-        assert f'create container/{name} reason="{EMPTY_TASK}' in said, f"{each} is another container"
+        lines = cluster.lab[on].journal_text("swarmkeeper", since[on]).splitlines()
+        told = [line for line in lines if f"create container/{name} reason=" in line]
+        print(f"{each} was recreated: {told}")
+        reasons = (EMPTY_TASK, DUPLICATE_ADDRESS)
+        assert any(reason in line for line in told for reason in reasons), f"{each} is another container"
     for host in cluster.lab.hosts:
         assert host.docker.api.inspect_network("docker_gwbridge")["IPAM"]["Config"] == BRIDGE
 
