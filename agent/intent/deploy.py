@@ -126,7 +126,7 @@ RESTART = Section(
 )
 LIMITS = Section(
     {
-        "cpus": Field(limits.cpus, forms.number(0.001, 10_000), "nano_cpus"),
+        "cpus": Field(limits.cpus, forms.number(0.01, 10_000), "nano_cpus"),
         "memory": Field(limits.memory, forms.SIZE, "memory_limit_bytes"),
         "pids": Field(limits.pids, forms.integer(-1, 1 << 22), "pids_limit"),
     },

@@ -235,7 +235,7 @@ def _limits(limit: BlkioLimit, number: str, value: Field) -> Field:
 
 
 _RATE = Field(size(1), forms.SIZE, "value")
-_OPERATIONS = Field(integer(1, 1 << 31), forms.SIZE, "value")
+_OPERATIONS = Field.integer(1, 1 << 31, "value")
 BLKIO = Section(
     {
         "weight": Field.integer(10, 1000, "blkio_weight"),

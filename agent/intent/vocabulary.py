@@ -64,7 +64,17 @@ def normalised(root: Cursor, notes: Notes) -> Cursor:
             top = put(top, section, _each(found, change))
     if isinstance(cluster := child(top, "x-cluster"), Mapping):
         top = put(top, "x-cluster", _cluster(cluster))
-    usual = _usual(child(top, "networks"))
+    networks = child(top, "networks")
+    for name in names_of(networks):
+        declared = child(networks, name)
+        if (
+            text_of(child(declared, "driver")) == "bridge"
+            and text_of(child(declared, "attachable")) == "false"
+        ):
+            notes.add(
+                f"networks.{name}.attachable", "has no effect: every container can join a bridge network"
+            )
+    usual = _usual(networks)
     labels_go = text_of(child(top, "x-cluster", "policy", "deploy_labels")) == "containers"
     if isinstance(services := child(top, "services"), Mapping):
         _check_names(root.at("services"))

@@ -14,6 +14,7 @@ from agent.intent import forms, json_schema
 from agent.intent.forms import Field, Form
 from agent.intent.service import FIELDS, OTHERS
 from tests.contract.field_cases import CASES, NOT_HERE, Case
+from tests.support import compose_reference
 
 PAGE = Path(__file__).parents[2] / "docs/intent-reference.md"
 
@@ -216,3 +217,4 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {"held": _held, "tried": _tr
 
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    compose_reference.PAGE.write_text(compose_reference.page())

@@ -46,11 +46,11 @@ def overlays_in(spec: ContainerSpec) -> frozenset[str]:
     """Names of the overlays on which placeholders of `spec` mean the replica's address; empty for its only one."""
     found: set[str] = set()
 
-    def note(match: re.Match[str]) -> str:
+    def seen(match: re.Match[str]) -> str:
         found.update({match[2]} if match[2] else {""} if match[1] == OVERLAY_IP else ())
         return match[0]
 
-    _each_text(spec, lambda raw: _PLACEHOLDER.sub(note, raw))
+    _each_text(spec, lambda raw: _PLACEHOLDER.sub(seen, raw))
     return frozenset(found)
 
 

@@ -109,7 +109,7 @@ ROWS = (
     plain(
         "devices", "HostConfig.Devices", default=frozenset(), write=_raw_devices, read=unordered(_device),
     ),
-    # The engine shows null where its configuration decides; its default is no init.
+    # The engine shows null where its configuration decides, and without one there is no init.
     plain("init", "HostConfig.Init", default=False, read=bool),
     plain("pid", "HostConfig.PidMode", default=""),
     plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, wanted=_wanted_ipc, usual="private"),

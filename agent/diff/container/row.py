@@ -142,8 +142,8 @@ class FieldMapping(Frozen):
     named: bool = False
     """True if the repair acts on the entry of that name."""
     usual: Any = Default.ENGINE
-    """Default of the engine, in normal form, for a spec that leaves the field out. Whether a spec declares it is no
-    reason for another container. Default.ENGINE: no such value is known."""
+    """The engine's value, in normal form, if the spec leaves the field out and its configuration does not say
+    otherwise. Whether a spec declares it is no reason for another container. Default.ENGINE: it has no such value."""
 
     @property
     def called(self) -> str:

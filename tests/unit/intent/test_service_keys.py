@@ -21,6 +21,7 @@ from agent.model.spec import (
     spec_hash,
 )
 from tests.unit.intent.documents import faults, parse, service, spec_of
+from tests.unit.intent.offered import complaints
 
 INNER = "shop_inner"
 BOUND = Mount(type="bind", source="/a", target="/b", create_host_path=True)
@@ -340,6 +341,19 @@ def test_the_overlay_address_is_offered_to_whoever_is_on_one_overlay(networks: s
 def test_a_bridge_network_beside_the_overlay_leaves_no_doubt_which_address_is_meant() -> None:
     text = service("networks: [inner, own]\nenvironment: {IP: '{{.Overlay.IP}}'}")
     assert not faults(text.replace("networks: {inner", "networks: {own: {driver: bridge}, inner"))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "blkio_config: {device_read_iops: [{path: /dev/sda, rate: 1k}]}",
+        "blkio_config: {device_write_iops: [{path: /dev/sda, rate: 1.5}]}",
+        "deploy: {resources: {limits: {cpus: 0.001}}}",
+    ],
+)
+def test_what_no_engine_takes_is_refused_by_the_reader_and_in_an_editor(keys: str) -> None:
+    assert len(faults(service(keys))) == 1
+    assert complaints(service(keys))
 
 
 def test_of_two_overlays_the_one_is_named_whose_address_is_meant_and_the_spec_has_its_name_in_docker() -> (

@@ -226,3 +226,13 @@ def test_an_overlay_with_too_few_addresses_earns_a_warning() -> None:
 def test_another_form_of_external_is_a_fault(external: str) -> None:
     told = faults(of(PLACED, networks=f"volumes: {{v: {{external: {external}}}}}\n"))
     assert [each.split(": ")[0] for each in told] == ["volumes.v.external"]
+
+
+@pytest.mark.parametrize(("driver", "noted"), [("bridge", True), ("overlay", False)])
+def test_a_bridge_network_that_is_not_attachable_is_noted(driver: str, noted: bool) -> None:
+    text = of(f"{PLACED}, networks: [inner]").replace(
+        "networks: {", f"networks: {{own: {{driver: {driver}, attachable: {str(not noted).lower()}}}, "
+    )
+    assert "own: {driver" in text
+    told = "networks.own.attachable: has no effect: every container can join a bridge network"
+    assert (told in notes(text)) == noted
