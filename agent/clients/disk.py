@@ -146,9 +146,9 @@ class StateDirectory:
 
 
 def _digest(values: Sequence[KeyValue]) -> str:
-    # `dropped` is of a reading alone. An agent that did not know it has saved the state with a checksum without it.
+    # An agent that did not know `dropped` has saved the state with a checksum without it. A saved value has none.
     saved = [
-        {key: each for key, each in msgspec.to_builtins(value).items() if key != "dropped"}
+        {key: each for key, each in msgspec.to_builtins(value).items() if each or key != "dropped"}
         for value in values
     ]
     return hashlib.sha256(msgspec.json.encode(saved)).hexdigest()

@@ -190,7 +190,7 @@ ALONE = frozenset({f"{_W}.memswap_limit"})
 """Keys that no document can have without another key; their cases are in field_cases.py."""
 
 _DEVICES = f"{_W}.deploy.resources.reservations.devices.[]"
-_GPU = ("driver", "device_ids", "capabilities", "options")
+_GPU = ("driver", "count", "device_ids", "capabilities", "options")
 OF_HOST: Mapping[str, Literal["image", "driver", "device", "kernel", "right"]] = {
     "volumes.*.driver": "driver",
     f"{_W}.image": "image",

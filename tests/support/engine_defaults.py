@@ -42,6 +42,7 @@ _OF_IMAGE = "an image may have another value, which only the container of that i
 _OF_HOST = "the kernel of the host decides"
 NONE: Mapping[str, str] = {
     "image": "it cannot be left out",
+    "platform": "left out, it is that of the engine, which the container does not show",
     **dict.fromkeys(
         (
             "command", "entrypoint", "environment", "labels", "healthcheck", "stop_signal", "user", "working_dir",

@@ -489,7 +489,7 @@ def test_a_pull_tells_how_far_it_is(bench: Bench) -> None:
     context = replace(bench.context, on_progress=lambda resource, progress: told.append((resource, progress)))
     apply(context, PULL)
 
-    ((name, (image, progress), _),) = bench.engine.called
+    ((name, (image, progress, _), _),) = bench.engine.called
     progress("1 of 2 layers")
     assert (name, image, told) == ("pull", "order:1.0.0", [("image/order:1.0.0", "1 of 2 layers")])
 
