@@ -119,7 +119,9 @@ UPDATE = Section(
         "max_failure_ratio": Field(number(0.0, 1.0), forms.number(0.0, 1.0)),
     }
 )
-_SWARM_WAITS = "is not supported: the engine's own delay applies, which doubles from 0.1 s to one minute"
+_SWARM_WAITS = (
+    "is not supported: the engine's own delay applies, which doubles from 0.1 s to one minute; remove it"
+)
 RESTART = Section(
     {"condition": Field.choice(get_args(Condition)), "max_attempts": Field.integer(0, 1_000_000)},
     refused={"delay": _SWARM_WAITS, "window": _SWARM_WAITS},

@@ -169,7 +169,9 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
 Kind = Literal["secrets", "configs"]
 
 _FILES_ONLY = "is not supported: use file: with a file on the hosts"
-_AS_IT_IS = "is not supported: the file is mounted as it is on the host; change it there"
+_AS_IT_IS = (
+    "is not supported: the file is mounted as it is on the host; remove the key and change the file there"
+)
 FILE = Section(
     {"file": Field(absolute, forms.ABSOLUTE), "name": Field.respelled(forms.NAME, "must be text")},
     {"file": "write the absolute path of the file on the hosts"},

@@ -12,6 +12,11 @@ _SHORT_ID = 12
 _LONGEST = 80
 
 
+MISUSED = "an agent's rights in etcd were misused: change the agents' credentials"
+MISUSED_IF_NEW = f"if all agents have one version, {MISUSED}"
+"""Cause and remedy of a value in etcd that no agent of this version writes."""
+
+
 def differs(what: str, wanted: object, found: object) -> str:
     """Return the phrase for a value that differs: `subnet: 10.0.0.0/24 wanted, none found`."""
     return f"{what}: {instead(wanted, found)}"

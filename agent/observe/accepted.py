@@ -16,6 +16,7 @@ from agent.intent import parse_intent, warnings
 from agent.model import faults, observed, records, store
 from agent.model.intent import Intent
 from agent.model.keys import Keys
+from agent.model.phrases import MISUSED
 from agent.observe.history import History
 from agent.yamldoc.faultlist import printable
 
@@ -34,8 +35,7 @@ UNREADABLE = "?"
 
 
 _DOUBTS = {
-    "forged": "etcd's history of intent does not have it at revision {revision}: an agent's rights in etcd were "
-    "misused: change the agents' credentials",
+    "forged": f"etcd's history of intent does not have it at revision {{revision}}: {MISUSED}",
     "compacted": "etcd has compacted revision {revision}, and this host has not seen intent as it was then: apply the "
     "document again",
 }

@@ -13,7 +13,7 @@ from agent.diff.capacity import asks
 from agent.diff.networks import asks_of
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.keys import Keys
-from agent.model.phrases import short_id
+from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.records import Assignment, Replica, encode
 from agent.model.spec import ContainerSpec, Key
 from agent.model.store import KeyValue
@@ -21,15 +21,12 @@ from agent.observe.declared import DeclaredSpecs
 
 MOST_CHANGES = 10
 """Changes of one replica's spec, addresses or container by assignments of one document. Each may restart it."""
-_MISUSED = "if all agents have one version, an agent's rights in etcd were misused: change their credentials"
-_STAYS = (
-    f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {_MISUSED}"
-)
-_HOLDS = (
-    f"the document gives it no reason to wait, and its assignment in etcd does: it does not wait; {_MISUSED}"
-)
+_STAYS = f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {MISUSED_IF_NEW}"
+_HOLDS = f"the document gives it no reason to wait, and its assignment in etcd does: it does not wait; {MISUSED_IF_NEW}"
 _GONE = "the accepted document does not have it on this host"
-_MANY = f"its assignment changed {MOST_CHANGES} times under one document, so it stays as it is; {_MISUSED}"
+_MANY = (
+    f"its assignment changed {MOST_CHANGES} times under one document, so it stays as it is; {MISUSED_IF_NEW}"
+)
 
 
 class AllowedAssignment:
@@ -78,7 +75,7 @@ class AllowedAssignment:
             mine, had, service = wanted[name], before[name], intent.service(name)
             if service is None:  # its replicas end, although the assignment may list them still
                 of_now = found.revision == intent.revision
-                self.refused |= dict.fromkeys(mine if of_now else (), f"{_GONE}; {_MISUSED}")
+                self.refused |= dict.fromkeys(mine if of_now else (), f"{_GONE}; {MISUSED_IF_NEW}")
                 continue
             most, least = self._numbers(service, intent)
             as_now = [*{each.spec for each in had.values() if self._declared.age(name, each.spec) == 0}]
@@ -112,7 +109,7 @@ class AllowedAssignment:
         lacks = max(0, least - len(kept) - (0 if same else len(new)))
         stays = [key for key in had if key not in wanted][:lacks]
         left = max(0, most - len(kept) - len(stays))
-        self.refused |= dict.fromkeys(stays, _STAYS) | dict.fromkeys(new[left:], f"{_GONE}; {_MISUSED}")
+        self.refused |= dict.fromkeys(stays, _STAYS) | dict.fromkeys(new[left:], f"{_GONE}; {MISUSED_IF_NEW}")
         return [*kept, *stays, *new[:left]]
 
     def _replica(
@@ -143,16 +140,16 @@ class AllowedAssignment:
             return f"{name} cannot be read from etcd"
         age = self._declared.age(wanted.service, wanted.spec)
         if age is None:
-            return f"{name} is of no document that was accepted here; {_MISUSED}"
+            return f"{name} is of no document that was accepted here; {MISUSED_IF_NEW}"
         before = self._declared.age(old.service, old.spec) if old else None
         service, (most, digests) = intent.service(wanted.service), self._digests[wanted.service]
         if not age and wanted.spec not in digests:
             if len(digests) >= most:
-                return f"{name} has another digest than the leader chose for this document; {_MISUSED}"
+                return f"{name} has another digest than the leader chose for this document; {MISUSED_IF_NEW}"
             digests.append(wanted.spec)
         if before is None or age <= before or (service and service.update.failure_action == "rollback"):
             return ""
-        return f"{name} is earlier, and its `update.failure_action` is not rollback; {_MISUSED}"
+        return f"{name} is earlier, and its `update.failure_action` is not rollback; {MISUSED_IF_NEW}"
 
 
 def _by_service(assignment: Assignment) -> defaultdict[str, dict[Key, Replica]]:

@@ -7,13 +7,8 @@ from agent.diff.replicas import must_not_act
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import is_ready_to_join, plan_bridge
-from agent.planner.host.membership import (
-    membership_order_for,
-    plan_doubted,
-    plan_leave,
-    plan_membership,
-    plan_namesake,
-)
+from agent.planner.host.doubted_order import plan_doubted
+from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
 from agent.planner.host.replicas import plan_replicas
 from agent.planner.host.strangers import plan_strangers
 from agent.planner.leader.eligibility import plan_leadership

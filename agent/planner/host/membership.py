@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.bridge import bridge_is_right
 from agent.diff.claim import next_claimant
 from agent.diff.networks import local_names
-from agent.diff.nodes import HOST_LABEL, quorum
 from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
 from agent.model import leader_steps, records, steps
 from agent.model.host_state import GOSSIP, RAFT, Attached, HostState, SwarmState, other_swarm
@@ -14,7 +12,6 @@ from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
 from agent.model.plan import Blocked, BlockedKind, Plan, blocked_plan, waiting_plan
-from agent.model.status import HostStatus
 from agent.planner.host.bridge import blocked_outside
 from agent.planner.host.wanted import grace_s, stop
 
@@ -78,59 +75,6 @@ def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
     if order.what == "force":
         return order if host.swarm.is_manager and host.swarm.cut_off else None
     return None if order.what == "leave" and host.swarm.is_manager else order
-
-
-_DOUBTED = (
-    "this host does not obey, and its replicas run on. If the swarm did remove its node, run `docker swarm leave` on "
-    "this host; if not, an agent's rights in etcd were misused: change their credentials"
-)
-
-
-def plan_doubted(intent: Intent, observed: Observed, order: records.MembershipOrder) -> Plan:
-    """Report an order that this host does not believe; an empty plan: it does, without trust in who wrote it.
-
-    Any host that may lead can write orders. The document, the engine of this host, or most other managers confirm it.
-    """
-    host, cluster, me = observed.host, observed.cluster, observed.me
-    assert host is not None
-    assert cluster is not None
-    own, slot = cluster.statuses.get(me), cluster.disruption
-    moved = host.swarm.address not in (None, str(declared_address(observed)))
-    rejoins = intent.gwbridge.method == "rejoin" and slot is not None and not bridge_is_right(intent, host)
-    if order.what != "force" and (intent.host(me) is None or moved):
-        return Plan()
-    if order.what == "leave" and rejoins and slot and (slot.host, slot.state) == (me, "acquired"):
-        return Plan()
-    if order.state == "error" and own and own.joining:
-        return Plan()  # it has never been in that swarm
-    why = "this engine has the declared address, so no other host is its node"
-    if order.what != "quarantine":
-        last = order.node_id or (own.joined.node_id if own and own.joined else "")
-        known = {each.name: cluster.status_of(each.name) for each in intent.managers if each.name != me}
-        lacks = {
-            name: _why_unconfirmed(each, last, me, order)
-            for name, each in known.items()
-            if each is None or each.is_manager or not each.engine_up
-        }
-        if lacks and list(lacks.values()).count("") >= quorum(len(lacks)):
-            return Plan()
-        why = (
-            ", ".join(f"{name} {each}" for name, each in lacks.items() if each) or "there is no other manager"
-        )
-    reason = f"{order.what}: {order.reason}; but {why}: {_DOUBTED}"
-    key = f"{cluster.root}membership-orders/{me}"
-    return Plan(blocked=(Blocked(resource=key, reason=reason, kind="untrusted", order=order),))
-
-
-def _why_unconfirmed(status: HostStatus | None, node_id: str, me: str, order: records.MembershipOrder) -> str:
-    """Return why the report of a manager does not confirm that the swarm lacks this host's node; empty: it does."""
-    if status is None or status.nodes is None:
-        return "does not report the nodes"
-    if order.node_id and order.state != "error":
-        return "lists its node" if any(each.id == node_id for each in status.nodes) else ""
-    # A node that left, or whose engine failed, stays in the list: as down.
-    mine = (each for each in status.nodes if each.id == node_id or dict(each.labels).get(HOST_LABEL) == me)
-    return "lists its node" if any(each.state != "down" for each in mine) else ""
 
 
 def plan_leave(intent: Intent, observed: Observed, order: records.MembershipOrder) -> Plan:

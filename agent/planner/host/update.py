@@ -14,7 +14,7 @@ from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
-from agent.model.phrases import short_id
+from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Pairs, spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
@@ -97,11 +97,8 @@ def recreated_overlays(intent: Intent, observed: Observed) -> tuple[frozenset[st
         if declared and overlay and (found is None or overlay_differences(declared, found)):
             left.add(name)
         else:
-            reason = f"{name} is to be recreated, and this host finds it as declared, so its replicas run on: if all"
-            reason += (
-                " agents have one version, an agent's rights in etcd were misused: change their credentials"
-            )
-            plan += blocked_plan(f"{cluster.root}swarm", "untrusted", reason)
+            reason = f"{name} is to be recreated, and this host finds it as declared, so its replicas run on"
+            plan += blocked_plan(f"{cluster.root}swarm", "untrusted", f"{reason}; {MISUSED_IF_NEW}")
     return frozenset(left), plan
 
 

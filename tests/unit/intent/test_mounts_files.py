@@ -68,7 +68,10 @@ def test_the_host_is_never_made_to_have_an_empty_directory_for_a_missing_file() 
         ("configs: [{source: app.yaml, target: here}]", "configs[0].target: 'here' is not an absolute path"),
         (
             "secrets: [{source: token, mode: 0o400}]",
-            "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host; change it there",
+            (
+                "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host; "
+                "remove the key and change the file there"
+            ),
         ),
         ("secrets: token", "secrets: must be a list, not 'token'"),
     ],

@@ -272,7 +272,7 @@ def test_an_order_that_most_managers_do_not_confirm_stops_no_replica_and_is_name
     reason = held(plan(a_worker(RUNNING, local=local), membership_order=given, **reports(**nodes)))
     assert f"leave: {WHY}; but {why}: this host does not obey" in reason
     assert "docker swarm leave" in reason
-    assert "change their credentials" in reason
+    assert "change the agents' credentials" in reason
 
 
 def test_the_report_of_an_earlier_run_or_of_the_host_itself_confirms_nothing() -> None:
