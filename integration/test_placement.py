@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,8 @@ PLACED = document(
 )
 DRAINED = document(PLACED, hosts={"node-232": {"availability": "drain"}})
 FREE = ("prod-free-1", "prod-free-2", "prod-free-3")
+TOO_MANY = 7
+"""Replicas of which each reserves two fifths of a host's processors: each of the three hosts has room for two."""
 
 Sight = dict[str, set[tuple[str, str]]]
 """Name or address -> (host, id) of the containers that have it now."""
@@ -196,6 +199,58 @@ def test_the_replicas_of_a_dead_host_move_and_do_not_go_back_and_the_pinned_ones
     assert watcher.twice.keys() <= mine
     for times in watcher.twice.values():
         assert times[-1] - times[0] < TWICE_AT_MOST_S
+
+
+def test_no_host_gets_more_than_it_has_for_reservations_and_the_replica_that_fits_nowhere_is_named(
+    placed: Cluster,
+) -> None:
+    cpus = placed.lab.hosts[0].docker.api.info()["NCPU"]
+    revision = placed.put(reserving(0.4 * cpus))
+
+    def verdict() -> dict[str, Any]:
+        found = placed.get("verdict") or {}
+        assert found["revision"] == revision
+        return found
+
+    assert "service large: 1 replica too many for the hosts" in str(
+        eventually(verdict, 20, "the document is judged")
+    )
+
+    def six_run() -> None:
+        hosts = [on for name, on in where(placed).items() if name.startswith("prod-large-")]
+        assert sorted(hosts) == sorted(2 * [each.name for each in placed.lab.hosts])
+
+    eventually(six_run, MOVES_S, "each host runs as many as it has processors for")
+
+    def told() -> dict[str, Any]:
+        rows = json.loads(placed.command("status", "-o", "json").stdout)["replicas"]
+        waits = [each["condition"] for each in rows if each["condition"]["reason"] == "NoHostFits"]
+        assert len(waits) == 1
+        return dict(waits[0])
+
+    waiting = eventually(told, 30, "status names the replica that fits nowhere")
+    assert waiting["name"].startswith("large-")
+    assert f"of its {cpus} CPUs {0.8 * cpus:g} are reserved, and a replica reserves {0.4 * cpus:g}" in str(
+        waiting
+    )
+
+    placed.wait_converged(placed.put(reserving(0.2 * cpus)), MOVES_S)
+    assert sum(name.startswith("prod-large-") for name in where(placed)) == TOO_MANY
+
+
+def reserving(cpus: float) -> str:
+    """The example, and more replicas than the hosts have processors for, if each reserves many."""
+    large = {
+        "image": "10.159.62.231/somecom/billing:1.0.0",
+        "restart": "always",
+        "networks": [OVERLAY],
+        "deploy": {
+            "replicas": TOO_MANY,
+            "update_config": {"monitor": "1s", "parallelism": 0},
+            "resources": {"reservations": {"cpus": f"{cpus:g}"}},
+        },
+    }
+    return document(EXAMPLE, services={"large": large})
 
 
 def where_on(hosts: list[Host]) -> dict[str, str]:
