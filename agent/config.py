@@ -129,7 +129,7 @@ def _absolute(cursor: Cursor, value: str) -> str | None:
 @readers.after(_absolute)
 def _file(cursor: Cursor, path: str) -> str | None:
     if not Path(path).is_file():
-        cursor.fault(f"the file {cursor.shown} does not exist")
+        cursor.fault(f"the file {cursor.shown} does not exist", "write the path of one that does")
         return None
     if not os.access(path, os.R_OK):
         remedy = "let the agent's account read it"
@@ -165,17 +165,17 @@ def _endpoint(cursor: Cursor, value: str) -> str | None:
 
 
 _LISTEN = readers.matching(
-    r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5}",
-    "an address and port, such as 127.0.0.1:9477",
+    r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5}", "an address and port", "127.0.0.1:9477"
 )
 _URL = readers.matching(
     r"unix:///[^\s]+|(?:tcp|https?)://[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}",
-    "an engine's address, such as unix:///run/docker.sock",
+    "an engine's address",
+    "unix:///run/docker.sock",
 )
 CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 CLUSTER_NAME_RULE = "a name: letters, digits, _ . and -, 63 characters at most"
-_NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_RULE)
-_HOST = readers.matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
+_NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_RULE, "prod")
+_HOST = readers.matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most", "node-1")
 
 _distinct = partial(readers.sequence_of, distinct=True)
 _LISTED = (
@@ -183,16 +183,16 @@ _LISTED = (
     "volume_drivers", "volume_types", "host_addresses", "logging_drivers", "registries",
 )  # fmt: skip
 """Options of `admission` with a list of any words."""
-_CAPABILITY = readers.matching(r"(?!CAP_)[A-Z_]+|\*", "a capability without CAP_, such as NET_ADMIN, or *")
-_BIND = readers.matching(r"/[^:]*(?::ro)?", "an absolute path, or one with :ro for read-only mounts")
-_PATH = readers.matching(r"/[^:]*", "an absolute path")
-_PORTS = readers.matching(r"\*|[0-9]{1,5}(?:-[0-9]{1,5})?", "a port, a range such as 8000-8099, or *")
+_CAPABILITY = readers.matching(r"(?!CAP_)[A-Z_]+|\*", "a capability without CAP_", "NET_ADMIN, or *")
+_BIND = readers.matching(r"/[^:]*(?::ro)?", "an absolute path, or one with :ro", "/srv/data:ro")
+_PATH = readers.matching(r"/[^:]*", "an absolute path", "/srv/data")
+_PORTS = readers.matching(r"\*|[0-9]{1,5}(?:-[0-9]{1,5})?", "a port", "8080, 8000-8099 or *")
 
 _DAY_S = 86400.0
 
 OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
     "etcd": {
-        "endpoints": ("endpoints", readers.sequence_of(_endpoint, at_least=1, distinct=True)),
+        "endpoints": ("endpoints", readers.sequence_of(_endpoint, not_empty=True, distinct=True)),
         "ca_file": ("ca_file", _file),
         "cert_file": ("cert_file", _file),
         "key_file": ("key_file", _secret_file),
@@ -294,7 +294,7 @@ def _own_name(root: Cursor) -> str | None:
     return None
 
 
-_EXPLAINED = "the comments in the packaged agent.yaml explain the options"
+_EXPLAINED = "change one of them, as the comments in the packaged agent.yaml explain"
 
 Options = dict[str, Any]
 Check = Callable[[Options], tuple[str, ...]]

@@ -55,7 +55,7 @@ def compile_project(project: Project) -> Compiled:
 def _opened(source: Source, faults: Faults) -> Cursor:
     opened = open_document(source.raw, source.name)
     if not isinstance(opened.node, Mapping):
-        opened.fault(f"must be a mapping, not {opened.shown}")
+        opened.mistyped("a mapping")
         opened.faults.stop()
     faults.take(opened.faults)
     return Cursor(node=opened.node, path="", faults=faults)
@@ -124,7 +124,8 @@ def _replaced(here: Cursor, node: Scalar, variables: Variables, warnings: list[s
     try:
         text = variables.substitute(node.text)
     except Invalid as error:
-        here.hidden().fault(str(error))
+        problem, _, remedy = str(error).rpartition(": ")
+        here.hidden().fault(problem, remedy)
         return node
     # Text that a variable left empty is text: a document would read an empty plain value as no value.
     return replace(node, text=text, plain=node.plain and text != "")

@@ -31,7 +31,10 @@ from agent.yamldoc.edit import (
 from agent.yamldoc.readers import boolean
 
 _FOLDER = "project_directory"
-_FLATTENED = "is not compiled", "compile what `docker compose config --no-path-resolution` prints"
+_FLATTENED = (
+    "is not compiled",
+    "remove the key, or compile what `docker compose config --no-path-resolution` prints",
+)
 _MADE_ABSOLUTE = (
     "is in the project's folder on this machine: `docker compose config` makes such paths of relative ones,"
     " and leaves them with --no-path-resolution"
@@ -193,7 +196,7 @@ class Rewriter:
         try:
             found = read_variables(file, known, above, as_written=as_written)
         except Invalid as error:
-            path.fault(str(error))
+            path.fault(str(error), "correct it, or remove it here")
             return {}
         node = path.node
         return {name: (scalar(node, name), scalar(node, value)) for name, value in found.items()}

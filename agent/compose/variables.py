@@ -35,7 +35,7 @@ class Variables:
 
     def _replaced(self, text: str, depth: int) -> str:
         if depth > DEEPEST:
-            raise Invalid(f"has more than {DEEPEST} variables within each other")
+            raise Invalid(f"has more than {DEEPEST} variables within each other: use fewer")
         done: list[str] = []
         size = at = 0
         while (dollar := text.find("$", at)) >= 0:
@@ -43,7 +43,7 @@ class Variables:
             done += [text[at:dollar], piece]
             size += dollar - at + len(piece)
             if size > MOST_CHARACTERS:
-                raise Invalid(f"has more than {MOST_CHARACTERS} characters with its variables")
+                raise Invalid(f"has more than {MOST_CHARACTERS} characters with its variables: use fewer")
             at = end
         return "".join([*done, text[at:]])
 
@@ -84,7 +84,9 @@ class Variables:
         return self.values.get(name, "")
 
     def _required(self, name: str, why: str) -> str:
-        raise Invalid(f"needs the variable {name}, which is not set{f': {why}' if why else ''}")
+        raise Invalid(
+            f"needs the variable {name}{f' ({why})' if why else ''}: set it in the environment or in .env"
+        )
 
 
 def _closing(text: str, start: int) -> int:

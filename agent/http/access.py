@@ -80,8 +80,8 @@ def _read(root: Cursor, base: Path) -> WebConfig:
     return WebConfig(users=users, cert_file=cert_file, key_file=key_file)
 
 
-_name = matching(r"[^:\x00-\x1f\x7f]+", "a name without a colon")
-_hashed = matching(_HASH, "a bcrypt hash, as `htpasswd -nBC 10 name` prints it after the colon")
+_name = matching(r"[^:\x00-\x1f\x7f]+", "a name without a colon", "operator")
+_hashed = matching(_HASH, "a bcrypt hash", "what `htpasswd -nBC 10 name` prints after the colon")
 
 
 def _hash(cursor: Cursor) -> str | None:

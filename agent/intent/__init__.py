@@ -1,9 +1,10 @@
 """The strict parser of the intent: the keys of Compose plus `x-cluster` and `x-hosts`. It reports every fault.
 
 It reads each section by its table, resolves names across sections, and then checks across sections. The later steps
-skip a section with faults, so that one error is reported once.
+wait until what is declared beside the services has no fault, so that one error is reported once.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, get_args
 
@@ -19,13 +20,12 @@ from agent.intent.mounts import FILE, Kind, read_file
 from agent.intent.networks import NETWORK, VOLUME, read_network, read_volume
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
-from agent.intent.resolve import resolve
+from agent.intent.resolve import Files, resolve
 from agent.intent.service import FIELDS, SERVICE, read_service
 from agent.intent.values import name, project_name
 from agent.intent.vocabulary import Notes, normalised
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.yamldoc import Cursor, Fields, open_document
-from agent.yamldoc.readers import string
 
 __all__ = ["json_schema", "parse_intent", "read_intent", "warnings"]
 
@@ -41,7 +41,7 @@ TOP = Section(
         "secrets": Field(None, forms.named(FILE.form)),
         "configs": Field(None, forms.named(FILE.form)),
         "services": Field(None, {**forms.named(SERVICE.form), "type": "object"}),
-        "version": Field.respelled(forms.SCALAR, "must be text"),
+        "version": Field.respelled(forms.SCALAR, "has no meaning any more"),
     },
     {
         "name": "name the project: container names begin with it",
@@ -66,14 +66,21 @@ def read_intent(root: Cursor, revision: int) -> Intent:
     notes = Notes()
     root = normalised(root, notes)
     fields, found = TOP.read(root)
-    project, cluster = found.get("name", "unnamed"), found.get("x-cluster", Cluster())
+    project = found.get("name", "unnamed")
     networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
-    services = _services(root, fields, networks, volumes, cluster.hosts)
+    files = {
+        kind: {key: read_file(place) or "" for key, place in _named(fields, kind)} for kind in get_args(Kind)
+    }
+    if len(root.faults):
+        for key, place in _named(fields, "services"):
+            read_service(key, place, ())
+        root.faults.stop()
+    cluster: Cluster = found["x-cluster"]
+    services = _services(root, fields, networks, volumes, files, cluster.hosts)
     swarm = with_pool(cluster, networks)
     check_sections(root, cluster, swarm, networks, volumes, services)
     root.faults.raise_if_any()
-    assert cluster.gwbridge is not None
     return Intent(
         project=project,
         revision=revision,
@@ -94,19 +101,19 @@ def _services(
     fields: Fields,
     networks: tuple[NetworkIntent, ...],
     volumes: tuple[VolumeIntent, ...],
+    files: Mapping[Kind, Files],
     hosts: tuple[HostIntent, ...],
 ) -> tuple[ServiceIntent, ...]:
-    if "services" in fields and not check_lines(root.at("services")):
+    if not check_lines(root.at("services")):
         return ()
-    declared = root.at("x-cluster", "hosts")
-    names = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()
+    names = tuple(each.name for each in hosts)
     of_networks, of_volumes = {each.key: each for each in networks}, {each.key: each for each in volumes}
-    files = {kind: {key: read_file(place) for key, place in _named(fields, kind)} for kind in get_args(Kind)}
     places = dict(_named(fields, "services"))
-    services = [
-        resolve(read_service(key, place, names), place, of_networks, of_volumes, files)
-        for key, place in places.items()
-    ]
+    services: list[ServiceIntent] = []
+    for key, place in places.items():
+        before, service = len(root.faults), read_service(key, place, names)
+        is_good = len(root.faults) == before
+        services.append(resolve(service, place, of_networks, of_volumes, files) if is_good else service)
     if (fitting := check_extent(root, services, hosts)) is None:
         return ()
     return tuple(

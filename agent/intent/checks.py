@@ -12,6 +12,7 @@ import msgspec
 from agent.intent.cluster import Cluster
 from agent.intent.extent import refuse
 from agent.intent.ports import clash
+from agent.intent.vocabulary import COMPLETED
 from agent.model.intent import GWBRIDGE, NetworkIntent, ServiceIntent, SwarmIntent, VolumeIntent
 from agent.model.records import LARGEST_VALUE
 from agent.model.spec import ContainerSpec, Port
@@ -53,7 +54,7 @@ def check_sections(
 
 
 def _check_managers(root: Cursor, cluster: Cluster) -> None:
-    if cluster.hosts and not any(each.role == "manager" for each in cluster.hosts):
+    if not any(each.role == "manager" for each in cluster.hosts):
         remedy = "a swarm needs at least one; three survive a loss"
         root.at("x-cluster", "hosts").conflict("no host is a manager", remedy)
 
@@ -125,12 +126,16 @@ def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...]) -> No
     """Note a fault for each undeclared dependency, each condition that is never met, and each service in a cycle."""
     specs = {each.name: each.spec for each in services}
     for service in services:
-        place = root.at("services", service.name, "depends_on")
         for name, condition in service.depends_on:
-            if name not in specs:
-                place.conflict(f"the service '{name}' is not declared", place.guess(name, specs))
-            elif fault := _why_never(specs[name], name, condition):
-                place.at(name, "condition").conflict(*fault)
+            fault = None if name not in specs else _why_never(specs[name], name, condition)
+            if name in specs and fault is None:
+                continue
+            place = root.at("services", service.name, "depends_on", name)
+            if fault is None:
+                remedy = place.guess(name, specs, "declare it, or remove it here")
+                place.conflict(f"the service '{name}' is not declared", remedy)
+            else:
+                place.at("condition").conflict(*fault)
     waits = {each.name: tuple(name for name, _ in each.depends_on if name in specs) for each in services}
     for name in _in_cycles(waits):
         problem = "is part of a cycle of dependencies"
@@ -139,7 +144,7 @@ def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...]) -> No
 
 def _why_never(spec: ContainerSpec, name: str, condition: str) -> tuple[str, str] | None:
     """Return the problem of a service that can never meet `condition`, and the remedy; None if it can."""
-    if condition == "service_completed_successfully":
+    if condition == COMPLETED:
         if (spec.restart.name if spec.restart else None) not in ("no", "on-failure"):
             problem = f"the service '{name}' never completes: its restart policy always starts it again"
             return problem, 'write restart: "no" or restart: on-failure there'
@@ -193,8 +198,7 @@ def check_addresses(root: Cursor, cluster: Cluster, networks: tuple[NetworkInten
 
 
 def _claims(root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> Iterator[_Claim]:
-    if cluster.gwbridge is not None:
-        yield _Claim(cluster.gwbridge.subnet, GWBRIDGE, root.at("x-cluster", "gwbridge", "subnet"))
+    yield _Claim(cluster.gwbridge.subnet, GWBRIDGE, root.at("x-cluster", "gwbridge", "subnet"))
     for number, pool in enumerate(cluster.swarm.default_addr_pool):
         place = root.at("x-cluster", "swarm", "default_addr_pool", number)
         yield _Claim(pool, "default_addr_pool", place)
@@ -244,8 +248,7 @@ def check_registries(
         for network in networks
         if network.driver == "bridge" and network.subnet is not None
     ]
-    if cluster.gwbridge is not None:
-        bridges.append((cluster.gwbridge.subnet, cluster.gwbridge.gateway, GWBRIDGE))
+    bridges.append((cluster.gwbridge.subnet, cluster.gwbridge.gateway, GWBRIDGE))
     for service in services:
         registry = _registry_address(service.spec.image)
         for subnet, gateway, what in bridges:
@@ -275,7 +278,7 @@ def with_pool(cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> SwarmInt
         return cluster.swarm
     taken = [each.subnet for each in networks if each.subnet is not None]
     taken += [IPv4Network((host.address, _LAN), strict=False) for host in cluster.hosts]
-    taken += [cluster.gwbridge.subnet] if cluster.gwbridge else []
+    taken.append(cluster.gwbridge.subnet)
     candidates = (IPv4Network(f"10.{second}.0.0/16") for second in _SECOND_OCTETS)
     free = next((each for each in candidates if not any(map(each.overlaps, taken))), None)
     mask_length = max(cluster.swarm.mask_length, _LAN)

@@ -32,18 +32,20 @@ MOST_HOSTS = 1000
 
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
-_confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the confirmation token of {DIGITS} hexadecimal digits")
-_percent = matching(r"(?:100|[1-9]?[0-9])%", "a percentage, such as 50%")
+_confirmation = matching(
+    rf"[0-9a-f]{{{DIGITS}}}", f"a token of {DIGITS} hexadecimal digits", "what `swarmkeeper plan` shows"
+)
+_percent = matching(r"(?:100|[1-9]?[0-9])%", "a percentage", "50%")
 
 _NO_POOL = intent.SwarmIntent(default_addr_pool=())
 _DEFAULTS = intent.PolicyIntent()
 
 
 class Cluster(Frozen):
-    """The content of `x-cluster`. `gwbridge` is None after a fault; an empty pool is chosen later."""
+    """The content of `x-cluster`. An empty pool is chosen later."""
 
-    hosts: tuple[intent.HostIntent, ...] = ()
-    gwbridge: intent.BridgeIntent | None = None
+    hosts: tuple[intent.HostIntent, ...]
+    gwbridge: intent.BridgeIntent
     swarm: intent.SwarmIntent = _NO_POOL
     policy: intent.PolicyIntent = _DEFAULTS
 
@@ -95,7 +97,7 @@ BRIDGE = Section(
         "method": Field.choice(get_args(intent.BridgeMethod)),
     },
     {"subnet": "write for example 172.21.0.0/20"},
-    {"name": f"is always {GWBRIDGE}"},
+    {"name": f"is always {GWBRIDGE}; remove it"},
     extensions=False,
 )
 
@@ -133,7 +135,7 @@ def _tokens(cursor: Cursor) -> dict[str, Any]:
 SWARM = Section(
     {
         "default_addr_pool": Field(
-            sequence_of(usable_network, at_least=1, distinct=True), forms.list_of(forms.NETWORK, 1)
+            sequence_of(usable_network, not_empty=True, distinct=True), forms.list_of(forms.NETWORK, 1)
         ),
         "default_addr_pool_mask_length": Field.integer(8, _LONGEST_MASK, "mask_length"),
         "data_path_port": Field.integer(1024, 49151),
@@ -141,8 +143,8 @@ SWARM = Section(
         "autolock": Field(boolean, forms.BOOLEAN),
     },
     refused={
-        "advertise": "is not supported here: each host advertises its address",
-        "force_new_cluster": "is not supported: Swarmkeeper never forces a new cluster",
+        "advertise": "is not supported: each host advertises its address; remove it",
+        "force_new_cluster": "is not supported: Swarmkeeper never forces a new cluster; remove it",
     },
     extensions=False,
 )
@@ -211,7 +213,4 @@ CLUSTER = Section(
     extensions=False,
 )
 
-
-def read_cluster(cursor: Cursor) -> Cluster:
-    _, found = CLUSTER.read(cursor)
-    return Cluster(**found)
+read_cluster = CLUSTER.into(Cluster)

@@ -54,11 +54,11 @@ def constraint(cursor: Cursor, written: str) -> Constraint | None:
     of, value = _feature(cursor, found["of"]), found["value"]
     what, values = _VALUES.get(of, ("", ()))
     if values and value.casefold() not in values:
-        near = cursor.guess(value, values)
-        return cursor.fault(f"'{value}' is not {what}", near or f"write {' or '.join(values[-2:])}")
+        remedy = cursor.guess(value, values, f"write {' or '.join(values[-2:])}")
+        return cursor.fault(f"'{value}' is not {what}", remedy)
     if of == "id" and not _NODE_ID.fullmatch(value):
         return cursor.fault(
-            f"'{value}' is not the id of a node", "`docker node ls` lists ids, of 25 characters"
+            f"'{value}' is not the id of a node", "write one of 25 characters, as `docker node ls` lists them"
         )
     if of is None:
         return None
@@ -73,7 +73,7 @@ def _feature(cursor: Cursor, name: str) -> str | None:
     if name.startswith(_ENGINE):
         instead = f"write node.labels.{name.removeprefix(_ENGINE)}, and declare that label in x-cluster.hosts"
     else:
-        instead = _NOT_PLACED_BY.get(name) or cursor.guess(name, tuple(_KNOWN)) or _EXAMPLE
+        instead = _NOT_PLACED_BY.get(name) or cursor.guess(name, tuple(_KNOWN), _EXAMPLE)
     return cursor.fault(f"'{name}' is not an attribute of a host", instead)
 
 
@@ -132,7 +132,7 @@ LIMITS = Section(
         "memory": Field(limits.memory, forms.SIZE, "memory_limit_bytes"),
         "pids": Field(limits.pids, forms.integer(-1, 1 << 22), "pids_limit"),
     },
-    refused={"devices": "is not supported: devices cannot be limited; use devices, or reservations"},
+    refused={"devices": "is not supported: devices cannot be limited; write devices of reservations"},
 )
 RESERVATIONS = Section(
     {
@@ -141,8 +141,8 @@ RESERVATIONS = Section(
         "devices": Field(limits.reserved_devices, forms.list_of(limits.REQUEST.form), "gpus"),
     },
     refused={
-        "generic_resources": "is not supported: only services of Swarm have them",
-        "pids": "is not supported: Docker reserves no processes for a container",
+        "generic_resources": "is not supported: only services of Swarm have them; remove it",
+        "pids": "is not supported: Docker reserves no processes for a container; use limits",
     },
 )
 _RESOURCES = Section(
@@ -155,9 +155,9 @@ _RESOURCES = Section(
 
 def _restart(cursor: Cursor) -> Restart:
     """Read a restart policy with the keys of Swarm; the default condition is any."""
-    _, found = RESTART.read(cursor)
+    before, (_, found) = len(cursor.faults), RESTART.read(cursor)
     condition, attempts = found.get("condition", "any"), found.get("max_attempts", 0)
-    if attempts and condition != "on-failure":
+    if attempts and condition != "on-failure" and len(cursor.faults) == before:
         problem = "the engine counts attempts only after failures"
         cursor.at("max_attempts").conflict(problem, "write condition: on-failure, or remove max_attempts")
     return Restart(name=_RESTARTS[condition], max_retries=attempts if condition == "on-failure" else 0)
@@ -173,7 +173,7 @@ DEPLOY = Section(
         "restart_policy": Field(_restart, RESTART.form, "restart"),
         "resources": Field(_RESOURCES.into(dict), _RESOURCES.form, "spec"),
         "endpoint_mode": Field.respelled(forms.choice(("vip", "dnsrr")), "is neither vip nor dnsrr"),
-        "labels": Field.respelled(forms.PAIRS, "must be labels: a mapping, or a list of name=value"),
+        "labels": Field.respelled(forms.PAIRS, "is neither a mapping nor a list"),
     }
 )
 
@@ -185,8 +185,6 @@ def read_deploy(cursor: Cursor) -> dict[str, Any]:
         found["reserved_nano_cpus"] = reserved
     if restart := found.pop("restart", None):
         found["spec"] = {**found.get("spec", {}), "restart": restart}
-    if "replicas" in fields:
-        found.setdefault("replicas", 0)  # its fault is noted
     if found.pop("mode", "") == "global":
         found["everywhere"] = True
         _check_global(fields, found.get("where", ANYWHERE))
@@ -261,7 +259,7 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placeme
             problem = f"names the host {place.shown} twice"
             place.conflict(problem, "write host: 2 for two replicas on one host")
         elif hosts and host not in declared:
-            known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
+            known = place.guess(host, hosts, f"write {listed(hosts)}, or add it to x-cluster.hosts")
             place.conflict(f"{place.shown} is not a declared host", known)
         found[host] = count
     return tuple(found.items())

@@ -93,9 +93,9 @@ class Field:
     """Field of the record that gets the value; empty: it has the key's name; None: the value is fields by name."""
 
     @classmethod
-    def respelled(cls, form: Form, else_: str) -> "Field":
+    def respelled(cls, form: Form, problem: str, remedy: str = "remove it") -> "Field":
         """Return a key of another spelling, with the fault of what agent.intent.vocabulary cannot respell."""
-        return cls(lambda cursor: cursor.fault(else_), form, None)
+        return cls(lambda cursor: cursor.fault(problem, remedy), form, None)
 
     @classmethod
     def choice(cls, options: tuple[str, ...], attribute: str = "") -> "Field":
@@ -114,7 +114,7 @@ class Section:
     required: Mapping[str, str] = field(default_factory=dict)
     """The remedy by key that must not be absent."""
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Reason by key of Compose that is not supported."""
+    """Reason, semicolon and remedy by key of Compose that is not supported."""
     extensions: bool = True
     """True if keys that begin with `x-` are ignored."""
 
@@ -136,7 +136,8 @@ class Section:
 
     def into(self, make: Callable[..., T]) -> Reader[T]:
         """Return a reader of what `make` returns for the values; of nothing while a required one is missing."""
-        needed = {self.known[key].attribute or key for key in self.required}
+        fields = ((key, self.known[key].attribute) for key in self.required)
+        needed = {attribute or key for key, attribute in fields if attribute is not None}
 
         def read(cursor: Cursor) -> T | None:
             _, found = self.read(cursor)

@@ -1,20 +1,24 @@
 """`x-cluster.policy.deletion_guard`: an edit that removes many replicas waits until the operator confirms it.
 
-The guard compares the two documents, not what runs: an unreachable host does not change what an edit removes. The
-stricter guard of the accepted and the new document applies, so that removing the guard is itself guarded.
+The guard compares the two documents, not what runs: an unreachable host does not change what an edit removes. Only
+whether an engine meets a constraint on its platform is known from reports. The stricter guard of the accepted and the
+new document applies, so that removing the guard is itself guarded.
 """
 
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping as Lookup
 from hashlib import sha256
 from typing import Any
 
+from agent.diff.capacity import why_unmet
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
-from agent.model.intent import Intent
+from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
+from agent.model.status import HostStatus
 from agent.yamldoc import Cursor, open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar
 
@@ -111,17 +115,21 @@ def _offset(text: str, place: Cursor) -> int:
     return ends[place.node.line - 1] + place.node.column - 1 + bom
 
 
+Statuses = Lookup[str, HostStatus]
 _MOST_NAMED = 10
 """Services in a verdict, which people read."""
 
 
-def guarded_removals(before: Intent | None, after: Intent) -> str:
-    """Describe what `after` removes from `before`, the accepted document; empty if the guard allows it."""
+def guarded_removals(before: Intent | None, after: Intent, statuses: Statuses) -> str:
+    """Describe what `after` removes from `before`, the accepted document; empty if the guard allows it.
+
+    `statuses` are the last reports of hosts by their names, as far as they are known.
+    """
     allowed = [each.policy.deletion_guard_percent for each in (before, after) if each]
     percents = [each for each in allowed if each is not None]
     if before is None or not percents:
         return ""
-    return " and ".join((*_replicas(before, after, min(percents)), *_managers(before, after)))
+    return " and ".join((*_replicas(before, after, min(percents), statuses), *_managers(before, after)))
 
 
 def confirmation(before: Intent, after: Intent) -> str:
@@ -132,10 +140,10 @@ def confirmation(before: Intent, after: Intent) -> str:
     return shortened(f"{before.digest} {after.digest}")
 
 
-def _replicas(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
-    declared = _counts(before)
+def _replicas(before: Intent, after: Intent, percent: int, statuses: Statuses) -> tuple[str, ...]:
+    declared = _counts(before, statuses)
     # Another project has other containers and other volumes: nothing of the previous one is left.
-    left = _counts(after) if after.project == before.project else Counter[str]()
+    left = _counts(after, statuses) if after.project == before.project else Counter[str]()
     dropped = declared - left
     total, lost = declared.total(), dropped.total()
     if not lost or lost * 100 <= percent * total:
@@ -154,8 +162,15 @@ def _managers(before: Intent, after: Intent) -> tuple[str, ...]:
     return (f"{share}, which is a majority of them",)
 
 
-def _counts(intent: Intent) -> Counter[str]:
-    return Counter({each.name: each.replica_count for each in intent.services})
+def _counts(intent: Intent, statuses: Statuses) -> Counter[str]:
+    return Counter({each.name: each.replica_count - _unmet(each, statuses) for each in intent.services})
+
+
+def _unmet(service: ServiceIntent, statuses: Statuses) -> int:
+    """Return the number of hosts whose engines get no replica of mode global; 0 if none gets one: then all stay."""
+    hosts = [name for name, _ in service.placement if service.everywhere]
+    unmet = sum(bool(why_unmet(service, statuses.get(each))) for each in hosts)
+    return unmet if unmet < len(hosts) else 0
 
 
 def guarding(cluster: ClusterState) -> tuple[str, str] | None:
@@ -163,5 +178,8 @@ def guarding(cluster: ClusterState) -> tuple[str, str] | None:
     newest = cluster.document.intent if cluster.document else None
     if cluster.accepted is None or newest is None:
         return None
-    taken, confirm = guarded_removals(cluster.accepted, newest), confirmation(cluster.accepted, newest)
+    taken, confirm = (
+        guarded_removals(cluster.accepted, newest, cluster.statuses),
+        confirmation(cluster.accepted, newest),
+    )
     return (confirm, taken) if taken and newest.policy.confirm != confirm else None

@@ -14,6 +14,7 @@ from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, 
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.compose import whole_number
+from agent.yamldoc.faultlist import listed
 from agent.yamldoc.readers import after, derived, duration, integer, matching, number, sequence_of, size
 
 # ---- Requests for devices from a driver of the engine: `gpus`, and `devices` of Swarm's reservations
@@ -78,8 +79,8 @@ _ULIMITS = (
 )  # fmt: skip
 _BOUNDS = {"nofile": (12, 2_147_483_584), "cpu": (1, _MOST)}
 """Fewer open files are not enough to start a process, and no kernel allows more (fs.nr_open). Others: any number."""
-_rule = matching(r"[abc] (?:\d{1,9}|\*):(?:\d{1,9}|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
-_permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
+_rule = matching(r"[abc] (?:\d{1,9}|\*):(?:\d{1,9}|\*) [rwm]{1,3}", "a rule for devices", "c 1:3 mr")
+_permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m", "rw")
 _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 
 
@@ -113,7 +114,8 @@ def _value(limit: str) -> Reader[int]:
 def _limit_name(key: Cursor, written: str) -> str | None:
     if written in _ULIMITS:
         return written
-    return key.hidden().fault(f"'{written[:60]}' is not a limit of a process", key.guess(written, _ULIMITS))
+    remedy = key.guess(written, _ULIMITS, f"use {listed(_ULIMITS)}")
+    return key.hidden().fault(f"'{written[:60]}' is not a limit of a process", remedy)
 
 
 def _bounds(limit: str) -> Section:
@@ -127,10 +129,10 @@ ULIMITS = forms.mapping_of(forms.either(forms.integer(-1, _MOST), _bounds("").fo
 
 def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     limit = _limit_name(key)
-    if not place.is_mapping:
-        both = _value(limit or "")(place)
+    if limit is None or not place.is_mapping:
+        both = None if limit is None else _value(limit)(place)
         return None if limit is None or both is None else Ulimit(name=limit, soft=both, hard=both)
-    found = _bounds(limit or "").into(partial(Ulimit, name=limit or ""))(place)
+    found = _bounds(limit).into(partial(Ulimit, name=limit))(place)
     if found and found.hard != -1 and (found.soft > found.hard or found.soft == -1):
         place.conflict("the soft limit is above the hard limit", "lower the soft limit")
     return found
@@ -183,7 +185,7 @@ _LONGEST_PERIOD_US = 1_000_000
 _LONGEST_QUOTA_US = 1_000_000_000
 
 cpu_shares = integer(2, 262_144)
-_set = matching(r"\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?){0,200}", "a list of CPUs, such as 0-3,6")
+_set = matching(r"\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?){0,200}", "a list of CPUs", "0-3,6")
 
 
 @after(_set)

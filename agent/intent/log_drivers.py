@@ -38,25 +38,30 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "splunk": ("splunk-url", "splunk-token"),
 }
 
-_BOOLEAN = ("|".join((*TRUE, *FALSE)), "neither true nor false")
-_SIZE = (r"0*[1-9][0-9]{0,14}(?:\.[0-9]{1,9})?(?: ?[kKmMgGtTpP]?[iI]?[bB]?)", "not a size, such as 50m")
+_BOOLEAN = ("|".join((*TRUE, *FALSE)), "neither true nor false", "write true or false")
+_SIZE = (
+    r"0*[1-9][0-9]{0,14}(?:\.[0-9]{1,9})?(?: ?[kKmMgGtTpP]?[iI]?[bB]?)",
+    "not a size",
+    "write for example 50m",
+)
 _FACILITIES = "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]|[01]?[0-9]|2[0-3]"
-_FORMS: Mapping[str, tuple[str, str]] = {
+_COUNT = (r"0*[1-9][0-9]{0,8}", "not a number from 1 on", "write for example 3")
+_FORMS: Mapping[str, tuple[str, str, str]] = {
     "max-size": _SIZE,
     "max-buffer-size": _SIZE,
     "cache-max-size": _SIZE,
-    "max-file": (r"0*[1-9][0-9]{0,8}", "not a number from 1 on"),
-    "cache-max-file": (r"0*[1-9][0-9]{0,8}", "not a number from 1 on"),
+    "max-file": _COUNT,
+    "cache-max-file": _COUNT,
     "compress": _BOOLEAN,
     "cache-compress": _BOOLEAN,
     "cache-disabled": _BOOLEAN,
-    "mode": ("blocking|non-blocking", "neither blocking nor non-blocking"),
-    "syslog-address": (r"(?:(?:tcp|udp|tcp\+tls)://[^\s/]+|unix(?:gram)?://\S+)", "not an address such as udp://10.0.0.1:514"),
-    "syslog-facility": (_FACILITIES, "not a facility, such as daemon or local0"),
-    "syslog-format": (r"rfc3164|rfc5424(?:micro)?", "neither rfc3164 nor rfc5424 nor rfc5424micro"),
-    "gelf-address": (r"(?:tcp|udp)://[^\s/:]+:[0-9]{1,5}", "not an address such as udp://10.0.0.1:12201"),
-    "gelf-compression-type": ("gzip|zlib|none", "neither gzip nor zlib nor none"),
-    "gelf-compression-level": ("-1|[0-9]", "not a level from -1 to 9"),
+    "mode": ("blocking|non-blocking", "neither blocking nor non-blocking", "write one of them"),
+    "syslog-address": (r"(?:(?:tcp|udp|tcp\+tls)://[^\s/]+|unix(?:gram)?://\S+)", "not an address", "write for example udp://10.0.0.1:514"),
+    "syslog-facility": (_FACILITIES, "not a facility", "write for example daemon or local0"),
+    "syslog-format": (r"rfc3164|rfc5424(?:micro)?", "not a format", "write rfc3164, rfc5424 or rfc5424micro"),
+    "gelf-address": (r"(?:tcp|udp)://[^\s/:]+:[0-9]{1,5}", "not an address", "write for example udp://10.0.0.1:12201"),
+    "gelf-compression-type": ("gzip|zlib|none", "neither gzip nor zlib nor none", "write one of them"),
+    "gelf-compression-level": ("-1|[0-9]", "not a level", "write one from -1 to 9"),
 }  # fmt: skip
 _ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 _FIELD = re.compile(r"\.([A-Za-z]+)")
@@ -106,7 +111,7 @@ def _check_options(place: Cursor, driver: str, options: Pairs) -> None:
             here.conflict("the driver none has no options", "remove them")
         elif known is not None and name not in (*known, *_EVERY):
             problem = f"the driver {driver} has no option '{name[:60]}'"
-            here.conflict(problem, here.guess(name, (*known, *_EVERY)))
+            here.conflict(problem, here.guess(name, (*known, *_EVERY), "remove it"))
         elif driver in ("", *DRIVERS):
             _check_value(here, name, value)
     if "max-buffer-size" in found and found.get("mode") != "non-blocking":
@@ -119,13 +124,13 @@ def _check_options(place: Cursor, driver: str, options: Pairs) -> None:
 
 
 def _check_value(here: Cursor, name: str, value: str) -> None:
-    form, problem = _FORMS.get(name, ("", ""))
+    form, problem, remedy = _FORMS.get(name, ("", "", ""))
     if form and not re.fullmatch(form, value, re.ASCII):
-        here.fault(f"the value of '{name}' is {problem}")
+        here.fault(f"the value of '{name}' is {problem}", remedy)
     elif name == "tag" and (why := _why_no_tag(value)):
-        here.fault(f"the value of 'tag' is not a template: {why}")
+        here.fault(f"the value of 'tag' is not a template: {why}", "write for example {{.Name}}")
     elif name.endswith("-regex") and not _is_expression(value):
-        here.fault(f"the value of '{name}' is not a regular expression")
+        here.fault(f"the value of '{name}' is not a regular expression", "write for example ^com\\.shop")
 
 
 def _why_no_tag(value: str) -> str:
@@ -134,7 +139,7 @@ def _why_no_tag(value: str) -> str:
         return "{{ and }} do not match"
     fields = (_FIELD.fullmatch(action) for action in _ACTION.findall(value))
     unknown = next((each[1] for each in fields if each and each[1] not in _INFO), "")
-    return f"{{{{.{unknown[:40]}}}}} is unknown; write for example {{{{.Name}}}}" if unknown else ""
+    return f"{{{{.{unknown[:40]}}}}} is unknown" if unknown else ""
 
 
 def _is_expression(value: str) -> bool:

@@ -65,7 +65,8 @@ def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
         problem = f"'{source[:60]}' is a relative path, and the document has no folder on a host"
         return place.fault(problem, "write an absolute path")
     if not _VOLUME.fullmatch(source):
-        return place.fault(f"'{source[:60]}' is neither a path nor the name of a volume", _SHORT_REMEDY)
+        problem = f"'{source[:60]}' is neither a path nor the name of a volume, of two characters or more"
+        return place.fault(problem, _SHORT_REMEDY)
     return None if target is None else Mount(type="volume", source=source, target=target)
 
 
@@ -98,13 +99,13 @@ BIND = Section(
         "create_host_path": Field(boolean, forms.BOOLEAN),
         "selinux": Field.choice(get_args(Relabel), "relabel"),
     },
-    refused={"recursive": "is not supported: it requires Docker 25"},
+    refused={"recursive": "is not supported: it requires Docker 25; remove it"},
 )
 VOLUME = Section(
     {"nocopy": Field(boolean, forms.BOOLEAN)},
     refused={
-        "subpath": "is not supported: it requires Docker 26",
-        "labels": "is not supported: declare the labels under the top-level 'volumes'",
+        "subpath": "is not supported: it requires Docker 26; remove it",
+        "labels": "is not supported; declare the labels under the top-level 'volumes'",
     },
 )
 TMPFS = Section(
@@ -122,7 +123,7 @@ MOUNT = Section(
         "consistency": Field.respelled(forms.TEXT, "must be text"),
     },
     {"type": "write bind, volume or tmpfs", "target": "write the path in the container"},
-    {"image": "is not supported: it requires Docker 28"},
+    {"image": "is not supported: it requires Docker 28; remove it"},
 )
 MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
 
@@ -168,7 +169,7 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
 
 Kind = Literal["secrets", "configs"]
 
-_FILES_ONLY = "is not supported: use file: with a file on the hosts"
+_FILES_ONLY = "use file: with a file on the hosts"
 _AS_IT_IS = (
     "is not supported: the file is mounted as it is on the host; remove the key and change the file there"
 )
@@ -176,13 +177,12 @@ FILE = Section(
     {"file": Field(absolute, forms.ABSOLUTE), "name": Field.respelled(forms.NAME, "must be text")},
     {"file": "write the absolute path of the file on the hosts"},
     {
-        "content": f"{_FILES_ONLY}; etcd stores the document in plain text",
-        "driver": _FILES_ONLY,
-        "driver_opts": _FILES_ONLY,
-        "environment": f"{_FILES_ONLY}; the agent's environment is not read",
-        "external": _FILES_ONLY,
-        "labels": "is not supported: a file has no labels",
-        "template_driver": _FILES_ONLY,
+        "content": f"is not supported: etcd stores the document in plain text; {_FILES_ONLY}",
+        "environment": f"is not supported: the agent's environment is not read; {_FILES_ONLY}",
+        "labels": "is not supported: a file has no labels; remove it",
+        **dict.fromkeys(
+            ("driver", "driver_opts", "external", "template_driver"), f"is not supported; {_FILES_ONLY}"
+        ),
     },
 )
 read_file: Reader[str] = FILE.into(lambda file: file)
@@ -343,7 +343,7 @@ def _are_options(place: Cursor, options: str) -> bool:
             place.fault(f"'{each[:60]}' is too large", f"the maximum is {_HIGHEST_ID}")
         elif not form and (equals or each not in _FLAGS):
             problem = f"{place.shown} has options that tmpfs does not know"
-            place.fault(problem, place.guess(name, [*_VALUES, *_FLAGS]) or _EXAMPLE)
+            place.fault(problem, place.guess(name, [*_VALUES, *_FLAGS], _EXAMPLE))
         else:
             seen.add(name)
             continue

@@ -13,12 +13,15 @@ from agent.model import network_options
 from agent.model.intent import GWBRIDGE, LOCAL_DRIVER, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment, Pairs
 from agent.yamldoc import Cursor, Fields, readers
+from agent.yamldoc.faultlist import listed
 from agent.yamldoc.readers import address, after, boolean, derived, matching, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
 
-_NEW = "is not supported: it requires Docker 28"
-alias = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a valid DNS name")
+_NEW = "is not supported: it requires Docker 28; remove it"
+alias = matching(
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a DNS name of letters, digits, . _ and -", "cache-1"
+)
 
 ATTACHMENT = Section(
     {
@@ -29,13 +32,13 @@ ATTACHMENT = Section(
         "ipv4_address": Field(derived(address, str), forms.ADDRESS),
     },
     refused={
-        "ipv6_address": "is not supported: the overlays have IPv4 only",
-        "link_local_ips": "is not supported: overlays have no link-local addresses",
-        "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic",
-        "driver_opts": "is not supported: declare them under the top-level 'networks'",
+        "ipv6_address": "is not supported: the overlays have IPv4 only; remove it, or use ipv4_address",
+        "link_local_ips": "is not supported: overlays have no link-local addresses; remove it",
+        "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic; remove it",
+        "driver_opts": "is not supported; declare them under the top-level 'networks'",
         "gw_priority": _NEW,
         "interface_name": _NEW,
-        "priority": "is not supported: a replica joins its networks in the order of their names",
+        "priority": "is not supported: a replica joins its networks in the order of their names; remove it",
     },
 )
 ATTACHMENTS = forms.either(
@@ -102,7 +105,7 @@ SUBNET = Section(
     {"subnet": "write for example 10.10.0.0/16"},
     {
         "ip_range": "is not supported: Docker assigns addresses of the whole subnet; choose a smaller subnet",
-        "aux_addresses": "is not supported: use addresses outside the subnet for anything but replicas",
+        "aux_addresses": "is not supported; use addresses outside the subnet for anything but replicas",
     },
 )
 
@@ -111,7 +114,7 @@ def _subnet(cursor: Cursor) -> dict[str, Any]:
     return with_gateway(*SUBNET.read(cursor))
 
 
-@after(sequence_of(_subnet, at_least=1))
+@after(sequence_of(_subnet, not_empty=True))
 def _only_subnet(cursor: Cursor, found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     if len(found) > 1:
         cursor.fault("has more than one subnet", "declare one subnet")
@@ -126,7 +129,7 @@ _IPAM = Section(
         ),
     },
     refused={
-        "options": "is not supported: Docker's default IPAM driver has no options",
+        "options": "is not supported: Docker's default IPAM driver has no options; remove it",
     },
 )
 _DOCKER0 = "docker0"
@@ -157,8 +160,8 @@ NETWORK = Section(
         "labels": Field(pairs(), forms.PAIRS),
     },
     refused={
-        "enable_ipv6": "is not supported: Swarmkeeper uses IPv4 only",
-        "enable_ipv4": "is not needed: every network has IPv4",
+        "enable_ipv6": "is not supported: Swarmkeeper uses IPv4 only; remove it",
+        "enable_ipv4": "is not needed: every network has IPv4; remove it",
     },
 )
 
@@ -188,7 +191,7 @@ def _check_name(docker_name: str, cursor: Cursor) -> None:
 
 
 _SHORTEST_VOLUME = 2
-_volume_driver = matching(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}", "the name of a volume driver, such as local")
+_volume_driver = matching(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}", "the name of a volume driver", "local")
 VOLUME = Section(
     {
         "name": Field(name, forms.NAME),
@@ -209,7 +212,7 @@ def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
     if volume.driver == LOCAL_DRIVER:
         _check_local(cursor.at("driver_opts").hidden(), dict(volume.options))
     if len(volume.name) < _SHORTEST_VOLUME:
-        cursor.at("name").fault(f"'{volume.name}' is too short for a volume", "Docker wants two characters")
+        cursor.at("name").fault(f"'{volume.name}' is too short for a volume", "write at least two characters")
     return volume
 
 
@@ -227,7 +230,7 @@ def _check_local(place: Cursor, options: Mapping[str, str]) -> None:
     for option in options:
         if option not in _LOCAL:
             problem = f"the driver local has no option '{option[:60]}'"
-            place.at(option).fault(problem, place.guess(option, _LOCAL))
+            place.at(option).fault(problem, place.guess(option, _LOCAL, f"use {listed(_LOCAL)}"))
             return
     needed = [each for option in options for each in _LOCAL[option] if not options.get(each)]
     if needed:

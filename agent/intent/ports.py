@@ -133,8 +133,8 @@ LONG = Section(
     },
     {"target": "write the port of the container"},
     {
-        "name": "is not supported: Docker has no names for ports",
-        "app_protocol": "is not supported: Docker does not read the traffic of a port",
+        "name": "is not supported: Docker has no names for ports; remove it",
+        "app_protocol": "is not supported: Docker does not read the traffic of a port; remove it",
     },
 )
 PORTS = forms.list_of(forms.either(forms.TEXT, LONG.form))

@@ -37,7 +37,8 @@ def _test(cursor: Cursor) -> tuple[str, ...] | None:
     length = {"NONE": (1, 1), "CMD": (2, len(test)), "CMD-SHELL": (2, 2)}[test[0]]
     if not length[0] <= len(test) <= length[1]:
         arguments = {"NONE": "nothing", "CMD": "a command", "CMD-SHELL": "one command line"}[test[0]]
-        return cursor.fault(f"{test[0]} must be followed by {arguments}")
+        remedy = "write for example [CMD, curl, localhost]"
+        return cursor.fault(f"{test[0]} must be followed by {arguments}", remedy)
     return test
 
 
@@ -120,12 +121,10 @@ def stop_signal(cursor: Cursor, written: str) -> str | None:
     if name in _SIGNALS or name in _REAL_TIME:
         return written
     full = f"{_SIG}{name.upper().removeprefix(_SIG)}"
-    near = (
-        _REAL_TIME_REMEDY
-        if name.startswith("RT")
-        else cursor.guess(full, [f"{_SIG}{each}" for each in _SIGNALS])
-    )
-    return cursor.fault(f"{cursor.shown} is not a signal", near or "write for example SIGTERM, RTMIN+3 or 15")
+    known = [f"{_SIG}{each}" for each in _SIGNALS]
+    remedy = cursor.guess(full, known, "write for example SIGTERM, RTMIN+3 or 15")
+    remedy = _REAL_TIME_REMEDY if name.startswith("RT") else remedy
+    return cursor.fault(f"{cursor.shown} is not a signal", remedy)
 
 
 # ---- Commands
@@ -180,7 +179,7 @@ def restart(cursor: Cursor, written: str) -> Restart | None:
     if found := _RETRIES.fullmatch(written):
         return Restart(name="on-failure", max_retries=int(found[1]))
     problem = f"{cursor.shown} is not one of: {', '.join(_RESTARTS)}, on-failure:3"
-    return cursor.fault(problem, cursor.guess(written, _RESTARTS))
+    return cursor.fault(problem, cursor.guess(written, _RESTARTS, "write one of them"))
 
 
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
@@ -210,17 +209,15 @@ def _address(place: Cursor, written: str) -> str | None:
             return str(kind(written))
         except AddressValueError:
             continue
-    return place.fault(f"'{written[:60]}' is not an IP address")
+    return place.fault(f"'{written[:60]}' is not an IP address", "write for example 10.0.0.1")
 
 
 search_domains = one_or_more(
-    matching(
-        r"\.|(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}\.?", "a domain, such as shop.internal"
-    )
+    matching(r"\.|(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}\.?", "a domain", "shop.internal")
 )
 """Reads domains. A single dot means none, not even the host's."""
 resolver_options = sequence_of(
-    matching(r"[A-Za-z][A-Za-z0-9-]{0,40}(?::[0-9]{1,6})?", "an option of resolv.conf, such as ndots:1"),
+    matching(r"[A-Za-z][A-Za-z0-9-]{0,40}(?::[0-9]{1,6})?", "an option of resolv.conf", "ndots:1"),
     distinct=True,
 )
 addresses = one_or_more(after(text)(_address))
@@ -261,7 +258,7 @@ def _is_good(place: Cursor, name: str, value: str) -> bool:
         place.fault(f"'{name}' is not set here", "use hostname")
     elif not (name in (*_IPC, _UTS) or name.startswith((_QUEUES, _NETWORK))):
         own = "a replica has its own net.*, fs.mqueue.* and kernel.shm*, msg*, sem"
-        remedy = place.guess(name, (*_IPC, _UTS)) or f"set it on the host; {own}"
+        remedy = place.guess(name, (*_IPC, _UTS), f"set it on the host; {own}")
         place.fault(f"'{name[:60]}' is a setting of the whole host", remedy)
     elif not _NAME.fullmatch(name):
         place.fault(f"'{name[:60]}' is not a setting", "write for example net.core.somaxconn")

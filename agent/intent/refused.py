@@ -13,12 +13,12 @@ from agent.yamldoc.faultlist import printable
 
 _NO_FILES = "is not supported: the document is in etcd and cannot refer to files beside it"
 _WINDOWS = "is not supported: it is for Windows; remove it"
-_NETWORKS = "is not supported: use networks and their aliases"
+_NETWORKS = "is not supported; use networks and their aliases"
 _REAL_TIME = "is not supported: cgroup v2 has no such limit; use cpus or cpu_shares"
 
 SERVICE_REFUSED: dict[str, str] = {
     "attach": "is not supported: it controls the terminal of docker compose; remove it",
-    "build": "is not supported: push an image to a registry and use image",
+    "build": "is not supported; use image, and push the image to a registry",
     "cpu_count": _WINDOWS,
     "cpu_percent": _WINDOWS,
     "cpu_rt_period": _REAL_TIME,
@@ -26,26 +26,26 @@ SERVICE_REFUSED: dict[str, str] = {
     "credential_spec": _WINDOWS,
     "develop": "is not supported: it is for development; remove it",
     "env_file": f"{_NO_FILES}; use environment",
-    "extends": f"{_NO_FILES}; use a YAML anchor",
+    "extends": f"{_NO_FILES}; write image and the other keys here, or use a YAML anchor",
     "external_links": _NETWORKS,
     "isolation": _WINDOWS,
     "label_file": f"{_NO_FILES}; use labels",
     "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic; remove it",
     "models": "is not supported: a model is not a container; run it as a service",
-    "post_start": "is not supported: put the command into the image or its entrypoint",
-    "pre_stop": "is not supported: put the command into the image; use stop_signal and stop_grace_period",
-    "profiles": "is not supported: every service of the document runs",
-    "pre_start": "is not supported: put the command into the image or its entrypoint, or use a service and depends_on",
+    "post_start": "is not supported; put the command into the image or its entrypoint",
+    "pre_stop": "is not supported; put the command into the image, or use stop_signal and stop_grace_period",
+    "profiles": "is not supported: every service of the document runs; remove the key, or the service",
+    "pre_start": "is not supported; put the command into the image or its entrypoint, or use a service and depends_on",
     "provider": "is not supported: a provider is not a container; run what it provides as a service",
-    "pull_refresh_after": "is not supported: use pull_policy: daily or weekly",
+    "pull_refresh_after": "is not supported; use pull_policy: daily or weekly",
     "storage_opt": "is not supported: each host has its own storage driver; mount a tmpfs of that size",
     "use_api_socket": "is not supported: the socket of dockerd gives full control of the host; mount it explicitly",
-    "volumes_from": "is not supported: declare a volume and mount it in both services",
+    "volumes_from": "is not supported; declare a volume and mount it in both services",
 }
 
 TOP_REFUSED: dict[str, str] = {
-    "include": f"{_NO_FILES}; apply one complete document",
-    "jobs": "is not supported: use a service with restart: on-failure, or a timer of the host",
+    "include": f"{_NO_FILES}; remove the key, and write what the files have here",
+    "jobs": "is not supported; use a service with restart: on-failure, or a timer of the host",
     "models": "is not supported: a model is not a container; run it as a service",
 }
 

@@ -55,12 +55,10 @@ def _check(place: Cursor, text: str, overlays: Overlays | None) -> None:
             problem = f"{{{{.{name}}}}} requires a service on one overlay, and this service is on {number}"
             if on:
                 problem = f"{{{{.{name}}}}} requires a service on the overlay '{on[1]}', and this one is not"
-            near = place.guess(on[1], list(overlays)) if on else None
             first = next(iter(overlays), "")
             one = "attach the service to " + (f"'{on[1]}'" if on else "one overlay")
-            place.conflict(
-                problem, near or (f"write for example {{{{.Overlay.{first}.IP}}}}" if first else one)
-            )
+            remedy = f"write for example {{{{.Overlay.{first}.IP}}}}" if first else one
+            place.conflict(problem, place.guess(on[1], list(overlays), remedy) if on else remedy)
         else:
             offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
             near = nearest(name, offered)
@@ -84,8 +82,8 @@ def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
 
 Networks = Mapping[str, NetworkIntent]
 Volumes = Mapping[str, VolumeIntent]
-Files = Mapping[str, str | None]
-"""The path on the host of each secret or config, by its name; None if its declaration has a fault."""
+Files = Mapping[str, str]
+"""The path on the host of each secret or config, by its name."""
 
 
 def resolve(
@@ -147,7 +145,7 @@ def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Volumes) -> Iterator
         elif (volume := declared.get(mount.source)) is not None:
             yield replace(mount, source=volume.name)
         else:
-            place = cursor.at("volumes")
+            place = cursor.at("volumes", mount.source)
             remedy = _remedy(place, mount.source, declared, "volumes")
             place.conflict(f"the volume '{mount.source}' is not declared", remedy)
 
@@ -165,10 +163,10 @@ def _files(
             use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
         elif use.target in taken:
             use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
-        elif (source := declared[use.name]) is not None:
-            yield Mount(type="bind", source=source, target=use.target, read_only=True)
+        else:
+            yield Mount(type="bind", source=declared[use.name], target=use.target, read_only=True)
         taken.add(use.target)
 
 
 def _remedy(place: Cursor, name: str, declared: Mapping[str, object], section: str) -> str:
-    return place.guess(name, list(declared)) or f"declare it under the top-level '{section}'"
+    return place.guess(name, list(declared), f"declare it under the top-level '{section}'")

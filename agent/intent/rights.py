@@ -4,6 +4,7 @@ import msgspec
 
 from agent.intent.values import text
 from agent.model.network_options import FALSE, TRUE
+from agent.yamldoc.faultlist import listed
 from agent.yamldoc.readers import Cursor, after, derived, matching, sequence_of
 
 # ---- Users and groups
@@ -11,8 +12,8 @@ from agent.yamldoc.readers import Cursor, after, derived, matching, sequence_of
 _HIGHEST_ID = 2_147_483_647
 """The engine's own limit of uids and gids: moby/sys/user."""
 _ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
-_user = matching(rf"{_ID}(?::{_ID})?", "a user: name or number, and :group if wanted")
-_group = matching(_ID, "a group: name or number")
+_user = matching(rf"{_ID}(?::{_ID})?", "a user: name or number, and :group if wanted", "app:1000")
+_group = matching(_ID, "a group: name or number", "audio")
 
 
 def _in_range(cursor: Cursor, written: str) -> str | None:
@@ -45,7 +46,8 @@ def _capability(cursor: Cursor, written: str) -> str | None:
     known = written.upper().removeprefix("CAP_")
     if known in (*CAPABILITIES, _ALL):
         return known
-    return cursor.fault(f"{cursor.shown} is not a capability", cursor.guess(known, (*CAPABILITIES, _ALL)))
+    remedy = cursor.guess(known, (*CAPABILITIES, _ALL), "write for example NET_ADMIN")
+    return cursor.fault(f"{cursor.shown} is not a capability", remedy)
 
 
 capabilities = derived(sequence_of(_capability), lambda found: tuple(sorted(set(found))))
@@ -57,9 +59,9 @@ capabilities = derived(sequence_of(_capability), lambda found: tuple(sorted(set(
 _BARE = "no-new-privileges"
 OPTIONS = ("apparmor", "label", _BARE, "seccomp")
 _OF_THE_CLIENT = {
-    "systempaths": "is not supported: only docker's client knows it; use privileged, or mount over single paths",
-    "writable-cgroups": "is not supported: it requires Docker 28",
-    "credentialspec": "is not supported: it is for Windows",
+    "systempaths": ("only docker's client knows it", "use privileged, or mount over single paths"),
+    "writable-cgroups": ("it requires Docker 28", "remove it"),
+    "credentialspec": ("it is for Windows", "remove it"),
 }
 _LABELS = ("user:", "role:", "type:", "level:", "filetype:")
 _ACTIONS = (
@@ -73,9 +75,11 @@ def _option(cursor: Cursor, written: str) -> str | None:
     """Read one option as the engine splits it: at the first `=`, else at the first `:`."""
     name, _, value = written.partition("=" if "=" in written else ":")
     if name in _OF_THE_CLIENT:
-        return cursor.fault(f"'{name}' {_OF_THE_CLIENT[name]}")
+        why, remedy = _OF_THE_CLIENT[name]
+        return cursor.fault(f"'{name}' is not supported: {why}", remedy)
     if name not in OPTIONS:
-        return cursor.fault(f"{cursor.shown} is not a security option", cursor.guess(name, OPTIONS))
+        remedy = cursor.guess(name, OPTIONS, f"use {listed(OPTIONS)}")
+        return cursor.fault(f"{cursor.shown} is not a security option", remedy)
     if name == "seccomp":
         return written if _is_profile(cursor, value) else None
     if name == "label" and value != "disable" and not (value.startswith(_LABELS) and value[-1] != ":"):

@@ -13,6 +13,7 @@ from agent.intent.deploy import DEPLOY, HOSTS, MOST_REPLICAS, read_deploy, read_
 from agent.intent.forms import Field, Section
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, name, pairs, text
+from agent.intent.vocabulary import CONTAINER_NAME
 from agent.model import spec as specs
 from agent.model.intent import Pull, ServiceIntent
 from agent.yamldoc.readers import Cursor, Fields, after, boolean, duration, matching, sequence_of, size
@@ -49,8 +50,9 @@ def platform(cursor: Cursor, written: str) -> str | None:
     if processor and (
         processor[0] not in ARCHITECTURES or not re.fullmatch(r"(v\d)?", "/".join(processor[1:]))
     ):
-        near = cursor.guess(found, [f"linux/{each}" for each in ARCHITECTURES])
-        return cursor.fault(f"{cursor.shown} is not a platform", near or "write for example linux/amd64")
+        known = [f"linux/{each}" for each in ARCHITECTURES]
+        remedy = cursor.guess(found, known, "write for example linux/amd64")
+        return cursor.fault(f"{cursor.shown} is not a platform", remedy)
     return found
 
 
@@ -84,12 +86,9 @@ def _is_a_name(cursor: Cursor, short: str) -> bool:
 
 STARTED = "service_started"
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+_IGNORED = Field.respelled(forms.BOOLEAN, "is neither true nor false")
 _DEPENDENCY = Section(
-    {
-        "condition": Field.choice(get_args(Condition)),
-        "restart": Field.respelled(forms.BOOLEAN, "is neither true nor false"),
-        "required": Field.respelled(forms.BOOLEAN, "is neither true nor false"),
-    }
+    {"condition": Field.choice(get_args(Condition)), "restart": _IGNORED, "required": _IGNORED}
 )
 
 
@@ -99,8 +98,11 @@ def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
         names = sequence_of(name, distinct=True)(cursor) or ()
         return tuple((each, STARTED) for each in sorted(names))
     condition = _DEPENDENCY.into(lambda condition=STARTED: condition)
-    found = ((name(key) or "", condition(place) or STARTED) for key, place in cursor.entries())
-    return tuple(sorted(found))
+    found = [
+        (name(key), condition(place) if place.is_mapping else place.mistyped("a mapping"))
+        for key, place in cursor.entries()
+    ]
+    return tuple(sorted((each, how) for each, how in found if each and how))
 
 
 def pull_policy(cursor: Cursor) -> Pull | None:
@@ -111,8 +113,9 @@ def pull_policy(cursor: Cursor) -> Pull | None:
     if written.startswith("every_"):
         return cursor.fault(f"{cursor.shown} is not supported", "write daily or weekly")
     if written == "build":
-        return cursor.fault("'build' is not supported: push an image to a registry and use image")
-    return cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", cursor.guess(written, PULLS))
+        return cursor.fault("'build' is not supported", "push an image to a registry, and write missing")
+    remedy = cursor.guess(written, PULLS, "write one of them")
+    return cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", remedy)
 
 
 def _unshared(options: tuple[str, ...]) -> Field:
@@ -121,14 +124,18 @@ def _unshared(options: tuple[str, ...]) -> Field:
 
 _FROM_AGENT = ("has no value", 'the agent\'s environment is not read: write a value, or "" for none')
 _label = matching(
-    r"(?![.-])(?!.*\.\.)(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z0-9._-]{1,80}\s?\}\}){1,63}", "a host name"
+    r"(?![.-])(?!.*\.\.)(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z0-9._-]{1,80}\s?\}\}){1,63}", "a host name", "web-1"
 )
 
 _PART_OF_CGROUP = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.@:-]{1,200}"
-_cgroup = matching(
-    rf"/?{_PART_OF_CGROUP}(?:/{_PART_OF_CGROUP}){{0,10}}", "a cgroup, such as /jobs or jobs.slice"
-)
-_runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the engine knows, such as runc")
+_cgroup = matching(rf"/?{_PART_OF_CGROUP}(?:/{_PART_OF_CGROUP}){{0,10}}", "a cgroup", "/jobs or jobs.slice")
+_runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "the name of a runtime", "runc")
+
+
+@after(matching(CONTAINER_NAME, "a name in DNS of two characters or more", "web-1"))
+def _of_one_container(cursor: Cursor, _: str) -> None:
+    cursor.fault("is the name of one container", "run one replica, or write an alias under networks")
+
 
 FIELDS: dict[str, Field] = {
     "image": Field(image, forms.TEXT),
@@ -205,13 +212,11 @@ OTHERS: dict[str, Field] = {
     "pull_policy": Field(pull_policy, forms.choice(PULLS), "pull"),
     "secrets": Field(None, mounts.USES),
     "configs": Field(None, mounts.USES),
-    "container_name": Field.respelled(
-        forms.TEXT, "names one container: declare one replica on a network, or write an alias under networks"
-    ),
-    "expose": Field.respelled(forms.list_of(forms.SCALAR), "must be a list of ports"),
-    "links": Field.respelled(forms.TEXTS, "must be a list of services"),
+    "container_name": Field(_of_one_container, forms.TEXT),
+    "expose": Field.respelled(forms.list_of(forms.SCALAR), "is not a list of ports"),
+    "links": Field.respelled(forms.TEXTS, "is not a list of services"),
     "scale": Field.respelled(
-        forms.integer(0, MOST_REPLICAS), "contradicts x-hosts or deploy: keep one of them"
+        forms.integer(0, MOST_REPLICAS), "contradicts x-hosts or deploy", "keep one of them"
     ),
 }
 """Keys of a service that are not fields of a container. resolve.py reads secrets and configs: it knows the files."""
@@ -224,11 +229,14 @@ _UNREADABLE = "unreadable"
 
 def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIntent:
     """Read one service. `hosts` are the declared hosts. Networks and volumes keep the document's names."""
-    fields, found = SERVICE.read(cursor)
+    before, (fields, found) = len(cursor.faults), SERVICE.read(cursor)
     of_spec = {each: found.pop(each) for each in specs.ContainerSpec.__dataclass_fields__ if each in found}
     spec = _spec(fields, of_spec, found.pop("spec", {}))
-    check_together(fields, spec)
-    _check_hostname(fields, spec, {"Service.Name": name, "Node.Hostname": max(hosts, key=len, default="")})
+    if len(cursor.faults) == before:
+        check_together(fields, spec)
+        _check_hostname(
+            fields, spec, {"Service.Name": name, "Node.Hostname": max(hosts, key=len, default="")}
+        )
     service = ServiceIntent(name=name, spec=spec, **found)
     return replace(service, placement=read_placement(fields, hosts, service))
 

@@ -9,12 +9,12 @@ from agent.model.spec import Pairs
 from agent.yamldoc.readers import Cursor, Reader, after, derived, matching, sequence_of, string
 
 project_name = matching(
-    r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most"
+    r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most", "shop"
 )
 name = matching(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most"
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most", "web-1"
 )
-host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
+host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most", "node-1")
 
 _KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
 _VARIABLE = re.compile(r"\$(?!\$)")
@@ -50,11 +50,12 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
     """
 
     def read(cursor: Cursor) -> Pairs | None:
-        place = cursor.hidden() if secret else cursor
+        place, before = cursor.hidden() if secret else cursor, len(cursor.faults)
         found: dict[str, str] = {}
         for key, value_place, value in _from_list(place) if place.is_sequence else _from_mapping(place):
             if not _KEY.fullmatch(key):
-                value_place.hidden().fault("has a key that is not printable ASCII without spaces and =")
+                problem = "has a key that is not printable ASCII without spaces and ="
+                value_place.hidden().fault(problem, "write for example NAME: value")
             elif key in found:
                 value_place.hidden().conflict(f"the key '{key}' occurs twice", "keep one of them")
             elif key.startswith(PREFIX):
@@ -64,7 +65,7 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
                 value_place.fault(*without_value)
             else:
                 found[key] = value or ""
-        return tuple(sorted(found.items()))
+        return tuple(sorted(found.items())) if len(cursor.faults) == before else None
 
     return read
 

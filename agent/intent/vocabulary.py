@@ -4,6 +4,7 @@ A Compose file of another project is a document as far as its words mean the sam
 changes nothing for a replica, is noted: the document is valid. The rest the readers refuse with the way out.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +35,9 @@ _OF_A_DESKTOP = frozenset(("cached", "delegated", "consistent"))
 _RESERVE = "reserve_addresses"
 _MOST_NAMED = 5
 _PARTS = 3
+CONTAINER_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,61}[A-Za-z0-9]"
+"""A name in DNS that the engine takes for a container too."""
+COMPLETED = "service_completed_successfully"
 
 
 @dataclass(slots=True)
@@ -81,7 +85,8 @@ def normalised(root: Cursor, notes: Notes) -> Cursor:
         services = _each(
             services, lambda service, name: _service(service, name, usual, notes, labels_go=labels_go)
         )
-        top = _with_default(put(top, "services", _linked(services, usual, notes)))
+        services = _completing(_linked(services, usual, notes), notes)
+        top = _with_default(put(top, "services", services))
     return replace(root, node=top)
 
 
@@ -312,11 +317,12 @@ def _port(port: Node, note: Note) -> Node:
 
 
 def _called(service: Mapping, usual: str, note: Note) -> Mapping:
-    """Return a service whose `container_name` is a name of it in DNS. Only one replica can have such a name."""
+    """Return a service whose `container_name` is a name of it in DNS. One replica, or one on each host, can have it."""
     place, networks = child(service, "container_name"), child(service, "networks")
-    hosts, replicas = child(service, "x-hosts"), child(service, "deploy", "replicas")
-    alone = text_of(replicas) == "1" or (isinstance(hosts, Sequence) and len(hosts.items) == 1)
-    if place is None or not alone:
+    hosts, deploy = child(service, "x-hosts"), child(service, "deploy")
+    alone = text_of(child(deploy, "replicas")) == "1" or text_of(child(deploy, "mode")) == "global"
+    alone |= isinstance(hosts, Sequence) and len(hosts.items) == 1
+    if place is None or not alone or not re.fullmatch(CONTAINER_NAME, text_of(place)):
         return service  # a key that is left has its own fault
     if "network_mode" in service.entries:
         note("container_name", "has no effect: it is a name in DNS, and the service is on no network")
@@ -340,6 +346,19 @@ def _with_alias(networks: Node, alias: Node) -> Node:
             settings = put(settings, "aliases", sequence(alias, [*known, alias]))
         entries[name] = (key, settings)
     return replace(every, entries=entries)
+
+
+def _completing(services: Mapping, notes: Notes) -> Mapping:
+    """Return the services with `restart: "no"`, Compose's default, for those whose end others wait for."""
+    needs = [child(each, "depends_on") for _, each in services.entries.values()]
+    awaited = [(name, child(each, name, "condition")) for each in needs for name in names_of(each)]
+    for name in dict.fromkeys(name for name, condition in awaited if text_of(condition) == COMPLETED):
+        service = child(services, name)
+        policies = child(service, "restart"), child(service, "deploy", "restart_policy")
+        if isinstance(service, Mapping) and policies == (None, None):
+            services = put(services, name, put(service, "restart", scalar(service, "no")))
+            notes.add(f"services.{name}.restart", "is no, Compose's default: others wait until it completes")
+    return services
 
 
 def _linked(services: Mapping, usual: str, notes: Notes) -> Mapping:

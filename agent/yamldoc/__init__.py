@@ -8,7 +8,7 @@ import json
 import re
 
 from agent.model.faults import Fault
-from agent.yamldoc.compose import compose
+from agent.yamldoc.compose import EMPTY, compose
 from agent.yamldoc.faultlist import Faults
 from agent.yamldoc.readers import Cursor, Fields, Reader
 
@@ -56,7 +56,7 @@ def _decode(raw: bytes, faults: Faults) -> str:
     _refuse(_NOT_PRINTABLE, text, "is a control character", faults)
     _refuse(_OLD_LINE_BREAK, text, "is a line break in YAML 1.1 only", faults)
     if not text.strip():
-        faults.add(Fault(kind="yaml", problem="the document is empty"))
+        faults.add(Fault(kind="yaml", problem="the document is empty", remedy=EMPTY))
     if (kept := len(json.dumps(text, ensure_ascii=False).encode())) > MAX_KEPT:
         _add_size(faults, f"{kept} bytes as JSON", MAX_KEPT)
     faults.raise_if_any()

@@ -80,6 +80,7 @@ MAX_NODES = 100_000
 MAX_CHARACTERS = 5_000_000
 """Characters of keys and values together, with aliases expanded. It bounds the specs in memory and in etcd."""
 MAX_DEPTH = 64
+EMPTY = "write its keys, each on a line"
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _MERGE = "<<"
@@ -98,10 +99,10 @@ def compose(text: str, faults: Faults) -> Node:
         _add_syntax_fault(error, text, faults)
         faults.stop()
     except yaml.YAMLError as error:
-        faults.add(Fault(kind="yaml", problem=str(error)))
+        faults.add(Fault(kind="yaml", problem=str(error), remedy="save it as UTF-8"))
         faults.stop()
     if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_null):
-        faults.add(Fault(kind="yaml", problem="the document is empty"))
+        faults.add(Fault(kind="yaml", problem="the document is empty", remedy=EMPTY))
         faults.stop()
     return composer.root
 
@@ -116,7 +117,7 @@ def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) ->
 
 
 def _syntax_remedy(problem: str, here: str) -> str:
-    """Return the remedy for a `problem` of libyaml at the character `here`; empty if none is known."""
+    """Return the remedy for a `problem` of libyaml at the character `here`."""
     if here == "\t":
         return "indent with spaces, not with a tab"
     if here and here in "@`%":
@@ -125,7 +126,7 @@ def _syntax_remedy(problem: str, here: str) -> str:
         return "write the character itself, or \\U and eight digits"
     if "mapping values are not allowed" in problem:
         return "put a value that contains ': ' in quotes"
-    return ""
+    return "correct the indentation, the quotes or the brackets here or above"
 
 
 @dataclass(slots=True)
@@ -212,7 +213,7 @@ class _Composer:
         found = self._anchors.get(name)
         if found is None:
             if name in self._anchors:
-                self._fault(event, f"the alias *{name} refers to a node that contains it", "")
+                self._fault(event, f"the alias *{name} refers to a node that contains it", "remove it")
             else:
                 # The message omits the name: the value may be a password that begins with *.
                 problem = "an alias has no anchor before it"
@@ -265,7 +266,7 @@ class _Composer:
         """Add the entries that the mapping does not have itself; of several merged mappings the first wins."""
         if not isinstance(merged, Mapping):
             problem = "the value of a merge key must be a mapping or a list of mappings"
-            self._fault(merged, problem, "", path=step(self._path(), _MERGE))
+            self._fault(merged, problem, "write <<: *name", path=step(self._path(), _MERGE))
             return
         assert isinstance(done.node, Mapping)
         for key, entry in merged.entries.items():
@@ -290,7 +291,7 @@ class _Composer:
 
     def _bound_depth(self, event: yaml.Event, height: int) -> None:
         if len(self._stack) + height > MAX_DEPTH:
-            self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
+            self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "remove levels")
 
     def _fault(
         self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml", path: str = ""

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, overload
 from agent.model import Frozen
 from agent.model.faults import Fault, FaultKind
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
-from agent.yamldoc.faultlist import Faults, nearest, quoted, shown_key, step
+from agent.yamldoc.edit import child, text_of
+from agent.yamldoc.faultlist import MOST_LISTED, Faults, listed, nearest, quoted, shown_key, step
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -61,8 +62,11 @@ class Cursor(Frozen):
         """Return the same place, with its value omitted from faults."""
         return replace(self, secret=True)
 
-    def fault(self, problem: str, remedy: str = "", *, kind: FaultKind = "schema") -> T | None:
-        """Note a fault of this value, by itself wrong. Return None, the result of a reader after a fault."""
+    def fault(self, problem: str, remedy: str, *, kind: FaultKind = "schema") -> T | None:
+        """Note a fault of this value, by itself wrong. Return None, the result of a reader after a fault.
+
+        `remedy` is an edit that makes it right, or a right value: `write for example 90s`.
+        """
         value = "" if self.secret or self.written is None else quoted(self.written)
         node = self.node
         place: dict[str, Any] = {"line": node.line, "column": node.column, "file": node.file}
@@ -71,21 +75,21 @@ class Cursor(Frozen):
         )
         return None
 
-    def conflict(self, problem: str, remedy: str = "") -> T | None:
+    def conflict(self, problem: str, remedy: str) -> T | None:
         """Note that this value contradicts another one of the document, or names one that it lacks. Return None."""
         return self.fault(problem, remedy, kind="semantic")
 
     def items(self) -> list["Cursor"]:
         """Return the members of a list; for anything else note a fault and return none."""
         if not isinstance(self.node, Sequence):
-            self._mistyped("a list")
+            self.mistyped("a list")
             return []
         return [self._below(node, f"{self.path}[{number}]") for number, node in enumerate(self.node.items)]
 
     def entries(self) -> Iterator[tuple["Cursor", "Cursor"]]:
         """Yield (key, value) of a mapping with any keys; for anything else note a fault and yield none."""
         if not isinstance(self.node, Mapping):
-            self._mistyped("a mapping")
+            self.mistyped("a mapping")
             return
         for name, (key, value) in self.node.entries.items():
             path = step(self.path, name)
@@ -96,7 +100,7 @@ class Cursor(Frozen):
     ) -> "Fields":
         """Return the fields of a mapping with `known` keys, and note a fault for each other key.
 
-        `refused` has the problem by key. With `extensions`, keys that begin with `x-` are ignored.
+        `refused` has the problem and the remedy by key. With `extensions`, keys that begin with `x-` are ignored.
         """
         found: dict[str, Cursor] = {}
         meant: set[str] = set()
@@ -108,23 +112,26 @@ class Cursor(Frozen):
             if name in known:
                 found[name] = value
             elif name in refused:
-                key.hidden().fault(f"{quoted(name)} {refused[name]}")
+                problem, _, remedy = refused[name].rpartition("; ")
+                key.hidden().fault(f"{quoted(name)} {problem}", remedy)
+                meant.update(_INSTEAD.findall(remedy))
             elif not (extensions and name.startswith("x-")):
                 near = key.nearest(name, known)
-                key.hidden().fault(f"unknown key {shown_key(name)}", _meant(name, near))
+                remove = f"remove it, or use {listed(known)}" if len(known) <= MOST_LISTED else "remove it"
+                key.hidden().fault(f"unknown key {shown_key(name)}", _meant(name, near) or remove)
                 meant |= {near} if near else set()
         return Fields(self, found, frozenset(meant))
 
-    def guess(self, word: str, known: Collection[str]) -> str:
-        """Return "did you mean 'image'?" for the known word most similar to `word`; empty if none is similar."""
-        return _meant(word, self.nearest(word, known))
+    def guess(self, word: str, known: Collection[str], otherwise: str) -> str:
+        """Return "did you mean 'image'?" for the known word most similar to `word`; `otherwise` if none is similar."""
+        return _meant(word, self.nearest(word, known)) or otherwise
 
     def nearest(self, word: str, known: Collection[str]) -> str | None:
         """Return the known word most similar to `word`; None if none is similar, or after too many faults."""
         return nearest(word, known) if len(self.faults) < MOST_GUESSED else None
 
     def at(self, *steps: str | int) -> "Cursor":
-        """Follow keys and positions as far as the document has them."""
+        """Follow keys, positions, and names that members of lists begin with, as far as the document has them."""
         here = self
         for each in steps:
             below = here._child(each)
@@ -136,26 +143,46 @@ class Cursor(Frozen):
     def _child(self, name: str | int) -> "Cursor | None":
         if isinstance(self.node, Mapping) and isinstance(name, str) and name in self.node.entries:
             return self._below(self.node.entries[name][1], step(self.path, name))
-        if isinstance(self.node, Sequence) and isinstance(name, int) and name < len(self.node.items):
-            return self._below(self.node.items[name], f"{self.path}[{name}]")
+        if isinstance(self.node, Sequence):
+            found = [
+                number for number, each in enumerate(self.node.items) if name in (number, _name_of(each))
+            ]
+            return self._below(self.node.items[found[0]], f"{self.path}[{found[0]}]") if found else None
         return None
 
     def _below(self, node: Node, path: str) -> "Cursor":
         return Cursor(node=node, path=path, faults=self.faults, secret=self.secret)
 
-    def _mistyped(self, wanted: str) -> None:
+    def mistyped(self, wanted: str) -> T | None:
+        """Note that the value has another form than `wanted`. Return None."""
         if self.is_null:
-            self.fault("has no value", f"write {wanted}, or remove the key")
-        else:
-            self.fault(f"must be {wanted}, not {self.shown}")
+            return self.fault("has no value", f"write {wanted}, or remove the key")
+        return self.fault(f"must be {wanted}, not {self.shown}", _EXAMPLES[wanted])
+
+
+_EXAMPLES = {
+    "text": "write one value, without brackets, braces and dashes",
+    "a list": "write for example [first, second]",
+    "a mapping": "write for example {name: value}",
+}
+_INSTEAD = re.compile(r"\b(?:use|write) ([a-z_]+)")
+"""The key to use for a refused one. It is not missing too: that would be a second fault of one cause."""
+
+
+def _name_of(member: Node) -> str:
+    """Return the name before `:` or `=` in a member of a list, or its source."""
+    text = text_of(child(member, "source") or member)
+    return re.split("[:=]", text, maxsplit=1)[0]
 
 
 def _meant(word: str, near: str | None) -> str:
     """Return "did you mean 'image'?", with the code of a character that only looks like a Latin letter."""
-    if near is None:
-        return ""
-    strange = next((each for each in word if not each.isascii()), "")
-    return f"did you mean {quoted(near)}?" + (f" '{strange}' is U+{ord(strange):04X}" if strange else "")
+    return f"did you mean {quoted(near)}?{_strange(word)}" if near else ""
+
+
+def _strange(word: str) -> str:
+    """Return the code of the first character that may only look like a Latin letter; empty if there is none."""
+    return next((f" ('{each}' is U+{ord(each):04X})" for each in word if not each.isascii()), "")
 
 
 Reader = Callable[[Cursor], T | None]
@@ -225,7 +252,7 @@ def string(cursor: Cursor) -> str | None:
     """Read any text as it is written: a plain `1.10` is "1.10". Only quoted text may be empty."""
     node = cursor.node
     if not isinstance(node, Scalar):
-        return cursor.fault(f"must be text, not {cursor.shown}")
+        return cursor.mistyped("text")
     if node.is_null:
         return cursor.fault("has no value", 'write one, or remove the key; empty text is ""')
     if len(node.text) > LONGEST_TEXT:
@@ -257,19 +284,20 @@ def text(cursor: Cursor) -> str | None:
     """Read text that is not empty."""
     value = string(cursor)
     if value == "":
-        return cursor.fault("is empty")
+        return cursor.fault("is empty", "write a value, or remove the key")
     return value
 
 
-def matching(pattern: str, wanted: str) -> Reader[str]:
-    """Return a reader of text that matches all of `pattern`; `wanted` describes the pattern in a fault."""
+def matching(pattern: str, wanted: str, example: str) -> Reader[str]:
+    """Return a reader of text that matches all of `pattern`, which `wanted` and `example` describe in a fault."""
     compiled = re.compile(pattern, re.ASCII)
 
     @after(text)
     def read(cursor: Cursor, value: str) -> str | None:
         if compiled.fullmatch(value):
             return value
-        return cursor.fault(f"{cursor.shown} is not {wanted}")
+        strange = "" if cursor.secret else _strange(value)
+        return cursor.fault(f"{cursor.shown} is not {wanted}", f"write for example {example}{strange}")
 
     return read
 
@@ -281,9 +309,8 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
     def read(cursor: Cursor, value: str) -> W | None:
         if value in by_text:
             return by_text[value]
-        return cursor.fault(
-            f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options)
-        )
+        remedy = cursor.guess(value, options, "write one of them")
+        return cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", remedy)
 
     return read
 
@@ -293,24 +320,24 @@ def boolean(cursor: Cursor, _: str) -> bool | None:
     """Read `true` or `false`. The other booleans of YAML 1.1 are text in 1.2."""
     assert isinstance(cursor.node, Scalar)
     if cursor.node.boolean is None:
-        return cursor.fault(f"{cursor.shown} is neither true nor false")
+        return cursor.fault(f"{cursor.shown} is neither true nor false", "write true or false")
     return cursor.node.boolean
 
 
 def integer(low: int, high: int) -> Reader[int]:
-    return _measured(whole_number, "a whole number", "", (low, high), str)
+    return _measured(whole_number, "a whole number", f"write one from {low} to {high}", (low, high), str)
 
 
 def number(low: float, high: float) -> Reader[float]:
     def decimal(written: str) -> float | None:
         return float(written) if _NUMBER.fullmatch(written) else None
 
-    return _measured(decimal, "a number", "", (low, high), "{:g}".format)
+    return _measured(decimal, "a number", f"write one from {low:g} to {high:g}", (low, high), "{:g}".format)
 
 
 def duration(low_s: float = 0.0, high_s: float = _LONGEST_S) -> Reader[float]:
     """Return a reader of times such as `1m30s`, in seconds; the units are h, m, s, ms and us, as in Compose."""
-    remedy = "write for example 90s, 1m30s or 500ms"
+    remedy = f"write for example {'90s, 1m30s or 500ms' if high_s > 90 else '100ms'}"  # noqa: PLR2004
     return _measured(_seconds, "a time with a unit", remedy, (low_s, high_s), "{:g}s".format)
 
 
@@ -359,11 +386,13 @@ def address(cursor: Cursor, value: str) -> IPv4Address | None:
         return cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
 
 
-def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False) -> Reader[tuple[T, ...]]:
+def sequence_of(
+    reader: Reader[T], *, not_empty: bool = False, distinct: bool = False
+) -> Reader[tuple[T, ...]]:
     def read(cursor: Cursor) -> tuple[T, ...] | None:
         places = cursor.items()
-        if cursor.is_sequence and len(places) < at_least:
-            cursor.fault("is an empty list" if not places else f"has fewer than {at_least} members")
+        if cursor.is_sequence and not_empty and not places:
+            cursor.fault("is an empty list", "add a member, or remove the key")
         found: list[T] = []
         seen: set[T] = set()
         for each in places:

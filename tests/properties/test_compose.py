@@ -41,10 +41,10 @@ REFUSED = (
 """Compose takes these, and runs what its rules of precedence leave: a document says one thing once."""
 
 
-def printed(files: list[Path]) -> subprocess.CompletedProcess[str]:
+def printed(files: list[Path], *more: str) -> subprocess.CompletedProcess[str]:
     """What `docker compose config` says of the files."""
     options = [each for file in files for each in ("--file", str(file))]
-    command = [str(COMPOSE), *options, "config"]
+    command = [str(COMPOSE), *options, "config", *more]
     return subprocess.run(
         command, cwd=files[0].parent, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )

@@ -2,7 +2,8 @@
 
 Each file of tests/data/stacks is of one stack; a folder of the same name has the files beside it. Comments say what
 becomes of it: `# refused: TEXT` for each text of a refusal, and `# way out: OLD => NEW` for the edits that it asks for.
-`{folder}` is the folder of the file: relative binds are there on the hosts, as Compose has them.
+Where a refusal names a command of Docker Compose, that command makes the file that is compiled. `{folder}` is the
+folder of the file: relative binds are there on the hosts, as Compose has them.
 """
 
 import re
@@ -21,6 +22,7 @@ STACKS = Path(__file__).parents[1] / "data" / "stacks"
 FILES = sorted(STACKS.glob("*.yaml"))
 REFUSED = re.compile(r"^# refused: (.+)$", re.MULTILINE)
 WAY_OUT = re.compile(r"^# way out: (.+?) => ?(.*)$", re.MULTILINE)
+COMMAND = re.compile(r"`docker compose config ([^`]+)`")
 HOSTS = ("node-1=10.9.0.1", "node-2=10.9.0.2", "node-3=10.9.0.3")
 
 
@@ -67,6 +69,10 @@ def test_a_stack_runs_with_init_alone_or_when_its_refusal_is_heeded(tmp_path: Pa
         told = "\n".join([str(error.value), *(f"{each.problem}; {each.remedy}" for each in faults)])
         assert [each for each in refusals if each not in told] == [], told
         compose.write_text(mended(text))
+        if command := COMMAND.search("\n".join(refusals)):
+            flat = printed([compose], *command[1].split())
+            assert flat.returncode == 0, flat.stderr
+            compose.write_text(flat.stdout)
     done = printed([compose])
     assert done.returncode == 0, done.stderr
     theirs.write_text(done.stdout)

@@ -15,7 +15,7 @@ from agent.yamldoc.faultlist import quoted
 
 SHIPPED = Path(__file__).parents[2] / "deploy/agent.yaml"
 LEAST = "cluster: prod\nhost: node-1\netcd: {endpoints: ['10.0.0.1:2379']}\n"
-EXPLAINED = "the comments in the packaged agent.yaml explain the options"
+EXPLAINED = "change one of them, as the comments in the packaged agent.yaml explain"
 UNSAID_BY_DEFAULT = {
     "host",
     "ca_file",
@@ -127,18 +127,24 @@ state_directory: state
 """
     assert refusal(tmp_path, bad) == [
         "line 1, column 1: clustr: unknown key 'clustr'; did you mean 'cluster'?",
-        "line 2, column 7: host: 'node 1' is not a host name: letters, digits, . and -, 63 characters at most",
-        "line 3, column 19: etcd.endpoints: is an empty list",
+        (
+            "line 2, column 7: host: 'node 1' is not a host name: letters, digits, . and -, 63 characters at most; "
+            "write for example node-1"
+        ),
+        "line 3, column 19: etcd.endpoints: is an empty list; add a member, or remove the key",
         "line 3, column 32: etcd.ca_file: 'ca.crt' is a relative path; begin it with /",
-        "line 3, column 49: etcd.timeout: '5' is not a time with a unit; write for example 90s, 1m30s or 500ms",
-        "line 4, column 15: docker.url: '/run/docker.sock' is not an engine's address, such as unix:///run/docker.sock",
+        "line 3, column 49: etcd.timeout: '5' is not a time with a unit; write for example 100ms",
+        (
+            "line 4, column 15: docker.url: '/run/docker.sock' is not an engine's address; "
+            "write for example unix:///run/docker.sock"
+        ),
         "line 5, column 28: swarm.advertise_address: '10.0.0' is not an IPv4 address; write for example 10.0.0.1",
         f"line 6, column 10: session: interval + 2 * timeout (9 s) must be less than ttl - margin (3 s); {EXPLAINED}",
         f"line 6, column 10: session: {too_short_to_lead(10, 3)}; {EXPLAINED}",
         "line 7, column 22: reconcile.workers: '0' is too small; the minimum is 1",
         "line 7, column 33: reconcile.resync: 'never' is not a time with a unit; write for example 90s, 1m30s or 500ms",
-        "line 8, column 16: http.listen: '9477' is not an address and port, such as 127.0.0.1:9477",
-        "line 9, column 14: log.level: 'loud' is not one of: debug, info, warning, error, critical",
+        "line 8, column 16: http.listen: '9477' is not an address and port; write for example 127.0.0.1:9477",
+        "line 9, column 14: log.level: 'loud' is not one of: debug, info, warning, error, critical; write one of them",
         "line 9, column 28: log.format: 'jsn' is not one of: auto, console, json, journal; did you mean 'json'?",
         "line 10, column 18: state_directory: 'state' is a relative path; begin it with /",
     ]
@@ -204,7 +210,9 @@ def test_a_secret_that_every_account_can_read_is_refused(
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (said,) = refusal(tmp_path, f"{LEAST[:-2]}, ca_file: {tmp_path}/ca.crt}}\n")
-    assert said.endswith(f"etcd.ca_file: the file {quoted(f'{tmp_path}/ca.crt')} does not exist")
+    assert said.endswith(
+        f"etcd.ca_file: the file {quoted(f'{tmp_path}/ca.crt')} does not exist; write the path of one that does"
+    )
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,17 +286,17 @@ def test_admission_is_read_strictly(tmp_path: Path) -> None:
     told = [each.partition(": ")[2] for each in refusal(tmp_path, f"{LEAST}{ADMISSION}")]
     namespaces = "cgroup, ipc, network, pid, userns, uts"
     needs = "digest, drop-all, no-new-privileges, non-root"
-    bind = "is not an absolute path, or one with :ro for read-only mounts"
-    capability = "'CAP_NET_ADMIN' is not a capability without CAP_, such as NET_ADMIN, or *"
+    bind = "is not an absolute path, or one with :ro; write for example /srv/data:ro"
+    capability = "'CAP_NET_ADMIN' is not a capability without CAP_; write for example NET_ADMIN, or *"
     assert told == [
-        "admission.level: 'loose' is not one of: baseline, restricted, unrestricted",
-        "admission.privileged: 'yes' is neither true nor false",
+        "admission.level: 'loose' is not one of: baseline, restricted, unrestricted; write one of them",
+        "admission.privileged: 'yes' is neither true nor false; write true or false",
         f"admission.capabilities[0]: {capability}",
         f"admission.binds[0]: 'srv' {bind}",
         f"admission.binds[1]: '/a:rw' {bind}",
-        "admission.files[0]: '/a:ro' is not an absolute path",
+        "admission.files[0]: '/a:ro' is not an absolute path; write for example /srv/data",
         f"admission.host_namespaces[0]: 'net' is not one of: {namespaces}; did you mean 'network'?",
-        "admission.host_ports[0]: '80-' is not a port, a range such as 8000-8099, or *",
+        "admission.host_ports[0]: '80-' is not a port; write for example 8080, 8000-8099 or *",
         f"admission.require[0]: 'digests' is not one of: {needs}; did you mean 'digest'?",
         "admission.max_memory: '0' is too small; the minimum is 1 bytes",
         "admission.max_pids: '0' is too small; the minimum is 1",

@@ -126,7 +126,7 @@ def test_a_variable_without_a_value_is_empty_text_and_told(compiled: Compile) ->
 
 def test_a_required_variable_is_named_with_the_place_that_needs_it(compiled: Compile) -> None:
     assert faults(compiled, "services:\n  a:\n    image: ${IMAGE:?say which}\n") == [
-        "0.yaml:3:12 services.a.image needs the variable IMAGE, which is not set: say which"
+        "0.yaml:3:12 services.a.image needs the variable IMAGE (say which)"
     ]
 
 

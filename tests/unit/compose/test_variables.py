@@ -44,8 +44,8 @@ def test_variables_are_replaced_as_in_compose(text: str, becomes: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("${UNSET?}", "needs the variable UNSET, which is not set"),
-        ("${UNSET:?say $SET}", "needs the variable UNSET, which is not set: say value"),
+        ("${UNSET?}", "needs the variable UNSET: set it in the environment or in .env"),
+        ("${UNSET:?say $SET}", r"needs the variable UNSET \(say value\): set it in"),
         ("${EMPTY:?no}", "needs the variable EMPTY"),
         ("${}", "an unknown form of a variable: '${'"),
         ("${SET", "an unknown form of a variable: '${SET'"),

@@ -1,14 +1,17 @@
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from agent.intent.guard import confirmation, guarded_removals
-from agent.model.intent import Intent, PolicyIntent
+from agent.intent import guard
+from agent.intent.guard import confirmation
+from agent.model.intent import Constraint, Intent, Machine, PolicyIntent, Where
 from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState
 from agent.model.records import Verdict
+from agent.model.status import HostStatus
 from agent.planner.leader.leading import plan_verdict
-from tests.support.builders import cluster, document, intent, service, told
+from tests.support.builders import cluster, document, intent, service, status, told
 
 GUARD = PolicyIntent(deletion_guard_percent=50)
 BEFORE = intent(
@@ -22,6 +25,12 @@ BEFORE = intent(
 
 def after(*services: object, hosts: str = "h1 h2 h3", **more: object) -> Intent:
     return intent(*services, hosts=hosts, **{"policy": GUARD, "digest": "after", "revision": 9, **more})  # type: ignore[arg-type]
+
+
+def guarded_removals(
+    before: Intent | None, after: Intent, statuses: Mapping[str, HostStatus] | None = None
+) -> str:
+    return guard.guarded_removals(before, after, statuses or {})
 
 
 AND = " and "
@@ -91,6 +100,52 @@ def test_the_first_document_takes_nothing_away() -> None:
 def test_only_the_first_of_many_services_are_named() -> None:
     many = replace(BEFORE, services=tuple(service(f"s{number:02}") for number in range(30)))
     assert "s09 1 of 1, and of 20 more)" in guarded_removals(many, after())
+
+
+# ---- what only the reports of engines tell: their platform
+
+REPORTS = {name: status(name, machine=Machine(platform="linux/amd64")) for name in ("h1", "h2")}
+REPORTS |= {"h3": status("h3", machine=Machine(platform="linux/arm64"))}
+EVERYWHERE = replace(service("agent", {"h1": 1, "h2": 1, "h3": 1}), everywhere=True)
+
+
+def on(arch: str, equal: bool = True) -> Intent:
+    constraint = Constraint(of="platform.arch", equal=equal, value=arch)
+    return after(replace(EVERYWHERE, where=Where(constraints=(constraint,))))
+
+
+@pytest.mark.parametrize(
+    ("edit", "taken"),
+    [
+        (on("amd64"), ""),  # 1 of 3
+        (on("arm64"), "2 of 3 replicas (agent 2 of 3), which is more than the deletion_guard of 50%"),
+        (
+            on("amd64", equal=False),
+            "2 of 3 replicas (agent 2 of 3), which is more than the deletion_guard of 50%",
+        ),
+        (on("s390x"), ""),  # met nowhere, and so the scheduler ends no replica
+        (
+            after(replace(EVERYWHERE, spec=replace(EVERYWHERE.spec, platform="linux/arm64"))),
+            "2 of 3 replicas (agent 2 of 3), which is more than the deletion_guard of 50%",
+        ),
+    ],
+)
+def test_hosts_whose_engine_does_not_meet_a_new_constraint_lose_their_replica(
+    edit: Intent, taken: str
+) -> None:
+    assert guarded_removals(after(EVERYWHERE), edit, REPORTS) == taken
+    assert guarded_removals(edit, edit, REPORTS) == ""
+
+
+def test_a_host_without_a_report_loses_nothing_that_is_known() -> None:
+    assert guarded_removals(after(EVERYWHERE), on("arm64"), {"h1": REPORTS["h1"]}) == ""
+
+
+def test_the_leader_counts_by_its_reports() -> None:
+    newest = on("arm64")
+    state = cluster(after(EVERYWHERE), document=document(newest), statuses=REPORTS)
+    assert verdict_on(state).accepted is False
+    assert guard.guarding(replace(state, statuses={})) is None
 
 
 # ---- the verdict

@@ -25,8 +25,8 @@ def test_refused_with_place_and_remedy(bad: Bad) -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        (b"", "line 1, column 1: the document is empty"),
-        (b"\xef\xbb\xbf", "line 1, column 1: the document is empty"),
+        (b"", "line 1, column 1: the document is empty; write its keys, each on a line"),
+        (b"\xef\xbb\xbf", "line 1, column 1: the document is empty; write its keys, each on a line"),
         (b"name: a\nb: \xff", "line 2, column 4: byte 11 (0xff) is not UTF-8; save it as UTF-8"),
         ("name: é\xff".encode("latin-1"), "line 1, column 7: byte 6 (0xe9) is not UTF-8; save it as UTF-8"),
         (

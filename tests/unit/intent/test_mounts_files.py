@@ -1,7 +1,5 @@
 """Secrets and configs: files of the hosts, mounted read-only into the replicas that name them."""
 
-from typing import Any
-
 import pytest
 
 from agent.model.spec import Mount
@@ -12,8 +10,7 @@ secrets: {db_password: {file: /srv/secrets/db}, token: {file: /srv/secrets/token
 configs: {app.yaml: {file: /srv/app.yaml}}
 """
 NOT_OF_THE_AGENT = (
-    "secrets.token.environment: 'environment' is not supported: use file: with a file on the hosts; "
-    "the agent's environment is not read"
+    "secrets.token.environment: 'environment' is not supported: the agent's environment is not read"
 )
 
 
@@ -68,10 +65,7 @@ def test_the_host_is_never_made_to_have_an_empty_directory_for_a_missing_file() 
         ("configs: [{source: app.yaml, target: here}]", "configs[0].target: 'here' is not an absolute path"),
         (
             "secrets: [{source: token, mode: 0o400}]",
-            (
-                "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host; "
-                "remove the key and change the file there"
-            ),
+            "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host",
         ),
         ("secrets: token", "secrets: must be a list, not 'token'"),
     ],
@@ -87,7 +81,7 @@ def test_what_is_wrong_with_the_use_of_a_file_is_said(keys: str, says: str) -> N
         ("{}", "secrets.token: 'file' is missing"),
         (
             "{external: true}",
-            "secrets.token.external: 'external' is not supported: use file: with a file on the hosts",
+            "secrets.token.external: 'external' is not supported",
         ),
         (
             "{file: /t, environment: TOKEN}",
@@ -96,7 +90,4 @@ def test_what_is_wrong_with_the_use_of_a_file_is_said(keys: str, says: str) -> N
     ],
 )
 def test_only_files_of_the_hosts_are_offered(declared: str, says: str) -> None:
-    found: list[Any] = faults(document("secrets: [token]", f"secrets: {{token: {declared}}}\n"))
-
-    assert says in found
-    assert all(each.startswith("secrets.token") for each in found)
+    assert faults(document("secrets: [token]", f"secrets: {{token: {declared}}}\n")) == [says]

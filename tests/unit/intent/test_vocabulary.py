@@ -3,8 +3,9 @@
 import pytest
 
 from agent.intent import warnings
+from agent.intent.vocabulary import COMPLETED
 from agent.model.faults import InvalidDocument
-from agent.model.spec import Attachment, ContainerSpec
+from agent.model.spec import Attachment, ContainerSpec, Restart
 from tests.unit.intent.documents import CLUSTER, NETWORKS, faults, parse
 
 PLACED = "x-hosts: [one]"
@@ -110,14 +111,32 @@ def test_container_name_joins_the_aliases_that_are_there() -> None:
     assert spec(text).networks[0].aliases == ("main-db", "x")
 
 
-@pytest.mark.parametrize("more", ["deploy: {replicas: 2}", "deploy: {mode: global}"])
-def test_container_name_is_refused_where_it_may_name_several(more: str) -> None:
-    (told,) = faults(of(f"container_name: main, {more}"))
-    assert told.startswith("services.web.container_name: names one container: declare one replica")
+def test_container_name_is_refused_where_it_names_several_on_a_host() -> None:
+    assert faults(of("container_name: main, deploy: {replicas: 2}")) == [
+        "services.web.container_name: is the name of one container"
+    ]
+
+
+def test_container_name_of_a_service_on_every_host_is_a_name_of_all_its_replicas() -> None:
+    assert spec(of("container_name: main, deploy: {mode: global}")).networks[0].aliases == ("main",)
+
+
+@pytest.mark.parametrize("wrong", ["a", "main-", "ma in"])
+def test_container_name_that_is_none_in_docker_or_in_dns_is_refused_at_its_place(wrong: str) -> None:
+    assert faults(of(f"container_name: {wrong}")) == [
+        f"services.web.container_name: '{wrong}' is not a name in DNS of two characters or more"
+    ]
 
 
 def test_container_name_of_a_service_on_one_host_is_a_name_too() -> None:
     assert spec(of("container_name: main, x-hosts: [one]")).networks[0].aliases == ("main",)
+
+
+def test_a_service_whose_end_others_wait_for_runs_once_as_in_compose() -> None:
+    text = f"{of(PLACED)}  job: {{image: job}}\n  late: {{image: x, depends_on: {{job: {{condition: {COMPLETED}}}}}}}\n"
+    restarts = {each.name: each.spec.restart for each in parse(text).services}
+    assert restarts == {"web": None, "job": Restart(name="no", max_retries=0), "late": None}
+    assert "services.job.restart: is no, Compose's default: others wait until it completes" in notes(text)
 
 
 def test_container_name_without_a_network_has_no_effect() -> None:
@@ -206,7 +225,7 @@ def test_an_address_before_a_port_that_is_none_of_the_host_is_named() -> None:
 
 
 def test_a_letter_that_only_looks_like_another_is_named_by_its_code() -> None:
-    with pytest.raises(InvalidDocument, match=r"did you mean 'hostname'\? 'о' is U\+043E"):  # noqa: RUF001
+    with pytest.raises(InvalidDocument, match=r"did you mean 'hostname'\? \('о' is U\+043E\)"):  # noqa: RUF001
         parse(of(f"{PLACED}, hоstname: a"))  # noqa: RUF001
 
 

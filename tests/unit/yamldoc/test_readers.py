@@ -79,7 +79,7 @@ TAKEN: list[tuple[Reader[Any], str, Any]] = [
     (address, "10.0.0.1", IPv4Address("10.0.0.1")),
     (network, "10.0.0.0/8", IPv4Network("10.0.0.0/8")),
     (choice(("a", "b")), "b", "b"),
-    (matching("[a-z]+", "a word"), "abc", "abc"),
+    (matching("[a-z]+", "a word", "abc"), "abc", "abc"),
     (sequence_of(integer(0, 9)), "[1, 2, 1]", (1, 2, 1)),
     (sequence_of(text), "[]", ()),
     (one_or_more(text), "a", ("a",)),
@@ -89,21 +89,21 @@ TAKEN: list[tuple[Reader[Any], str, Any]] = [
 REFUSED: list[tuple[Reader[Any], str, str]] = [
     (string, "", 'has no value; write one, or remove the key; empty text is ""'),
     (string, "~", 'has no value; write one, or remove the key; empty text is ""'),
-    (string, "[a]", "must be text, not a list"),
-    (string, "{a: b}", "must be text, not a mapping"),
+    (string, "[a]", "must be text, not a list; write one value, without brackets, braces and dashes"),
+    (string, "{a: b}", "must be text, not a mapping; write one value, without brackets, braces and dashes"),
     (string, '"a\\0b"', "contains a NUL character; remove it: Linux and Docker accept none"),
     (string, "x" * (LONGEST_TEXT + 1), f"has {LONGEST_TEXT + 1} characters; the maximum is {LONGEST_TEXT}"),
-    (text, "''", "is empty"),
-    (integer(0, 99), "1_0", "'1_0' is not a whole number"),
-    (integer(0, 99), "1.0", "'1.0' is not a whole number"),
-    (integer(0, 99), "٣", "'٣' is not a whole number"),
-    (integer(0, 99), "9" * 5000, f"'{'9' * 57}...' is not a whole number"),
+    (text, "''", "is empty; write a value, or remove the key"),
+    (integer(0, 99), "1_0", "'1_0' is not a whole number; write one from 0 to 99"),
+    (integer(0, 99), "1.0", "'1.0' is not a whole number; write one from 0 to 99"),
+    (integer(0, 99), "٣", "'٣' is not a whole number; write one from 0 to 99"),
+    (integer(0, 99), "9" * 5000, f"'{'9' * 57}...' is not a whole number; write one from 0 to 99"),
     (integer(1, 99), "0", "'0' is too small; the minimum is 1"),
     (integer(1, 99), "100", "'100' is too large; the maximum is 99"),
-    (boolean, "yes", "'yes' is neither true nor false"),
-    (boolean, "1", "'1' is neither true nor false"),
-    (number(0, 10), "e3", "'e3' is not a number"),
-    (number(0, 10), ".inf", "'.inf' is not a number"),
+    (boolean, "yes", "'yes' is neither true nor false; write true or false"),
+    (boolean, "1", "'1' is neither true nor false; write true or false"),
+    (number(0, 10), "e3", "'e3' is not a number; write one from 0 to 10"),
+    (number(0, 10), ".inf", "'.inf' is not a number; write one from 0 to 10"),
     (duration(), "10", "'10' is not a time with a unit; write for example 90s, 1m30s or 500ms"),
     (duration(), "1d", "'1d' is not a time with a unit; write for example 90s, 1m30s or 500ms"),
     (duration(), "-1s", "'-1s' is not a time with a unit; write for example 90s, 1m30s or 500ms"),
@@ -119,11 +119,15 @@ REFUSED: list[tuple[Reader[Any], str, str]] = [
     (network, "10.0.0.0/255.0.0.0", "'10.0.0.0/255.0.0.0' is not an IPv4 network; did you mean 10.0.0.0/8?"),
     (network, "10.0.0.0/33", "'10.0.0.0/33' is not an IPv4 network; write for example 10.10.0.0/16"),
     (choice(("alpha", "beta")), "alhpa", "'alhpa' is not one of: alpha, beta; did you mean 'alpha'?"),
-    (matching("[a-z]+", "a word"), "ab\u0441", "'ab\u0441' is not a word"),
-    (matching("[a-z]+", "a word"), '"ab\\n"', "'ab\\n' is not a word"),
-    (sequence_of(text), "a", "must be a list, not 'a'"),
+    (
+        matching("[a-z]+", "a word", "abc"),
+        "ab\u0441",
+        "'ab\u0441' is not a word; write for example abc ('\u0441' is U+0441)",
+    ),
+    (matching("[a-z]+", "a word", "abc"), '"ab\\n"', "'ab\\n' is not a word; write for example abc"),
+    (sequence_of(text), "a", "must be a list, not 'a'; write for example [first, second]"),
     (sequence_of(text), "", "has no value; write a list, or remove the key"),
-    (sequence_of(text, at_least=1), "[]", "is an empty list"),
+    (sequence_of(text, not_empty=True), "[]", "is an empty list; add a member, or remove the key"),
     (sequence_of(text, distinct=True), "[a, a]", "'a' occurs twice; keep one of them"),
 ]  # fmt: skip
 
@@ -152,8 +156,11 @@ def test_a_hidden_value_is_not_repeated(reader: Reader[Any]) -> None:
 
 
 def test_a_long_or_unprintable_value_is_shown_short_and_escaped() -> None:
-    assert refusal(boolean, "x" * 200) == f"'{'x' * 57}...' is neither true nor false"
-    assert refusal(boolean, '"a\\nb\\e\\u202e"') == "'a\\nb\\x1b\\u202e' is neither true nor false"
+    assert refusal(boolean, "x" * 200) == f"'{'x' * 57}...' is neither true nor false; write true or false"
+    assert (
+        refusal(boolean, '"a\\nb\\e\\u202e"')
+        == "'a\\nb\\x1b\\u202e' is neither true nor false; write true or false"
+    )
 
 
 @given(st.integers(min_value=0, max_value=10**12))

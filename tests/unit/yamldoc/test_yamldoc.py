@@ -147,8 +147,13 @@ def test_each_value_knows_its_line_and_column() -> None:
             "a: an alias has no anchor before it",
             "put a value that begins with * in quotes",
         ),
-        ("a: &a {b: *a}", (1, 11), "a.b: the alias *a refers to a node that contains it", ""),
-        ("<<: 1", (1, 5), "['<<']: the value of a merge key must be a mapping or a list of mappings", ""),
+        ("a: &a {b: *a}", (1, 11), "a.b: the alias *a refers to a node that contains it", "remove it"),
+        (
+            "<<: 1",
+            (1, 5),
+            "['<<']: the value of a merge key must be a mapping or a list of mappings",
+            "write <<: *name",
+        ),
         ("a: 1\n---\nb: 2", (2, 1), "a second document begins here", "keep one document"),
         (
             "a: b: c",
@@ -162,7 +167,12 @@ def test_each_value_knows_its_line_and_column() -> None:
             "not YAML: while scanning for the next token found character that cannot start any token",
             "put a value that begins with @ in quotes",
         ),
-        ("a: {b", (2, 1), "not YAML: while parsing a flow mapping did not find expected ',' or '}'", ""),
+        (
+            "a: {b",
+            (2, 1),
+            "not YAML: while parsing a flow mapping did not find expected ',' or '}'",
+            "correct the indentation, the quotes or the brackets here or above",
+        ),
         (
             "a:\n\tb: c",
             (2, 1),
@@ -187,9 +197,9 @@ def test_each_value_knows_its_line_and_column() -> None:
             "U+FEFF is a control character",
             'remove it, or write it as "\\ufeff" in double quotes',
         ),
-        (" \n\n# only a comment\n", (1, 1), "the document is empty", ""),
-        ("---\n", (1, 1), "the document is empty", ""),
-        ("null", (1, 1), "the document is empty", ""),
+        (" \n\n# only a comment\n", (1, 1), "the document is empty", "write its keys, each on a line"),
+        ("---\n", (1, 1), "the document is empty", "write its keys, each on a line"),
+        ("null", (1, 1), "the document is empty", "write its keys, each on a line"),
     ],
 )
 def test_what_is_refused_and_in_which_words(
@@ -206,10 +216,10 @@ def test_lesser_faults_do_not_hide_each_other() -> None:
 def test_the_depth_is_bounded_also_through_aliases() -> None:
     deep = "[" * MAX_DEPTH + "]" * MAX_DEPTH
     assert said(deep) == []
-    assert said(f"[{deep}]")[0].endswith(f": nested deeper than {MAX_DEPTH} levels")
+    assert said(f"[{deep}]")[0].endswith(f": nested deeper than {MAX_DEPTH} levels; remove levels")
     half = MAX_DEPTH // 2 + 1
     assert said(f"a: &a {'[' * half}{']' * half}\nb: {'[' * half}*a{']' * half}")[0].endswith(
-        f"deeper than {MAX_DEPTH} levels"
+        f"deeper than {MAX_DEPTH} levels; remove levels"
     )
 
 
