@@ -51,6 +51,8 @@ class ApplyContext:
     """Seals join tokens before they are written to etcd."""
     seal_keys: Callable[[records.UnlockKeys], records.UnlockKeys] = lambda keys: keys
     """Seals unlock keys before they are written to etcd."""
+    placed: Callable[[spec.ContainerSpec], spec.ContainerSpec] = lambda wanted: wanted
+    """Writes the contents of configs on this host, and returns the spec with the paths of their files."""
 
     def safe_fence(self, budget_s: float) -> Fence:
         """Return the lock if it lasts for at least `budget_s` seconds; raise LeadershipLost otherwise."""
@@ -154,11 +156,14 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
         case steps.ResolveDigests():
             _resolve(context, step)
         case steps.CreateContainer():
+            wanted = context.placed(step.spec)
             request = create_request(
-                step.spec, step.replica, step.project, context.cluster, step.becomes, step.carried
+                wanted, step.replica, step.project, context.cluster, step.becomes, step.carried
             )
             engine.create_container(request)
         case steps.StartContainer():
+            if step.spec:
+                context.placed(step.spec)
             engine.start(step.name)
         case steps.UnpauseContainer():
             engine.unpause(step.id)

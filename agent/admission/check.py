@@ -80,9 +80,8 @@ class Gate:
             yield from part(spec, self.policy)
         yield from self.image(spec.image)
         known = tuple(volumes)
-        for mount in spec.volumes:
-            if mount.type == "bind":
-                yield from self._bind(mount)
+        for mount in filter(_is_bind, spec.volumes):
+            yield from self._bind(mount)
         for volume in _mounted(spec, known):
             yield from self.volume(volume)
         crossed = self.crossed((spec,), known) if crossed is None else crossed
@@ -181,6 +180,11 @@ def _place(mount: Mount) -> tuple[str, bool]:
     return paths.clean(mount.source or ""), not mount.read_only or mount.relabel is not None
 
 
+def _is_bind(mount: Mount) -> bool:
+    """Return True for a path of the host; the agent places the file of a content, which nothing may write to."""
+    return mount.type == "bind" and not (mount.content is not None and mount.read_only)
+
+
 def _bind_of(volume: Volume) -> Mount | None:
     """Return the bind that a volume is; None: it is none."""
     options = dict(volume.options)
@@ -195,7 +199,7 @@ def _mounted(spec: ContainerSpec, volumes: Iterable[Volume]) -> Iterator[Volume]
 
 def _binds(spec: ContainerSpec, volumes: Iterable[Volume]) -> Iterator[Mount]:
     """Yield the binds of a container, also those that are volumes."""
-    yield from (each for each in spec.volumes if each.type == "bind")
+    yield from filter(_is_bind, spec.volumes)
     yield from filter(None, map(_bind_of, _mounted(spec, volumes)))
 
 

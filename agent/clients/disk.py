@@ -1,4 +1,4 @@
-"""The state files of the agent.
+"""The state files of the agent, and the files that it writes for its containers.
 
 One has the etcd keys that the agent last carried out, for a start while etcd is unreachable; the other one has what the
 host remembers of replicas beyond their containers. Each is replaced atomically (new file, fsync, rename, fsync of the
@@ -10,15 +10,20 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from agent.diff.container import CONFIGS
 from agent.errors import Invalid, Refused
+from agent.model.host_state import Difference
+from agent.model.spec import ContainerSpec, Mount
 from agent.model.store import KeyValue
 
 VERSION = 1
@@ -41,6 +46,74 @@ class _SavedState:
     v: int
     sha256: str
     values: tuple[KeyValue, ...]
+
+
+UNUSED_S = 3600.0
+"""Seconds for which the file of a config stays that no container mounts: its container may be about to be created."""
+_READABLE = 0o444
+
+
+class ConfigFiles:
+    """The contents of configs as files in the agent's own directory, named by their hashes. Containers mount them.
+
+    Every account can read them in a container: the agent may change no owner. The directory is the agent's alone.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._lock = directory / CONFIGS, threading.Lock()
+
+    def placed(self, spec: ContainerSpec) -> ContainerSpec:
+        """Write the contents of `spec` whose files are missing or changed; return it with the paths of the files.
+
+        Raises Refused (disk full, no such directory).
+        """
+        with self._lock:
+            return replace(spec, volumes=tuple(map(self._placed, spec.volumes)))
+
+    def _placed(self, mount: Mount) -> Mount:
+        if mount.content is None:
+            return mount
+        file, content = self._directory / mount.content_hash, mount.content.encode()
+        try:
+            if not self._is_sound(file) and file.is_file() and not file.is_symlink():
+                with suppress(OSError):  # in place, so that other containers which mount the file see it, too
+                    file.chmod(0o600)
+                    file.write_bytes(content)
+                    file.chmod(_READABLE)
+            if not self._is_sound(file):
+                self._directory.mkdir(mode=0o700, exist_ok=True)
+                fresh = file.with_suffix(".new")
+                _write_synced(fresh, content, _READABLE)
+                fresh.replace(file)
+                _sync_directory(self._directory)
+            os.utime(file)
+        except OSError as error:
+            raise Refused(f"cannot write the config {file}: {error.strerror}; {REMEDY}") from error
+        return replace(mount, source=str(file))
+
+    def differences(self, spec: ContainerSpec) -> tuple[Difference, ...]:
+        """Return one for each config of a container of `spec` whose file was removed or changed."""
+        found = []
+        for mount in spec.volumes:
+            with suppress(OSError):  # not readable now: nothing is known of it
+                if mount.content_hash and not self._is_sound(self._directory / mount.content_hash):
+                    text = f"volumes: the file of {mount.target} in {self._directory} was changed or removed"
+                    found.append(Difference.of("volumes", "as declared", "another", "replace", text))
+        return tuple(found)
+
+    def _is_sound(self, file: Path) -> bool:
+        try:
+            is_ours = file.lstat().st_mode == stat.S_IFREG | _READABLE
+            return is_ours and hashlib.sha256(_read(file)).hexdigest() == file.name
+        except (FileNotFoundError, Invalid):
+            return False
+
+    def collect(self, used: Collection[str]) -> None:
+        """Remove the files that have no name in `used` and that no container was made with in the last UNUSED_S."""
+        with suppress(OSError), self._lock:
+            for file in self._directory.iterdir():
+                if file.name not in used and time.time() - file.lstat().st_mtime > UNUSED_S:
+                    file.unlink()
 
 
 class StateDirectory:
@@ -164,10 +237,11 @@ def _read(path: Path) -> bytes:
         return file.read(LARGEST_BYTES)
 
 
-def _write_synced(path: Path, content: bytes) -> None:
+def _write_synced(path: Path, content: bytes, mode: int = 0o600) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from agent.compose import numbers
 from agent.compose.merge import merge
 from agent.compose.rewrite import Rewriter
 from agent.compose.sources import Project, Source
-from agent.compose.variables import Variables
+from agent.compose.variables import FaultyVariable, Variables
 from agent.errors import Invalid
 from agent.yamldoc import Cursor, Faults, open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
@@ -123,9 +123,8 @@ def _replaced(here: Cursor, node: Scalar, variables: Variables, warnings: list[s
         return node
     try:
         text = variables.substitute(node.text)
-    except Invalid as error:
-        problem, _, remedy = str(error).rpartition(": ")
-        here.hidden().fault(problem, remedy)
+    except FaultyVariable as error:
+        here.hidden().fault(error.problem, error.remedy)
         return node
     # Text that a variable left empty is text: a document would read an empty plain value as no value.
     return replace(node, text=text, plain=node.plain and text != "")
@@ -172,7 +171,9 @@ def _is_word(text: str) -> bool:
 def _converted(node: Node) -> yaml.Node:
     match node:
         case Scalar():
-            return yaml.ScalarNode(_TEXT, node.text, style=None if node.plain or _is_word(node.text) else '"')
+            style = "|" if "\n" in node.text else '"'  # the emitter takes the other where it cannot be
+            is_bare = node.plain or _is_word(node.text)
+            return yaml.ScalarNode(_TEXT, node.text, style=None if is_bare else style)
         case Sequence():
             return yaml.SequenceNode(_LIST, [_converted(each) for each in node.items], flow_style=False)
         case Mapping():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from agent.compose.merge import started
-from agent.compose.sources import Project, read_variables
+from agent.compose.sources import Project, read_text, read_variables
 from agent.compose.variables import Variables
 from agent.errors import Invalid
 from agent.model.intent import DEFAULT_NETWORK
@@ -68,7 +68,7 @@ class Rewriter:
             root = put(root, "x-cluster", self._without_folder(cluster))
         for section, rewrite in (
             ("secrets", self._file),
-            ("configs", self._file),
+            ("configs", self._config),
             ("services", self._service),
         ):
             if isinstance(found := child(root, section), Mapping):
@@ -107,6 +107,19 @@ class Rewriter:
         if not isinstance(place, Scalar):
             return declared
         return put(declared, "file", self._on_hosts(f"{path}.file", place))
+
+    def _config(self, path: str, declared: Mapping) -> Mapping:
+        """Rewrite a config: a file in the project's folder is read, another one is a path on the hosts."""
+        place = child(declared, "file")
+        if not isinstance(place, Scalar) or place.text[:1] in ("/", "~") or "content" in declared.entries:
+            return self._file(path, declared)
+        try:
+            content = read_text(Path(_normal(self._project.folder / place.text)))
+        except Invalid as error:
+            cursor = Cursor(node=place, path=f"{path}.file", faults=self._faults)
+            cursor.fault(str(error), "write the absolute path of a file on the hosts")
+            content = ""
+        return put(without(declared, "file"), "content", scalar(place, content))
 
     def _on_hosts(self, path: str, place: Scalar, *, rest: str = "") -> Scalar:
         """Return the absolute path on the hosts of a relative one, followed by `rest`."""

@@ -11,6 +11,7 @@ from dotenv.parser import parse_stream
 
 from agent.compose.variables import Variables
 from agent.errors import Invalid
+from agent.model.spec import LARGEST_CONTENT
 
 LARGEST = 1_400_000
 """Bytes of one file."""
@@ -27,17 +28,28 @@ class Source:
     raw: bytes
 
 
-def read_file(path: Path) -> bytes:
+def read_text(path: Path) -> str:
+    """Return the text of a config. Raises Invalid, with its name, for a file that `read_file` refuses or no text."""
+    try:
+        text = read_file(path, LARGEST_CONTENT).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path} is not UTF-8: byte {error.start}") from error
+    if "\0" in text:
+        raise Invalid(f"{path} is not text: byte {len(text.partition(chr(0))[0].encode())} is NUL")
+    return text
+
+
+def read_file(path: Path, largest: int = LARGEST) -> bytes:
     """Return the content of a regular file. Raises Invalid, with its name, if it cannot be read or is too large."""
     try:
         if not S_ISREG(path.stat().st_mode):
             raise Invalid(f"{path} is not a regular file")
         with path.open("rb") as opened:
-            content = opened.read(LARGEST + 1)
+            content = opened.read(largest + 1)
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise Invalid(f"{path} has more than {LARGEST} bytes")
+    if len(content) > largest:
+        raise Invalid(f"{path} has more than {largest} bytes")
     return content
 
 

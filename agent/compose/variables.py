@@ -18,6 +18,14 @@ DEEPEST = 16
 """Braces within braces."""
 
 
+class FaultyVariable(Invalid):
+    """A use of a variable that cannot be replaced: the problem, and what to write."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
+        self.problem, self.remedy = problem, remedy
+
+
 @dataclass(slots=True)
 class Variables:
     """The values by name, and the names that were used and have none."""
@@ -28,14 +36,14 @@ class Variables:
     def substitute(self, text: str) -> str:
         """Return the text with its variables replaced. `$$` stands for one `$`.
 
-        Raises Invalid for a form that Compose does not know, and for a variable that the text requires. Neither
+        Raises FaultyVariable for a form that Compose does not know, and for a variable that the text requires. Neither
         message has a value of a variable.
         """
         return self._replaced(text, 0) if "$" in text else text
 
     def _replaced(self, text: str, depth: int) -> str:
         if depth > DEEPEST:
-            raise Invalid(f"has more than {DEEPEST} variables within each other: use fewer")
+            raise FaultyVariable(f"has more than {DEEPEST} variables within each other", "use fewer")
         done: list[str] = []
         size = at = 0
         while (dollar := text.find("$", at)) >= 0:
@@ -43,7 +51,9 @@ class Variables:
             done += [text[at:dollar], piece]
             size += dollar - at + len(piece)
             if size > MOST_CHARACTERS:
-                raise Invalid(f"has more than {MOST_CHARACTERS} characters with its variables: use fewer")
+                raise FaultyVariable(
+                    f"has more than {MOST_CHARACTERS} characters with its variables", "use fewer"
+                )
             at = end
         return "".join([*done, text[at:]])
 
@@ -84,8 +94,8 @@ class Variables:
         return self.values.get(name, "")
 
     def _required(self, name: str, why: str) -> str:
-        raise Invalid(
-            f"needs the variable {name}{f' ({why})' if why else ''}: set it in the environment or in .env"
+        raise FaultyVariable(
+            f"needs the variable {name}{f' ({why})' if why else ''}", "set it in the environment or in .env"
         )
 
 
@@ -104,5 +114,7 @@ def _closing(text: str, start: int) -> int:
     raise _malformed(text[start:])
 
 
-def _malformed(inside: str) -> Invalid:
-    return Invalid(f"has an unknown form of a variable: '${{{inside[:40]}': write $$ for a dollar sign")
+def _malformed(inside: str) -> FaultyVariable:
+    return FaultyVariable(
+        f"has an unknown form of a variable: '${{{inside[:40]}'", "write $$ for a dollar sign"
+    )

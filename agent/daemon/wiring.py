@@ -16,7 +16,7 @@ from agent import __version__, lease
 from agent.admission import Gate
 from agent.apply import ApplyContext, apply
 from agent.clients import systemd
-from agent.clients.disk import REPLICAS, StateDirectory
+from agent.clients.disk import REPLICAS, ConfigFiles, StateDirectory
 from agent.clients.docker import DockerEngine, Engine
 from agent.clients.etcd import EtcdStore, Store
 from agent.clients.kernel import Kernel, LinuxKernel
@@ -107,6 +107,7 @@ class Agent:
             memory=ReplicaMemory(StateDirectory(directory, REPLICAS)),
             gate=gate,
         )
+        self._host.files = files = ConfigFiles(directory)
         self.observer = Observer(
             env.reader,
             self._host,
@@ -142,6 +143,7 @@ class Agent:
             on_progress=self._pull_goes_on,
             seal=env.reader.seal.close,
             seal_keys=env.reader.seal.close_keys,
+            placed=files.placed,
         )
         self.dispatcher = Dispatcher(
             self._apply,

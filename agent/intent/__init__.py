@@ -16,7 +16,7 @@ from agent.intent.deploy import settle_hosts
 from agent.intent.extent import check_extent
 from agent.intent.forms import Field, Section
 from agent.intent.guard import document_hash
-from agent.intent.mounts import FILE, Kind, read_file
+from agent.intent.mounts import CONFIG, FILE, Kind, read_file
 from agent.intent.networks import NETWORK, VOLUME, read_network, read_volume
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
@@ -39,7 +39,7 @@ TOP = Section(
         "networks": Field(None, forms.named(forms.either(NETWORK.form, forms.NOTHING))),
         "volumes": Field(None, forms.named(forms.either(VOLUME.form, forms.NOTHING))),
         "secrets": Field(None, forms.named(FILE.form)),
-        "configs": Field(None, forms.named(FILE.form)),
+        "configs": Field(None, forms.named(CONFIG.form)),
         "services": Field(None, {**forms.named(SERVICE.form), "type": "object"}),
         "version": Field.respelled(forms.SCALAR, "has no meaning any more"),
     },
@@ -70,7 +70,7 @@ def read_intent(root: Cursor, revision: int) -> Intent:
     networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
     files = {
-        kind: {key: read_file(place) or "" for key, place in _named(fields, kind)} for kind in get_args(Kind)
+        kind: {key: read_file(place, kind) for key, place in _named(fields, kind)} for kind in get_args(Kind)
     }
     if len(root.faults):
         for key, place in _named(fields, "services"):

@@ -1,5 +1,6 @@
 """Bounds what a document stands for, from the written numbers alone: before any list of replicas or hosts exists."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ MOST_IN_ALL = 20_000
 """Replicas of all services on all hosts together."""
 MOST_CONSIDERED = 1_000_000
 """Pairs of a host and a constraint or spread label, over all services."""
+MOST_CONTENT = 1_000_000
+"""Bytes of the contents of configs in the specs of all services, of which etcd has one each."""
 LONGEST_REASON = 200
 """Characters of the reason why a replica waits for others; the other reasons in an assignment are no longer."""
 _REPLICA = 1200
@@ -45,8 +48,8 @@ def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) 
     fitting = {key: tuple(each for each in hosts if not where.unmet(each)) for key, where in rules.items()}
     able = {each.name: fitting[each.where.constraints] for each in services}
     total = sum(len(able[each.name]) if each.everywhere else each.replica_count for each in services)
-    if total > MOST_IN_ALL:
-        return refuse(place, f"{total} replicas of all services", MOST_IN_ALL)
+    if over := _over(services, total):
+        return refuse(place, *over)
     fixed = {each.name: _Load() for each in hosts}
     shared: dict[tuple[Constraint, ...], _Load] = {}
     for service in services:
@@ -69,6 +72,17 @@ def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) 
             if found > most:
                 return refuse(place, f"{found} {unit} {where}", most)
     return fitting
+
+
+def _over(services: Sequence[ServiceIntent], replicas: int) -> tuple[str, int] | None:
+    """Return what all services have together that is too much, and its maximum; None: nothing is."""
+    contents = [mount.content for each in services for mount in each.spec.volumes if mount.content]
+    sizes = {each: len(json.dumps(each)) for each in {*contents}}
+    size = sum(sizes[each] for each in contents)
+    for found, unit, most in ((replicas, "replicas", MOST_IN_ALL), (size, "bytes of configs", MOST_CONTENT)):
+        if found > most:
+            return f"{found} {unit} of all services", most
+    return None
 
 
 def refuse(place: Cursor, problem: str, most: int) -> Fitting | None:

@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 from agent.diff.container.storage import PROPAGATIONS
 from agent.intent import forms
 from agent.intent.forms import Field, Section
-from agent.intent.values import absolute, absolute_path, name, text
+from agent.intent.values import absolute, absolute_path, anything, name, text
 from agent.model import Frozen
-from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc.readers import Cursor, Fields, Reader, after, boolean, size
+from agent.model.spec import LARGEST_CONTENT, Mount, MountType, Pairs, Relabel
+from agent.yamldoc.readers import Cursor, Fields, after, boolean, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
@@ -165,18 +165,28 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
     return fields.read("tmpfs", TMPFS.into(dict[str, Any]), {})
 
 
-# ---- Secrets and configs: files on the hosts, mounted read-only into the replicas that name them
+# ---- Secrets and configs: files on the hosts or contents, mounted read-only into the replicas that name them
 
 Kind = Literal["secrets", "configs"]
 
 _FILES_ONLY = "use file: with a file on the hosts"
 _AS_IT_IS = (
-    "is not supported: the file is mounted as it is on the host; remove the key and change the file there"
+    "is not supported: the file is mounted as it is on the host, and a content is readable for every account;"
+    " remove the key"
 )
+
+
+@after(anything)
+def _content(cursor: Cursor, written: str) -> str | None:
+    if (size := len(written.encode())) > LARGEST_CONTENT:
+        remedy = f"the maximum is {LARGEST_CONTENT}: use file: with a file on the hosts"
+        return cursor.hidden().fault(f"has {size} bytes", remedy, kind="size")
+    return written
+
+
 FILE = Section(
-    {"file": Field(absolute, forms.ABSOLUTE), "name": Field.respelled(forms.NAME, "must be text")},
-    {"file": "write the absolute path of the file on the hosts"},
-    {
+    {"file": Field(absolute, forms.ABSOLUTE, "source"), "name": Field.respelled(forms.NAME, "must be text")},
+    refused={
         "content": f"is not supported: etcd stores the document in plain text; {_FILES_ONLY}",
         "environment": f"is not supported: the agent's environment is not read; {_FILES_ONLY}",
         "labels": "is not supported: a file has no labels; remove it",
@@ -185,8 +195,22 @@ FILE = Section(
         ),
     },
 )
-read_file: Reader[str] = FILE.into(lambda file: file)
-"""Reads a top-level secret or config: the path of its file on every host with a replica that uses it."""
+CONFIG = Section(
+    {**FILE.known, "content": Field(_content, forms.SCALAR)},
+    refused={key: why for key, why in FILE.refused.items() if key != "content"},
+)
+
+
+def read_file(cursor: Cursor, kind: Kind) -> Mount | None:
+    """Read a top-level secret or config: a mount of its file or content, without the target that each use has."""
+    fields, found = (CONFIG if kind == "configs" else FILE).read(cursor)
+    if (content := fields.at("content")) and "file" in fields:
+        return content.hidden().conflict("stands beside 'file'", "keep one of them")
+    if content is None and "file" not in fields:
+        fields.missing("file", "write the absolute path of the file on the hosts")
+    return Mount(type="bind", target="", read_only=True, **found) if found else None
+
+
 _SECRETS = "/run/secrets/"
 
 

@@ -82,8 +82,8 @@ def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
 
 Networks = Mapping[str, NetworkIntent]
 Volumes = Mapping[str, VolumeIntent]
-Files = Mapping[str, str]
-"""The path on the host of each secret or config, by its name."""
+Files = Mapping[str, Mount | None]
+"""The mount of each secret or config without its target, by its name; None if its declaration has a fault."""
 
 
 def resolve(
@@ -163,8 +163,8 @@ def _files(
             use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
         elif use.target in taken:
             use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
-        else:
-            yield Mount(type="bind", source=declared[use.name], target=use.target, read_only=True)
+        elif (mount := declared[use.name]) is not None:
+            yield replace(mount, target=use.target)
         taken.add(use.target)
 
 

@@ -126,7 +126,7 @@ def _file(declared: Mapping, _: str) -> Mapping:
     """Return a secret or config without its name, which Compose prints although it makes no object of that name."""
     return (
         without(declared, "name")
-        if "file" in declared.entries and text_of(child(declared, "name"))
+        if {"file", "content"} & declared.entries.keys() and text_of(child(declared, "name"))
         else declared
     )
 

@@ -18,6 +18,8 @@ from agent.errors import Invalid
 from agent.model import Frozen
 
 HUB = "docker.io"
+LARGEST_CONTENT = 64 << 10
+"""Bytes of one config in a document."""
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping of strings as pairs, sorted by key. Each key is unique."""
@@ -68,6 +70,13 @@ class Mount(Frozen):
     """Volume only: True leaves a new volume empty, instead of copying what the image has at `target`."""
     tmpfs_size_bytes: int | None = None
     tmpfs_mode: int | None = None
+    content: str | None = field(default=None, repr=False)
+    """Read-only bind without `source`: the text of the file, which the agent of the replica's host writes there."""
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of `content` in hex, the name of its file; empty: there is no content."""
+        return "" if self.content is None else hashlib.sha256(self.content.encode()).hexdigest()
 
 
 class Attachment(Frozen):

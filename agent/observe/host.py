@@ -10,6 +10,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from agent.admission import Gate, encode
+from agent.clients.disk import ConfigFiles
 from agent.clients.docker import Containers, Engine, EngineInfo
 from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
@@ -115,6 +116,8 @@ class HostReader:
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """Time of the last pull of an image in this run of the agent."""
+        self.files: ConfigFiles | None = None
+        """The files of configs here; None: there are none."""
         self.data_root = ""
         """Data directory of dockerd; empty before the first look."""
         self.running_specs: frozenset[str] = frozenset()
@@ -149,6 +152,7 @@ class HostReader:
         found, stuck, stuck_in_s = self._without_stuck(found)
         ours, ask = self.memory.with_stops(found.ours, self._clock()), self._kernel.has_processes
         found = found._replace(ours=tuple(replicas.with_left_task(each, ask, self._wall()) for each in ours))
+        found = self._with_files(found, specs, named)
         self.running_specs = frozenset(each.replica.spec for each in found.ours)
         networks = self._with_endpoints(self._engine.networks())
         bridges = self._bridges.look(each.id for each in networks if each.name == GWBRIDGE)
@@ -198,6 +202,19 @@ class HostReader:
                 addresses=self._kernel.addresses(),
             )
         )
+
+    def _with_files(
+        self, found: Containers, specs: Mapping[str, ContainerSpec], named: Iterable[ContainerSpec]
+    ) -> Containers:
+        """Return the containers with the differences of the files that they mount, after removing those left over."""
+        if self.files is None:
+            return found
+        self.files.collect(found.mounted | {mount.content_hash for each in named for mount in each.volumes})
+        here = specs.keys() & {each.replica.spec for each in found.ours}
+        more = {digest: self.files.differences(specs[digest]) for digest in here}
+        every = ((each, more.get(each.replica.spec, ())) for each in found.ours)
+        ours = (replace(each, differences=(*each.differences, *those)) for each, those in every)
+        return found._replace(ours=tuple(ours))
 
     def _without_stuck(self, found: Containers) -> tuple[Containers, tuple[ContainerState, ...], float]:
         """Return the containers without the stuck ones, the stuck ones, and the seconds until the next one is stuck."""

@@ -114,7 +114,7 @@ class Cursor(Frozen):
             elif name in refused:
                 problem, _, remedy = refused[name].rpartition("; ")
                 key.hidden().fault(f"{quoted(name)} {problem}", remedy)
-                meant.update(_INSTEAD.findall(remedy))
+                meant.update(known)  # its remedy may name one of them
             elif not (extensions and name.startswith("x-")):
                 near = key.nearest(name, known)
                 remove = f"remove it, or use {listed(known)}" if len(known) <= MOST_LISTED else "remove it"
@@ -165,8 +165,6 @@ _EXAMPLES = {
     "a list": "write for example [first, second]",
     "a mapping": "write for example {name: value}",
 }
-_INSTEAD = re.compile(r"\b(?:use|write) ([a-z_]+)")
-"""The key to use for a refused one. It is not missing too: that would be a second fault of one cause."""
 
 
 def _name_of(member: Node) -> str:
@@ -224,7 +222,7 @@ class Fields:
         return self.read(key, reader)
 
     def missing(self, key: str, remedy: str) -> None:
-        """Note that `key` is absent, unless an unknown key resembles it or there is no mapping: both have a fault."""
+        """Note that `key` is absent, unless another key has a fault that may be the cause, or there is no mapping."""
         if self.cursor.is_mapping and key not in self._meant:
             self.cursor.hidden().fault(f"{quoted(key)} is missing", remedy)
 

@@ -124,6 +124,8 @@ def document(key: str, written: str | None) -> str:
             del root["services"]["web"][taken]
     if _is_at(key, f"{_WEB}.ports"):
         root["services"]["web"]["networks"] = "[net]"
+    if key == "configs.*.content":
+        del root["configs"]["app"]["file"]
     *parents, last = key.split(".")
     here = root
     for number, step in enumerate(parents):

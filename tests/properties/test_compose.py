@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import yaml
 
 from agent.compose import compile_project, load
 from agent.compose.variables import Variables
@@ -48,6 +49,20 @@ def printed(files: list[Path], *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=files[0].parent, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
+
+
+def with_contents(text: str, folder: Path) -> str:
+    """Return what Compose prints, with the one value of which `compile` makes another: a config's file of the project.
+
+    Compose mounts that file from the machine that it runs on; a document has its text, with `$$` for `$`.
+    """
+    before, configs, after = text.partition("\nconfigs:\n")
+
+    def content(file: re.Match[str]) -> str:
+        text = Path(file[1]).read_text().replace("$", "$$")
+        return "content: " + yaml.safe_dump(text, default_style='"', width=10**6)
+
+    return before + configs + re.sub(rf"file: ({re.escape(str(folder))}/.*)", content, after)
 
 
 def intent_of(*files: Path) -> Intent:
@@ -94,7 +109,7 @@ def test_a_project_is_compiled_to_what_compose_prints(tmp_path: Path, seed: int)
         assert unlisted == [] or theirs.returncode != 0
         return
     assert theirs.returncode == 0, theirs.stderr
-    (folder / "printed.yaml").write_text(theirs.stdout)
+    (folder / "printed.yaml").write_text(with_contents(theirs.stdout, folder))
 
     assert differences(ours, intent_of(folder / "printed.yaml", cluster)) == {}
 

@@ -14,7 +14,14 @@ from agent.compose import compile_project, load
 from agent.errors import Invalid
 from agent.intent import parse_intent, warnings
 from agent.model.faults import InvalidDocument
-from tests.properties.test_compose import CLUSTER, ENVIRONMENT, differences, intent_of, printed
+from tests.properties.test_compose import (
+    CLUSTER,
+    ENVIRONMENT,
+    differences,
+    intent_of,
+    printed,
+    with_contents,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +55,34 @@ def plain(value: str, key: str = "environment: {A: %s}") -> Input:
 NAMED = "services: {a: {image: 'x:$COMPOSE_PROJECT_NAME', networks: [n]}}\nnetworks: {n: }\n"
 TWO = {"1.env": "X=1\nY=$X\n", "2.env": "X=2\nZ=$X\nW=$Y\nE=$IN\n"}
 
+CONFIG = "services: {a: {image: x, configs: [c, {source: c, target: /etc/c}]}}\nconfigs: {c: {%s}}\n"
+
 SAME: dict[str, Input] = {
+    # configs: files of the project, and contents
+    **{
+        f"config {name}": Input(compose=(CONFIG % "file: ./sub/../c.conf",), others={"c.conf": text})
+        for name, text in {
+            "with variables": "a: $X ${X} ${Y:?z} $$\n",
+            "that is empty": "",
+            "with lines": "\n a: 1\n\n  # b\n\n\n",
+            "with tabs": "a\tb \n",
+            "that looks like a number": "1.10",
+            "beyond ASCII": "\u00fc \u2028 \U0001f40b\n",
+        }.items()
+    },
+    "config in a later file": Input(
+        compose=(CONFIG % "file: ./1.conf", "configs: {c: {file: 2.conf}}\n"), others={"2.conf": "two"}
+    ),
+    "config of a variable": Input(
+        compose=(CONFIG % "file: '${X}.conf'",), others={"v.conf": "v"}, shell={"X": "v"}
+    ),
+    "config of the hosts": Input(compose=(CONFIG % "file: /etc/hostname",)),
+    "content with variables": Input(
+        compose=(CONFIG % "content: 'a=$X b=$$X c=${Y:-d}'",), shell={"X": "v"}
+    ),
+    "content of lines": Input(
+        compose=((CONFIG % "").replace("{c: {}}", "\n  c:\n    content: |\n      a: 1\n\n      b: $$2"),)
+    ),
     # the project's name
     "folder": Input(compose=(NAMED,)),
     "name": Input(compose=(f"name: top\n{NAMED}",)),
@@ -192,7 +226,8 @@ def test_it_means_what_compose_means(given: Input, tmp_path: Path, shell: dict[s
     ours = intent_of(*files, cluster)
     shell.clear()  # what is printed has all values, and its own name
     (tmp_path / "Shop" / ".env").unlink(missing_ok=True)
-    (tmp_path / "Shop" / "printed.yaml").write_text(theirs.stdout)
+    found = with_contents(theirs.stdout, tmp_path / "Shop")
+    (tmp_path / "Shop" / "printed.yaml").write_text(found)
     assert differences(ours, intent_of(tmp_path / "Shop" / "printed.yaml", cluster)) == {}
 
 

@@ -12,6 +12,7 @@ NETWORKS = ("front", "back")
 VOLUMES = ("data", "logs")
 VARIABLES = ("TAG", "PORT", "EMPTY", "LEVEL", "NOBODY")
 DOTENV = "TAG=1.2\nPORT=8081\nEMPTY=\nLEVEL='warn'\nQUOTED=\"a ${TAG} b\"  # a comment\nexport EXPORTED=e\n"
+CONF = "level: $LEVEL\n\tnot: ${TAG:-a variable} $$\n"
 ENV_FILE = "FROM_FILE=1\nTAGGED=${TAG}\nPLAIN='$TAG'\n"
 
 
@@ -28,7 +29,7 @@ def generate(seed: int) -> Files:
     dice = Random(seed)
     names = tuple(f"{number}.yaml" for number in range(dice.choice([1, 1, 2, 2, 3])))
     texts = {name: json.dumps(_file(dice, first=name == names[0]), indent=1) for name in names}
-    return Files(compose=names, texts={**texts, ".env": DOTENV, "app.env": ENV_FILE})
+    return Files(compose=names, texts={**texts, ".env": DOTENV, "app.env": ENV_FILE, "conf.txt": CONF})
 
 
 def _file(dice: Random, *, first: bool) -> dict[str, Any]:

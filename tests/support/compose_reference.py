@@ -19,7 +19,7 @@ NOTED: Mapping[str, str] = {
     "version": "version: '3'",
     "services.*.expose": "expose: [80]",
     "services.*.links": "links: [other]",
-    "services.*.container_name": "container_name: x",
+    "services.*.container_name": "container_name: web-1",
     "services.*.deploy.endpoint_mode": "deploy: {endpoint_mode: vip}",
     "services.*.deploy.labels": "deploy: {labels: {a: b}}",
     "services.*.depends_on.*.restart": "depends_on: {other: {restart: true}}",

@@ -57,7 +57,7 @@ def keys_of_the_table(text: str) -> set[str]:
                 *mounts.USE.known,
             ),
         ),
-        ("secrets.*, configs.*", mounts.FILE.known),
+        ("secrets.*, configs.*", mounts.CONFIG.known),
         ("x-cluster", cluster.CLUSTER.known),
         ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST.known]),
         ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE.known]),

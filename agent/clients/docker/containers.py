@@ -81,10 +81,12 @@ class Containers(images.Images):
             elif state := self._inspected(each, replica, specs.get(replica.spec), fill_for, before):
                 ours.append(state)
         everyone = [reading.attached(each) for each in listed]
+        mounts = (mount.get("Source") or "" for each in listed for mount in each.get("Mounts") or ())
         return reading.Containers(
             tuple(sorted(ours, key=lambda state: (state.name, state.id))),
             tuple(sorted(foreign)),
             tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
+            frozenset(each.rpartition("/")[2] for each in mounts),
         )
 
     def _replica(self, labels: Mapping[str, str]) -> records.Replica | None:

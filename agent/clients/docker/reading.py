@@ -46,6 +46,8 @@ class Containers(NamedTuple):
     """(name, id) of unmanaged containers, sorted."""
     attached: tuple[host_state.Attached, ...] = ()
     """All containers with their networks, by name."""
+    mounted: frozenset[str] = frozenset()
+    """The last part of each path of the host that a container mounts."""
 
 
 class OverlayPeers(NamedTuple):

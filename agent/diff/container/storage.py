@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from agent.diff.container.row import Body, Default, FieldMapping, Found, place, plain, size
+from agent.model.phrases import short_id
 from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -55,10 +56,20 @@ def _bind_text(mount: Mount) -> str:
     return ":".join([str(mount.source), mount.target, *([",".join(options)] if options else [])])
 
 
+CONFIGS = "configs"
+"""The folder of the files with the contents of configs, below the state directory of a host."""
+_CONFIG = re.compile(rf"/(?:.*/)?{CONFIGS}/([0-9a-f]{{64}})")
+
+
+def _source(mount: Mount) -> str:
+    """Return the source; for a content that no host has placed yet, one that is compared as those of every host."""
+    return mount.source or (f"/{CONFIGS}/{mount.content_hash}" if mount.content_hash else "")
+
+
 def _raw_mount(mount: Mount) -> dict[str, Any]:
     raw: dict[str, Any] = {"Type": mount.type, "Target": mount.target, "ReadOnly": mount.read_only}
-    if mount.source:
-        raw["Source"] = mount.source
+    if source := _source(mount):
+        raw["Source"] = source
     if mount.propagation:
         raw["BindOptions"] = {"Propagation": mount.propagation}
     if mount.nocopy:
@@ -86,7 +97,9 @@ def _phrase(mount: Mount) -> str:
         f"size={mount.tmpfs_size_bytes}" if mount.tmpfs_size_bytes else "",
         f"mode={mount.tmpfs_mode:o}" if mount.tmpfs_mode not in (None, _MODE_OF_TMPFS) else "",
     ]
-    source = mount.source or ("anonymous" if mount.type == "volume" else "")
+    source = _source(mount) or ("anonymous" if mount.type == "volume" else "")
+    if mount.type == "bind" and (config := _CONFIG.fullmatch(source)):
+        source = f"config {short_id(config[1])}"
     text = ",".join(each for each in options if each)
     return f"{mount.type} {source}:{mount.target}" + (f" ({text})" if text else "")
 

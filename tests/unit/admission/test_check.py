@@ -390,3 +390,11 @@ def test_a_policy_that_cannot_be_read_is_not_known(text: str) -> None:
 def test_a_policy_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
     assert decode('{"level":"restricted","later":[1]}') == policy("restricted")
     assert encode(policy()) == '{"level":"baseline"}'
+
+
+def test_the_text_of_a_config_is_no_path_of_the_host_unless_a_container_could_write_it() -> None:
+    mount = Mount(type="bind", target="/c", read_only=True, content="x")
+    assert refused(spec(volumes=(mount,)), policy("restricted", files=(), binds=())) == refused(
+        SPEC, policy("restricted")
+    )
+    assert "bind of" in refused(spec(volumes=(replace(mount, read_only=False),)), policy())

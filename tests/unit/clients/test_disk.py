@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.clients.disk import FILE, StateDirectory
+from agent.clients.disk import FILE, UNUSED_S, ConfigFiles, StateDirectory
 from agent.errors import Invalid, Refused
+from agent.model.spec import ContainerSpec, Mount
 from agent.model.store import KeyValue
 
 
@@ -326,3 +327,104 @@ def test_the_state_of_an_agent_that_did_not_know_a_later_field_is_read(tmp_path:
     assert StateDirectory(tmp_path).load() == (
         KeyValue(key="k", value=b"v", create_revision=1, mod_revision=2),
     )
+
+
+# ---- contents of configs
+
+SPEC = ContainerSpec(
+    image="x",
+    volumes=(
+        Mount(type="bind", target="/a", source="/a"),
+        Mount(type="bind", target="/c", read_only=True, content="text \u00fc"),
+    ),
+)
+
+
+def config(directory: Path) -> Path:
+    """Place the config; return its file."""
+    other, mount = ConfigFiles(directory).placed(SPEC).volumes
+    assert other == SPEC.volumes[0]
+    assert mount.source is not None
+    return Path(mount.source)
+
+
+def test_a_config_is_a_file_that_every_account_can_read_in_a_directory_that_is_the_agents_own(
+    tmp_path: Path,
+) -> None:
+    file = config(tmp_path)
+    assert file.read_text() == "text \u00fc"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [each.name for each in file.parent.iterdir()] == [hashlib.sha256(file.read_bytes()).hexdigest()]
+
+
+def test_a_config_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+    first = config(tmp_path).stat()
+    assert config(tmp_path).stat().st_ino == first.st_ino
+
+
+def fifo_instead(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "in_place"),
+    [
+        (lambda file: (file.chmod(0o600), file.write_text("other"), file.chmod(0o444)), True),
+        (lambda file: file.chmod(0o400), True),
+        (lambda file: file.unlink(), False),
+        (lambda file: (file.unlink(), file.symlink_to("/etc/hostname")), False),
+        (fifo_instead, False),
+    ],
+)
+def test_a_config_that_was_changed_is_told_and_put_right(
+    tmp_path: Path, damage: Callable[[Path], object], in_place: bool
+) -> None:
+    file = config(tmp_path)
+    assert ConfigFiles(tmp_path).differences(SPEC) == ()
+    open_before = file.open()
+    damage(file)
+
+    (told,) = ConfigFiles(tmp_path).differences(SPEC)
+    assert str(told) == f"volumes: the file of /c in {file.parent} was changed or removed"
+    assert config(tmp_path) == file
+    assert ConfigFiles(tmp_path).differences(SPEC) == ()
+    assert file.read_text() == "text \u00fc"
+    # A container that mounts the file has it open, in a way.
+    assert (os.fstat(open_before.fileno()).st_ino == file.stat().st_ino) == in_place
+    open_before.close()
+
+
+def test_a_config_that_cannot_be_read_now_is_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config(tmp_path).chmod(0o400)
+
+    def broken(_: Path) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "lstat", broken)
+    assert ConfigFiles(tmp_path).differences(SPEC) == ()
+
+
+def test_a_config_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "configs").write_text("in the way")
+    with pytest.raises(Refused, match=r"cannot write the config .*/configs/[0-9a-f]{64}: .*; free space on"):
+        config(tmp_path)
+
+
+def test_the_file_of_a_config_is_removed_when_it_is_old_and_nothing_mounts_it(tmp_path: Path) -> None:
+    file, files = config(tmp_path), ConfigFiles(tmp_path)
+    files.collect(())
+    assert file.exists()
+    old = file.stat().st_mtime - UNUSED_S - 60
+    os.utime(file, (old, old))
+    files.collect({file.name})
+    assert file.exists()
+    files.placed(SPEC)
+    files.collect(())
+    assert file.exists()
+    os.utime(file, (old, old))
+    files.collect(())
+    assert not file.exists()

@@ -1,5 +1,6 @@
 """Compose files of an operator, and the document that `compile` makes of them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import yaml
 
 from agent.compose import Compiled, compile_project, load
 from agent.errors import Invalid
+from agent.intent.values import anything
 from agent.model.faults import InvalidDocument
+from agent.yamldoc import open_document
 
 Compile = Callable[..., Compiled]
 ENVIRONMENT = {"TAG": "1.2.3", "TOKEN": "of-the-shell"}
@@ -255,10 +258,64 @@ def test_a_relative_bind_in_the_long_form_too(compiled: Compile) -> None:
     assert [each["source"] for each in service(made)["volumes"]] == ["/srv/shop/conf", "v"]
 
 
-def test_files_of_configs_and_secrets_too(compiled: Compile) -> None:
-    made = compiled("configs: {c: {file: ./c.conf}}\nsecrets: {s: {file: /abs}}\nservices: {}", HOSTS)
-    assert read(made)["configs"]["c"]["file"] == "/srv/shop/c.conf"
-    assert read(made)["secrets"]["s"]["file"] == "/abs"
+def test_files_of_secrets_too(compiled: Compile) -> None:
+    made = compiled("secrets: {s: {file: /abs}, r: {file: ./r}}\nservices: {}", HOSTS)
+    assert read(made)["secrets"] == {"s": {"file": "/abs"}, "r": {"file": "/srv/shop/r"}}
+
+
+@pytest.mark.parametrize(
+    "content", ["a: $X ${Y:?z} $$\n\n", " x\n", "", "# a\r\n\tb", "5", "\ufeffü\u2028\x85\x01\n"]
+)
+def test_a_file_of_a_config_is_read_and_nothing_in_it_is_replaced(tmp_path: Path, content: str) -> None:
+    (tmp_path / "app.conf").write_bytes(content.encode())
+    file = tmp_path / "compose.yaml"
+    file.write_text("name: shop\nconfigs: {c: {file: app.conf}}\nservices: {a: {image: x, configs: [c]}}")
+    made = compile_project(load((file,), (), ENVIRONMENT))
+
+    assert read(made)["configs"] == {"c": {"content": content.replace("$", "$$")}}
+    parsed = open_document(made.text.encode()).at("configs", "c", "content")
+    assert anything(parsed) == content
+
+
+def test_the_text_of_a_config_is_written_line_by_line(compiled: Compile) -> None:
+    made = compiled("configs: {c: {file: c.conf}}\nservices: {}", c_conf="a: 1\nb: 2\n")
+    assert "    content: |\n      a: 1\n      b: 2\n" in made.text
+
+
+def test_variables_in_a_content_of_the_compose_file_are_replaced(compiled: Compile) -> None:
+    made = compiled("configs: {c: {content: 'tag=$TAG $$X'}}\nservices: {}")
+    assert read(made)["configs"] == {"c": {"content": "tag=1.2.3 $$X"}}
+
+
+def test_an_absolute_file_of_a_config_stays_one_on_the_hosts(compiled: Compile) -> None:
+    made = compiled("configs: {c: {file: /etc/hostname}}\nservices: {}")
+    assert read(made)["configs"] == {"c": {"file": "/etc/hostname"}}
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda file: None, "cannot be read: No such file or directory"),
+        (lambda file: file.write_bytes(b"\xff"), "is not UTF-8: byte 0"),
+        (lambda file: file.write_bytes(b"ab\0"), "is not text: byte 2 is NUL"),
+        (lambda file: file.write_bytes(b"x" * 65_537), "has more than 65536 bytes"),
+        (lambda file: file.mkdir(), "is not a regular file"),
+        (os.mkfifo, "is not a regular file"),
+        (lambda file: file.symlink_to(file), "cannot be read: Too many levels of symbolic links"),
+    ],
+)
+def test_a_file_of_a_config_that_is_no_text_is_refused_at_its_key(
+    tmp_path: Path, make: Callable[[Path], object], says: str
+) -> None:
+    make(tmp_path / "c.conf")
+    file = tmp_path / "compose.yaml"
+    file.write_text("configs:\n  c:\n    file: ./c.conf\nservices: {}")
+    with pytest.raises(InvalidDocument) as raised:
+        compile_project(load((file,), (), ENVIRONMENT))
+    (fault,) = raised.value.faults
+    assert (fault.line, fault.column, fault.path) == (3, 11, "configs.c.file")
+    assert fault.problem.endswith(says)
+    assert fault.remedy == "write the absolute path of a file on the hosts"
 
 
 def test_a_relative_path_without_that_folder_is_refused_with_the_line_to_add(compiled: Compile) -> None:

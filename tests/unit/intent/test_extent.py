@@ -9,7 +9,7 @@ import pytest
 
 from agent.intent import parse_intent
 from agent.intent.deploy import MOST_ON_A_HOST
-from agent.intent.extent import _REPLICA, LONGEST_REASON, MOST_CONSIDERED, MOST_IN_ALL
+from agent.intent.extent import _REPLICA, LONGEST_REASON, MOST_CONSIDERED, MOST_CONTENT, MOST_IN_ALL
 from agent.model.faults import InvalidDocument
 from agent.model.records import LARGEST_VALUE, Assignment, Replica, encode
 from tests.support.thoroughness import examples
@@ -179,3 +179,16 @@ def test_a_document_around_a_limit_is_answered_soon_and_in_little_memory(seed: i
     seconds, kilobytes = map(float, done.stdout.split())
     assert seconds < 2
     assert kilobytes < 150 * 1024
+
+
+def test_the_contents_of_configs_are_counted_once_for_each_service_that_has_them() -> None:
+    content = "x" * 50_000
+    most = MOST_CONTENT // (len(content) + 2)
+
+    def with_config(services: int) -> str:
+        named = text(*["configs: [c]"] * services)
+        return f"{named}configs: {{c: {{content: {content}}}}}\n"
+
+    assert faults(with_config(most)) == []
+    (told,) = faults(with_config(most + 1))
+    assert re.search(rf"services: \d+ bytes of configs of all services; the maximum is {MOST_CONTENT}$", told)

@@ -1,8 +1,12 @@
 """Secrets and configs: files of the hosts, mounted read-only into the replicas that name them."""
 
+import json
+import re
+
 import pytest
 
-from agent.model.spec import Mount
+from agent.model.faults import InvalidDocument
+from agent.model.spec import Mount, decode, encode
 from tests.unit.intent.documents import faults, parse, service
 
 FILES = """\
@@ -65,7 +69,10 @@ def test_the_host_is_never_made_to_have_an_empty_directory_for_a_missing_file() 
         ("configs: [{source: app.yaml, target: here}]", "configs[0].target: 'here' is not an absolute path"),
         (
             "secrets: [{source: token, mode: 0o400}]",
-            "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host",
+            (
+                "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host, "
+                "and a content is readable for every account; remove the key"
+            ),
         ),
         ("secrets: token", "secrets: must be a list, not 'token'"),
     ],
@@ -91,3 +98,61 @@ def test_what_is_wrong_with_the_use_of_a_file_is_said(keys: str, says: str) -> N
 )
 def test_only_files_of_the_hosts_are_offered(declared: str, says: str) -> None:
     assert faults(document("secrets: [token]", f"secrets: {{token: {declared}}}\n")) == [says]
+
+
+def written(content: str) -> str:
+    return document("configs: [app]", f"configs: {{app: {{content: {json.dumps(content)}}}}}\n")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "a: 1\n", "x=$$HOME", "\u00fc\t\r\n\u2028", "{{.Node.Hostname}}", "5"]
+)
+def test_a_content_is_a_file_that_the_agent_writes_on_the_host(content: str) -> None:
+    (only,) = parse(written(content)).services
+
+    assert only.spec.volumes == (
+        Mount(type="bind", target="/app", read_only=True, content=content.replace("$$", "$")),
+    )
+
+
+def test_a_content_has_no_name_of_its_own_and_is_in_no_text() -> None:
+    (only,) = parse(written("5 of it").replace("content", "name: shop_app, content")).services
+
+    assert "5 of it" not in repr(only)
+    assert decode(encode(only.spec)) == only.spec
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ("{content: x, file: /x}", "configs.app.content: stands beside 'file'; keep one of them"),
+        ("{}", "configs.app: 'file' is missing; write the absolute path of the file on the hosts"),
+        (
+            "{content: $X}",
+            "configs.app.content: uses $ for a variable, and the agent's environment is not read; ",
+        ),
+        ("{content: {a: b}}", "configs.app.content: must be text, not a mapping"),
+        ("{content: }", "configs.app.content: has no value; write one, or remove the key"),
+        (
+            f"{{content: {'x' * 65_537}}}",
+            "configs.app.content: has 65537 bytes; the maximum is 65536: use file: with a file on the hosts",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_content_is_said_where_it_is(declared: str, says: str) -> None:
+    (told,) = problems(document("configs: [app]", f"configs: {{app: {declared}}}\n"))
+
+    assert told.partition(": ")[2].startswith(says)
+    assert re.match(r"line \d+, column \d+: ", told)
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(InvalidDocument) as raised:
+        parse(text)
+    return [str(each) for each in raised.value.faults]
+
+
+def test_a_content_is_no_content_of_a_secret() -> None:
+    found = faults(document("secrets: [token]", "secrets: {token: {content: x}}\n"))
+
+    assert any("etcd stores the document in plain text" in each for each in found)
