@@ -3,10 +3,12 @@
 import base64
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.model.records import decode
+from agent.model.records import LeaderRecord, decode, encode
 from integration.cluster import EXAMPLE, NAME, PREFIX, UNIT, Cluster
 from integration.lab.host import Host
 from tests.support.document import document
@@ -113,3 +115,22 @@ def stays(cluster: Cluster, before: dict[str, str]) -> None:
     while time.monotonic() < until:
         assert fixed(cluster) == before
         assert not [each for each in cluster.containers(everything=True) if "evil" in each.name]
+
+
+def take_lock(cluster: GuardedCluster, user: str) -> None:
+    """Take the leader's lock with a lease of ten years."""
+    code, said = cluster.as_user(user, "lease", "grant", str(10 * 365 * 86_400))
+    assert code == 0, said
+    forged = encode(LeaderRecord(host=user, since="2026-01-01T00:00:00Z")).decode()
+    code, said = cluster.as_user(user, "put", f"{PREFIX}leader", f"--lease={said.split()[1]}", value=forged)
+    assert code == 0, said
+
+
+@contextmanager
+def lock_of_thief(cluster: GuardedCluster, user: str) -> Iterator[None]:
+    """The thief has the leader's lock meanwhile, so that no agent repairs what he writes."""
+    take_lock(cluster, user)
+    try:
+        yield
+    finally:
+        cluster.delete("leader")

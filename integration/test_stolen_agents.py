@@ -3,8 +3,6 @@
 docs/operate/etcd.md has the table. Every user here is made with the printed commands, one per host.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 from agent.model.records import (
     Assignment,
     Disruption,
-    LeaderRecord,
     MembershipOrder,
     Replica,
     SwarmRecord,
@@ -33,9 +30,11 @@ from integration.guarded import (
     WORKER,
     GuardedCluster,
     fixed,
+    lock_of_thief,
     now,
     said_on,
     stays,
+    take_lock,
 )
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -198,25 +197,6 @@ def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: Gua
     cluster.delete("swarm")
 
 
-def take_lock(cluster: GuardedCluster, user: str) -> None:
-    """Take the leader's lock with a lease of ten years."""
-    code, said = cluster.as_user(user, "lease", "grant", str(10 * 365 * 86_400))
-    assert code == 0, said
-    forged = encode(LeaderRecord(host=user, since="2026-01-01T00:00:00Z")).decode()
-    code, said = cluster.as_user(user, "put", f"{PREFIX}leader", f"--lease={said.split()[1]}", value=forged)
-    assert code == 0, said
-
-
-@contextmanager
-def lock_of_thief(cluster: GuardedCluster, user: str) -> Iterator[None]:
-    """The thief has the leader's lock meanwhile, so that no agent repairs what he writes."""
-    take_lock(cluster, user)
-    try:
-        yield
-    finally:
-        cluster.delete("leader")
-
-
 def untrusted(cluster: GuardedCluster, host: Host) -> str:
     """Return what the host reports as untrusted, in its status and as the metric that the alert is about."""
     metrics = cluster.metrics(host)
@@ -281,6 +261,59 @@ def test_a_forged_recreation_of_an_overlay_that_is_as_declared_stops_no_replica(
 
         eventually(is_named, NAMED_S, "every host names the recreation")
         stays(cluster, before)
+
+
+def forge_replicas(cluster: GuardedCluster, user: str, victim: Host, **changes: Any) -> None:
+    """Write the assignment of a host with these changes of every replica."""
+    found = cluster.record(Assignment, f"assignments/{victim.name}")
+    replicas = tuple(replace(each, **changes) for each in found.replicas)
+    cluster.forge(user, f"assignments/{victim.name}", encode(replace(found, replicas=replicas)).decode())
+
+
+def test_a_forged_duplicate_address_recreates_no_replica(cluster: GuardedCluster) -> None:
+    before = fixed(cluster)
+    user, victim = manager(cluster)
+    ids = victim.exec("docker", "ps", "--quiet", "--no-trunc").stdout.split()
+    assert ids
+    with lock_of_thief(cluster, user):
+        since = now(victim)
+        forge_replicas(cluster, user, victim, recreate=tuple((each, "forged") for each in ids))
+
+        def is_named() -> None:
+            assert "announce no second container with that address" in said_on(victim, since)
+
+        eventually(is_named, NAMED_S, "the host names the order")
+        stays(cluster, before)
+
+
+def test_a_running_replica_keeps_its_reserved_address(cluster: GuardedCluster) -> None:
+    cluster.wait_converged(cluster.put(document(DOCUMENT, policy={"reserve_addresses": True})), CONVERGE_S)
+    before = fixed(cluster)
+    user, victim = manager(cluster)
+    with lock_of_thief(cluster, user):
+        since = now(victim)
+        forge_replicas(cluster, user, victim, addresses=((OVERLAY, "10.10.9.9"),))
+
+        def is_named() -> None:
+            assert "changes its address" in said_on(victim, since)
+
+        eventually(is_named, NAMED_S, "the host names the address")
+        stays(cluster, before)
+
+
+def test_a_worker_stays_on_its_overlay_whatever_id_the_record_has(cluster: GuardedCluster) -> None:
+    before = fixed(cluster)
+    user, victim = manager(cluster)
+    with lock_of_thief(cluster, user):
+        found = cluster.record(SwarmRecord, "swarm")
+        cluster.forge(user, "swarm", encode(replace(found, overlay_ids=((OVERLAY, "x" * 25),))).decode())
+
+        def is_named() -> None:
+            assert "0 of 2 managers report that one" in untrusted(cluster, victim)
+
+        eventually(is_named, NAMED_S, "the worker names the record")
+        stays(cluster, before)
+        cluster.forge(user, "swarm", encode(found).decode())
 
 
 def test_a_fixed_replica_that_is_down_starts_although_its_assignment_holds_it(

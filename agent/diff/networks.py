@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from agent.diff.container import CREATION, overlays_in
+from agent.diff.nodes import quorum
 from agent.model import Frozen
 from agent.model.host_state import Attached, Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.network_options import normalized
 from agent.model.observed import ClusterState
-from agent.model.phrases import short_id
+from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.records import SwarmRecord
 from agent.model.spec import ContainerSpec, Pairs
 
@@ -119,6 +120,32 @@ def _recorded_id(wanted: NetworkIntent, record: SwarmRecord | None) -> str:
     if wanted.driver != "overlay" or record is None or wanted.name in record.recreating:
         return ""
     return dict(record.overlay_ids).get(wanted.name, "")
+
+
+def with_confirmed_overlays(cluster: ClusterState, host: HostState, me: str) -> ClusterState:
+    """Return the state with the overlays in use in the record where neither engine nor managers confirm another one.
+
+    Any host that may lead can write the record, and replicas leave an overlay that it does not name. An engine that
+    lists every overlay, or the recorded one, needs no confirmation; else the reports of most managers have to list it.
+    """
+    intent, record, key = cluster.accepted, cluster.record, f"{cluster.root}swarm"
+    listed, managers = {each.id for each in host.networks}, intent.managers if intent else ()
+    reports = [cluster.status_of(each.name) for each in managers if each.name != me]
+    for name, recorded in record.overlay_ids if record and not sees_overlays(host) else ():
+        wanted = intent.network(name) if intent and recorded not in listed else None
+        used = found_for(wanted, host, None) if wanted and wanted.driver == "overlay" else None
+        count = sum(recorded in {each.id for each in status.networks} for status in reports if status)
+        if record is None or used is None or not running_on(used, host) or count >= quorum(len(reports)):
+            continue
+        ids = {**dict(record.overlay_ids), name: used.id}
+        record = replace(record, overlay_ids=tuple(sorted(ids.items())))
+        reason = (
+            f"overlay {name} is {short_id(recorded)} there, and containers of this host run on {short_id(used.id)}; "
+            f"{count} of {len(reports)} managers report that one, so they run on; {MISUSED_IF_NEW}"
+        )
+        faults = (*cluster.unreadable, (key, reason))
+        cluster = replace(cluster, record=record, unreadable=faults, untrusted=cluster.untrusted | {key})
+    return cluster
 
 
 def describe_network(found: NetworkState) -> str:

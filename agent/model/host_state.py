@@ -141,6 +141,7 @@ class NetworkState(NetworkFacts):
     address_users: GivenOut | None = None
     """Overlays with reserved addresses, leader only: every address that the swarm has allocated. None: not read, or not
     known."""
+    duplicates: tuple[str, ...] = ()  # of OverlayPeers, while an order is about an address
 
 
 class VolumeState(Frozen):

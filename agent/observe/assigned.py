@@ -6,27 +6,47 @@ that the document does not have end.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from agent.diff.capacity import asks
 from agent.diff.networks import asks_of
+from agent.diff.replicas import STOPPABLE
+from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.keys import Keys
 from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.records import Assignment, Replica, encode
-from agent.model.spec import ContainerSpec, Key
+from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.store import KeyValue
 from agent.observe.declared import DeclaredSpecs
 
-MOST_CHANGES = 10
-"""Changes of one replica's spec, addresses or container by assignments of one document. Each may restart it."""
+MOST_CHANGES = 4
+"""Changes of one replica's spec by assignments of one document. Each restarts it."""
 _STAYS = f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {MISUSED_IF_NEW}"
 _HOLDS = f"the document gives it no reason to wait, and its assignment in etcd does: it does not wait; {MISUSED_IF_NEW}"
-_GONE = "the accepted document does not have it on this host"
-_MANY = (
-    f"its assignment changed {MOST_CHANGES} times under one document, so it stays as it is; {MISUSED_IF_NEW}"
+_KEEPS = (
+    "its assignment in etcd changes its address, or recreates it for that. Neither the document nor the engines, which "
+    f"announce no second container with that address, give a reason: it runs on; {MISUSED_IF_NEW}"
 )
+_GONE = "the accepted document does not have it on this host"
+_MANY = f"its spec changed {MOST_CHANGES} times under one document, so it stays as it is; {MISUSED_IF_NEW}"
+
+
+class Evidence(NamedTuple):
+    """The addresses of the replicas of a host, as its engine shows them."""
+
+    running: Mapping[Key, tuple[str, Pairs]]
+    """Running replica -> id and addresses of its container."""
+    duplicates: frozenset[tuple[str, str]]
+    """(overlay, address) that two endpoints of the swarm have."""
+
+    @classmethod
+    def of(cls, host: HostState) -> "Evidence":
+        up = (each for each in host.containers if each.status in STOPPABLE)
+        twice = frozenset((each.name, address) for each in host.networks for address in each.duplicates)
+        return cls({each.replica.key: (each.id, each.addresses) for each in up}, twice)
 
 
 class AllowedAssignment:
@@ -37,6 +57,7 @@ class AllowedAssignment:
         self.last: Assignment | None = None
         self.refused: dict[Key, str] = {}
         """Replica -> why the document does not allow what the assignment in etcd has of it."""
+        self.seen: Evidence | None = None  # until the engine answers
         self._saved = b""
         """`last` if etcd has another assignment."""
         self._changes, self._under = Counter[Key](), 0
@@ -55,7 +76,7 @@ class AllowedAssignment:
         """Return what this host acts on of the assignment in etcd."""
         if intent is None:
             return found
-        asked = (found, intent, frozenset(specs), self._declared.kept)
+        asked = (found, intent, frozenset(specs), self._declared.kept, self.seen)
         if asked != self._asked:
             self._asked, self.refused = asked, {}
             if found:
@@ -121,14 +142,36 @@ class AllowedAssignment:
             asked = _without_unasked(wanted, old, spec, intent)
             if (asked.held, asked.waits) != (wanted.held, wanted.waits):
                 self.refused[wanted.key] = _HOLDS
-            wanted = asked
-            if old and _may_restart(wanted, old):
+            wanted = self._confirmed(asked, old, asks_of(intent, spec).reserved, intent)
+            if (wanted.addresses, wanted.recreate) != (asked.addresses, asked.recreate):
+                self.refused[wanted.key] = _KEEPS
+            if old and wanted.spec != old.spec:
                 self._changes[wanted.key] += 1
                 why = _MANY if self._changes[wanted.key] > MOST_CHANGES else ""
         if not why:
             return wanted
         self.refused[wanted.key] = why
         return old and replace(old, recreate=(), stops_first=False)
+
+    def _confirmed(
+        self, wanted: Replica, old: Replica | None, reserved: frozenset[str], intent: Intent
+    ) -> Replica:
+        """Return the replica, if it runs, with the address that it has and without the order to recreate it.
+
+        Each follows if the engines announce another container with its address; another address also if the document
+        fixes this one for a service.
+        """
+        had, given = dict(old.addresses if old else ()), dict(wanted.addresses)
+        running, duplicates = self.seen or ({wanted.key: ("", (*had.items(),))}, frozenset())
+        container, addresses = running.get(wanted.key, ("", ()))
+        now, twice = dict(addresses), duplicates & {*addresses}
+        for network in reserved & now.keys() & {*had, *given}:
+            address = now[network]
+            moves = address and given.get(network) != address and had.get(network, address) == address
+            if moves and (network, address) not in {*_fixed(intent), *twice}:
+                given[network] = address
+        orders = tuple(each for each in wanted.recreate if twice or (self.seen and each[0] != container))
+        return replace(wanted, addresses=tuple(sorted(given.items())), recreate=orders)
 
     def _why_refused(
         self, wanted: Replica, old: Replica | None, intent: Intent, specs: Mapping[str, ContainerSpec]
@@ -173,11 +216,10 @@ def _without_unasked(wanted: Replica, old: Replica | None, spec: ContainerSpec, 
     return replace(
         wanted,
         addresses=tuple(each for each in wanted.addresses if each[0] in asks.reserved),
-        recreate=wanted.recreate if any(each.network not in asks.overlays for each in spec.networks) else (),
         stops_first=wanted.stops_first and bool(asks.overlays),
     )
 
 
-def _may_restart(wanted: Replica, old: Replica) -> bool:
-    moved = bool(old.addresses) and wanted.addresses != old.addresses
-    return wanted.spec != old.spec or moved or bool(wanted.recreate and wanted.recreate != old.recreate)
+def _fixed(intent: Intent) -> Iterator[tuple[str, str | None]]:
+    """Yield (overlay, address) for each network of the document's services; None: no fixed address."""
+    return ((each.network, each.ipv4_address) for one in intent.services for each in one.spec.networks)

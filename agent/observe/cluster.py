@@ -7,15 +7,17 @@ from typing import TypeVar
 
 from agent.clients.etcd import Store
 from agent.clients.seal import Seal, Unopened
+from agent.diff.networks import with_confirmed_overlays
 from agent.errors import Denied, Invalid, NotUsed
 from agent.model import earlier, observed, records, status
+from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Known, Values, read_document
-from agent.observe.assigned import AllowedAssignment
+from agent.observe.assigned import AllowedAssignment, Evidence
 from agent.observe.declared import DeclaredSpecs
 
 S = TypeVar("S", records.Tokens, records.UnlockKeys)
@@ -55,6 +57,8 @@ class ClusterReader:
         """True if the role of this agent in etcd does not let it read them."""
         self._ordered = False
         """True if the last reading included the reports of managers: this host has a membership order to verify."""
+        self._doubts = False
+        """True if they are to confirm the id of an overlay."""
         self._accepted: Intent | None = None
 
     def read(
@@ -67,7 +71,7 @@ class ClusterReader:
         read_all, first = self.wide, not self._known
         snapshot = self._snapshot(store)
         wide = self._needs_all(snapshot, lease_id, hindered=hindered)
-        ordered = snapshot.get(self._keys.membership_order(self._me)) is not None
+        ordered = self._doubts or snapshot.get(self._keys.membership_order(self._me)) is not None
         if ((wide or first) and not read_all) or (ordered and not (self._ordered or read_all)):
             self.wide, self._ordered = self.wide or wide or first, ordered
             snapshot = self._snapshot(store)
@@ -94,6 +98,14 @@ class ClusterReader:
             return self._snapshot(store)
         self._denied = self._denied and not self.wide
         return snapshot
+
+    def learn(self, host: HostState, state: observed.ClusterState) -> bool:
+        """Take note of what the engine of this host shows; True if `state`, just read, is to be read again for it."""
+        before, doubted, seen = self._allowed.seen, self._doubts, Evidence.of(host)
+        self._allowed.seen = seen
+        self._doubts = with_confirmed_overlays(state, host, self._me) is not state
+        changed = seen.duplicates != before.duplicates if before else bool(state.refused)
+        return changed or (self._doubts and not doubted)
 
     def recall(self, kept: Sequence[KeyValue]) -> observed.ClusterState:
         """Return the state from values saved on disk, for a start without etcd.

@@ -226,6 +226,10 @@ class Observer:
         lease_id = self._lease_id()
         cluster, fence, store_error = self._observe_cluster(lease_id)
         host, engine_error = self._observe_host(cluster, in_flight, settled=settled)
+        if host and cluster:
+            if self._cluster.learn(host, cluster) and not store_error:
+                cluster, fence, store_error = self._observe_cluster(lease_id)
+            cluster = cluster and networks.with_confirmed_overlays(cluster, host, self._identity.host)
         self._blind = host is None or host.swarm.leaderless
         self._hindered = self._blind or _lacks_name(host, cluster)
         self._pending = host.swarm.local == "pending" if host else self._pending

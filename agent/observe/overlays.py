@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from agent.clients.docker import Engine, OverlayPeers
@@ -24,6 +25,7 @@ class OverlayReader:
     def __init__(self, engine: Engine, me: str, clock: Callable[[], float]) -> None:
         self._engine, self._me = engine, me
         self._peers: _Answers[OverlayPeers] = _Answers(engine.overlay_peers, clock)
+        self._verbose: _Answers[OverlayPeers] = _Answers(partial(engine.overlay_peers, verbose=True), clock)
         self._users: _Answers[Pairs] = _Answers(engine.overlay_users, clock)
         self._given_out: _Answers[GivenOut] = _Answers(engine.overlay_addresses, clock)
 
@@ -44,10 +46,14 @@ class OverlayReader:
         used = {name for each in containers for name, address in each.addresses if address}
         # While hosts are disrupted one after the other, the next grant depends on a current answer.
         believed_s = 0.0 if cluster.disruption else LOOK_S
-        for answers in (self._peers, self._users, self._given_out):
+        for answers in (self._peers, self._verbose, self._users, self._given_out):
             answers.forget_all_but({each.id for each in networks})
+        ordered = cluster.assignment.replicas if cluster.assignment else ()
+        # What is refused may be about an address.
+        verbose = cluster.refused or any(each.recreate for each in ordered)
+        peers = self._verbose if verbose else self._peers
         read = [
-            replace(each, **(self._peers.get(each.id, believed_s) or OverlayPeers())._asdict())
+            replace(each, **(peers.get(each.id, believed_s) or OverlayPeers())._asdict())
             if each.name in used & wanted.keys()
             else each
             for each in networks

@@ -161,6 +161,8 @@ def test_a_new_host_follows_a_document_that_etcd_has_compacted_once_it_is_put_ag
 
 # ---- Assignments and specs
 
+NETWORK = "my-network-overlay"
+
 EVIL = ContainerSpec(image="registry.example/miner:1", network_mode="host", privileged=True)
 
 
@@ -301,21 +303,114 @@ def restart(cluster: SimulatedCluster) -> None:
         cluster.start(name)
 
 
-def test_a_replica_is_recreated_for_forged_duplicate_addresses_so_often_and_not_for_ever(
+def test_no_replica_is_recreated_for_an_address_that_no_other_container_has(
     cluster: SimulatedCluster,
 ) -> None:
     take_lock(cluster)
-    seen = cluster.ids()
-    for _ in range(3 * MOST_CHANGES):
-        for name, host in cluster.hosts.items():
-            recreate = tuple((raw["Id"], "why") for raw in host.replicas().values())
-            change(cluster, name, recreate=recreate)
-        cluster.rounds(2, seconds=30.0)
-        seen |= cluster.ids()
-    assert len(seen) <= len(cluster.ids()) * (1 + MOST_CHANGES)
+    before = containers(cluster)
+    cluster.clock.advance(60.0)
+    for name, host in cluster.hosts.items():
+        recreate = tuple((raw["Id"], "why") for raw in host.replicas().values())
+        change(cluster, name, recreate=recreate)
+    cluster.round()
     assert foreign(cluster) == set(cluster.hosts)
+    assert "announce no second container with that address" in cluster.told()
+    for _ in range(ROUNDS):
+        cluster.round()
+        assert containers(cluster) == before
+    restart(cluster)
+    cluster.rounds(5)
+    assert containers(cluster) == before
+
+
+def test_two_replicas_with_one_address_get_two_although_nobody_but_the_engines_confirms_it(
+    cluster: SimulatedCluster,
+) -> None:
+    """What must go on to work: the order of a leader, confirmed by the engine of the host."""
+    first, second = cluster.hosts["node-231"], cluster.hosts["node-232"]
+    address = on_overlay(first)["prod-order-1"]
+    raw = second.replicas()["prod-order-3"]
+    raw["NetworkSettings"]["Networks"][NETWORK]["IPAddress"] = address
+    cluster.rounds(40)
+    cluster.settle()
+    assert on_overlay(first)["prod-order-1"] == address
+    assert on_overlay(second)["prod-order-3"] != address
+    assert ("node-231", first.replicas()["prod-order-1"]["Id"]) in cluster.ids()
+    assert ("node-232", raw["Id"]) not in cluster.ids()
+
+
+def on_overlay(host: Any) -> dict[str, str]:
+    """Address on the overlay of each replica of a host."""
+    return {
+        name: raw["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
+        for name, raw in host.replicas().items()
+        if NETWORK in raw["NetworkSettings"]["Networks"]
+    }
+
+
+RESERVED = document(policy={"reserve_addresses": True})
+
+
+@pytest.fixture
+def reserving(tmp_path: Path) -> SimulatedCluster:
+    """The example with reserved addresses, carried out."""
+    cluster = SimulatedCluster(tmp_path, RESERVED)
+    cluster.put_intent(RESERVED)
+    cluster.start()
+    cluster.settle()
+    return cluster
+
+
+@pytest.mark.parametrize("addresses", [((NETWORK, "10.10.9.9"),), ()], ids=["another", "none"])
+def test_a_running_replica_keeps_its_reserved_address_whatever_its_assignment_has(
+    reserving: SimulatedCluster, addresses: Any
+) -> None:
+    cluster, before = reserving, containers(reserving)
+    take_lock(cluster)
+    for name in cluster.hosts:
+        change(cluster, name, addresses=addresses)
+    cluster.round()
+    assert foreign(cluster) == set(cluster.hosts)
+    for name in cluster.hosts:  # in two parts: as if it had none, then another one
+        change(cluster, name, addresses=((NETWORK, f"10.10.8.{name[-1]}"),))
+    for _ in range(ROUNDS):
+        cluster.round()
+        assert containers(cluster) == before
+    restart(cluster)
+    cluster.rounds(5)
+    assert containers(cluster) == before
+    cluster.delete(KEYS.leader)
+    cluster.settle()
+    assert containers(cluster) == before
+    assert not foreign(cluster)
+
+
+def test_a_replica_changes_its_spec_so_often_under_one_document_and_not_for_ever(
+    cluster: SimulatedCluster,
+) -> None:
+    back = document(services={"billing": {"deploy": {"update_config": {"failure_action": "rollback"}}}})
+    cluster.put_intent(back)
+    cluster.settle()
+    cluster.put_intent(document(back, tags={"billing": "1.0.1"}))
+    cluster.settle()
+    take_lock(cluster)
+    (old,) = (each.spec for each in parsed(back).services if each.name == "billing")
+    (name,) = (each for each, host in cluster.hosts.items() if "prod-billing-1" in host.replicas())
+    latest, write_old = assigned(cluster, name), write_spec(cluster, old)
+    seen = set()
+    for _ in range(3 * MOST_CHANGES):
+        for spec in (write_old, ""):
+            write_spec(cluster, old)
+            changed = (
+                replace(each, spec=spec if each.service == "billing" and spec else each.spec)
+                for each in latest.replicas
+            )
+            give(cluster, name, *changed)
+            cluster.rounds(3, seconds=30.0)
+            seen.add(cluster.hosts[name].replicas()["prod-billing-1"]["Id"])
+    assert 1 < len(seen) <= 1 + MOST_CHANGES
     assert "so it stays as it is" in cluster.told()
-    assert sum(map(len, cluster.running().values())) == len(cluster.ids())
+    assert "prod-billing-1" in cluster.hosts[name].running()
 
 
 def test_a_service_goes_back_only_where_its_rollback_is_declared(cluster: SimulatedCluster) -> None:
@@ -358,7 +453,6 @@ def test_a_forged_rollout_goes_back_to_no_forged_spec(cluster: SimulatedCluster)
 
 WORKER = "node-233"
 WITH_WORKER = document(roles={WORKER: "worker"})
-NETWORK = "my-network-overlay"
 
 
 @pytest.fixture
@@ -469,16 +563,45 @@ def test_other_forged_keys_stop_no_replica(mixed: SimulatedCluster, how: str, le
         assert containers(mixed) == before
 
 
-def test_a_worker_that_forged_ids_take_off_its_overlay_is_back_with_the_right_ones(
-    mixed: SimulatedCluster,
+@pytest.mark.parametrize("reported", [False, True], ids=["by nobody", "by the stolen one of two managers"])
+def test_a_worker_stays_on_its_overlay_whatever_id_the_record_has(
+    mixed: SimulatedCluster, reported: bool
 ) -> None:
-    """What cannot be prevented: only the leader's record tells a worker which overlay is the swarm's."""
-    before = mixed.running()
-    for _ in range(3):
+    take_lock(mixed)
+    before = containers(mixed)
+    found = mixed.read(KEYS.status("node-232"))
+    assert found is not None
+    status = decode(HostStatus, found.value)
+    for _ in range(ROUNDS):
         record(overlay_ids=((NETWORK, "forged"),))(mixed)
+        if reported:
+            forged = tuple(
+                replace(each, id="forged") if each.name == NETWORK else each for each in status.networks
+            )
+            mixed.put(KEYS.status("node-232"), encode(replace(status, networks=forged)))
+        mixed.agents[WORKER].turn()
+        assert WORKER in foreign(mixed)
         mixed.round(WORKER)
-    stopped = {name for name, running in mixed.running().items() if running != before[name]}
-    assert stopped == {WORKER}
-    assert "which is not the overlay" in str(mixed.agents[WORKER].plan)
+        assert containers(mixed) == before
+    assert "managers report that one, so they run on" in str(mixed.agents[WORKER].plan)
+    mixed.delete(KEYS.leader)
     mixed.settle()
-    assert mixed.running() == before
+    assert containers(mixed) == before
+
+
+def test_a_worker_leaves_an_overlay_that_most_managers_report_as_another_one(mixed: SimulatedCluster) -> None:
+    """What must go on to work: the engine has kept an overlay that the swarm has no more."""
+    host = mixed.hosts[WORKER]
+    before = {
+        name for name in host.running() if NETWORK in host.replicas()[name]["NetworkSettings"]["Networks"]
+    }
+    assert before
+    swarm = host.engine.nets.membership[0]  # type: ignore[index]
+    host.engine.nets.keep(NETWORK)
+    swarm.networks[NETWORK] = replace(swarm.networks[NETWORK], id="made-anew")
+    mixed.rounds(10)
+    ids = {
+        host.replicas()[name]["NetworkSettings"]["Networks"].get(NETWORK, {}).get("NetworkID")
+        for name in before
+    }
+    assert ids <= {"made-anew", "", None}, mixed.told()

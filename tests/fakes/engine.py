@@ -134,9 +134,10 @@ class FakeEngine(FakeWire, DockerEngine):
         return self.nets.endpoints(network)
 
     @call()
-    def overlay_peers(self, network_id: str) -> OverlayPeers:
+    def overlay_peers(self, network_id: str, *, verbose: bool = False) -> OverlayPeers:
         peers = self.nets.peers(network_id)
-        return OverlayPeers(peers, f"{self.address}-on-it" if peers else "")
+        duplicates = self.nets.duplicates(network_id) if peers and verbose else ()
+        return OverlayPeers(peers, f"{self.address}-on-it" if peers else "", duplicates)
 
     @call()
     def overlay_users(self, network_id: str) -> Pairs:

@@ -1,5 +1,6 @@
 """The networks of a host in memory: its own, and those of the swarm it is in."""
 
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
@@ -224,6 +225,14 @@ class FakeNetworks:
             return ()
         nodes = {node for _, node in swarm.users(name)}
         return tuple(sorted(each.host.address for each in swarm.members if each.node_id in nodes))
+
+    def duplicates(self, network_id: str) -> tuple[str, ...]:
+        """The addresses that two containers of the swarm have."""
+        assert self.membership is not None
+        swarm = self.membership[0]
+        (name,) = (each.name for each in swarm.networks.values() if each.id == network_id)
+        count = Counter(address for address, _, _ in swarm.given_out(name))
+        return tuple(sorted(each for each, many in count.items() if many > 1))
 
     def users(self, network_id: str) -> tuple[tuple[str, str], ...]:
         swarm = self.managed()

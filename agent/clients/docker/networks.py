@@ -1,6 +1,7 @@
 """Reading and changing the networks and volumes of an engine."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
@@ -23,10 +24,13 @@ _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 
 
 def overlay_peers(raw: Mapping[str, Any]) -> reading.OverlayPeers:
-    """Return the peers and this host's own endpoint in the answer of GET /networks/{id}."""
+    """Return the peers, this host's own endpoint and the duplicate addresses in the answer of GET /networks/{id}."""
     own = (raw.get("Containers") or {}).get(f"lb-{raw.get('Name')}") or {}
     peers = {each["IP"] for each in raw.get("Peers") or () if each.get("IP")}
-    return reading.OverlayPeers(tuple(sorted(peers)), _bare(own.get("IPv4Address") or ""))
+    tasks = (task for each in (raw.get("Services") or {}).values() for task in each.get("Tasks") or ())
+    count = Counter(address for _, address in {(each["EndpointID"], each["EndpointIP"]) for each in tasks})
+    duplicates = sorted(address for address, endpoints in count.items() if address and endpoints > 1)
+    return reading.OverlayPeers(tuple(sorted(peers)), _bare(own.get("IPv4Address") or ""), tuple(duplicates))
 
 
 def overlay_users(
@@ -122,8 +126,10 @@ class Networks(transport.Part):
         """
         return reading.endpoints(self._found("network_inspect", _path(network)) or {})
 
-    def overlay_peers(self, network_id: str) -> reading.OverlayPeers:
-        return overlay_peers(self._found("network_inspect", _path(network_id)) or {})
+    def overlay_peers(self, network_id: str, *, verbose: bool = False) -> reading.OverlayPeers:
+        """Return an overlay as this host sees it; with `verbose` also the duplicate addresses, from all endpoints."""
+        params = {"verbose": str(verbose).lower()}
+        return overlay_peers(self._found("network_inspect", _path(network_id), params=params) or {})
 
     def overlay_users(self, network_id: str) -> Pairs:
         """Return what blocks the removal of an overlay. Refused on a worker, Unreachable without a quorum."""

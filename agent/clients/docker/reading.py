@@ -57,6 +57,8 @@ class OverlayPeers(NamedTuple):
     """Addresses of the hosts on the overlay that gossip has reported, this host included, sorted."""
     own_address: str = ""
     """Address of this host's own endpoint on the overlay."""
+    duplicates: tuple[str, ...] = ()
+    """Addresses that two endpoints have, as the engines announce them to each other, sorted. Empty: also not asked."""
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:

@@ -66,6 +66,9 @@ class _Reports:
         self.known: dict[tuple[str, str], _User] = {}
         self.on: defaultdict[str, list[tuple[str, _User]]] = defaultdict(list)
         self.failed: set[tuple[str, Key | None]] = set()
+        self.kept: dict[tuple[str, Key, str], str] = {}
+        """Host, replica and overlay -> its reserved address there while it runs with it, whatever its assignment has.
+        Its host lets it keep that one."""
         for name, status in sorted(cluster.statuses.items()):
             reachable = not why_absent(name, cluster)
             for net in filter(attrgetter("own_address"), status.networks):
@@ -78,6 +81,8 @@ class _Reports:
                 if each.status in STOPPABLE:
                     for network, address in filter(itemgetter(1), each.addresses):
                         self.on[network].append((address, user))
+                        if reachable and (network, address) in each.reserved:
+                            self.kept[name, each.key, network] = address
                 elif reachable and each.error and _failed_again(each, status):
                     self.failed.add((name, each.key))
                     why = f"an endpoint of {name} itself: its dockerd refused the address as in use, twice"
@@ -271,7 +276,10 @@ def reserve_addresses(
             pool=_pool(intent, network, cluster, host, seen),
             users=AddressUsers(network, cluster, reports, host, seen, previous),
             where={key: name for name, key, asks in on[network] if network in asks.reserved},
-            had={key: had.get(key, {}).get(network, "") for _, key, _ in on[network]},
+            had={
+                key: reports.kept.get((name, key, network)) or had.get(key, {}).get(network, "")
+                for name, key, _ in on[network]
+            },
         )
         for key, address in overlay.chosen().items():
             reserved.setdefault(key, {})[network] = address

@@ -8,7 +8,7 @@ import pytest
 from agent.model.intent import Intent
 from agent.model.records import Assignment, Replica
 from agent.model.spec import spec_hash, with_digest
-from agent.observe.assigned import MOST_CHANGES, AllowedAssignment
+from agent.observe.assigned import MOST_CHANGES, AllowedAssignment, Evidence
 from agent.observe.declared import DeclaredSpecs
 from tests.support.document import document
 from tests.support.etcd_keys import DOCUMENT, KEYS, ME, OTHER
@@ -160,23 +160,107 @@ def test_only_what_the_document_asks_for_is_reserved() -> None:
     assert plain.look(plain.replica(1, addresses=address, stops_first=True))[0] == plain.replica(1)
     wanted = reserves.replica(1, addresses=address, stops_first=True)
     assert reserves.look(wanted)[0] == wanted
-    other = replace(wanted, recreate=(("c1", "duplicate"),))
-    assert reserves.look(other)[0] == wanted  # a new container would get the same address
 
 
-def test_a_replica_changes_so_often_under_one_document() -> None:
+NET, X, Y = "net", "10.1.0.9", "10.1.0.8"
+RESERVES = document(ON_OVERLAY, policy={"reserve_addresses": True})
+
+
+def runs(address: str, *duplicates: str) -> Evidence:
+    """The first replica runs with the address, in container c1."""
+    return Evidence({("order", 1): ("c1", ((NET, address),))}, frozenset((NET, each) for each in duplicates))
+
+
+NOTHING_RUNS = Evidence({}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("seen", "container", "obeys", "named"),
+    [
+        (runs(X), "c1", False, True),
+        (runs(X, Y), "c1", False, True),
+        (runs(X, X), "c1", True, False),
+        (runs(X), "the one before", True, False),
+        (NOTHING_RUNS, "c1", True, False),
+        (None, "c1", False, True),
+    ],
+)
+def test_only_a_container_whose_address_another_one_has_is_recreated(
+    seen: Evidence | None, container: str, obeys: bool, named: bool
+) -> None:
+    """An order about another container does nothing, and is often of a moment ago."""
     desk = Desk(ON_OVERLAY)
     desk.look(desk.replica(1), desk.replica(2))
-    for number in range(MOST_CHANGES + 3):
-        wanted = desk.replica(1, recreate=((f"c{number}", "duplicate"),))
-        recreated = wanted in desk.look(wanted, desk.replica(2))
-        assert recreated == (number < MOST_CHANGES)
-        assert desk.refused == (set() if recreated else {1})
-    assert desk.slots(1, 2) == [1, 2]
+    desk.allowed.seen = seen
+    wanted = desk.replica(1, recreate=((container, "duplicate"),))
+    assert desk.look(wanted, desk.replica(2))[0] == (wanted if obeys else desk.replica(1))
+    assert desk.refused == ({1} if named else set())
+
+
+@pytest.mark.parametrize("wanted", [((NET, Y),), ()])
+@pytest.mark.parametrize(
+    ("seen", "moves"),
+    [(runs(X), False), (runs(X, Y), False), (None, False), (runs(X, X), True), (NOTHING_RUNS, True)],
+)
+def test_a_running_replica_gets_another_reserved_address_only_for_a_duplicate(
+    seen: Evidence | None, moves: bool, wanted: Any
+) -> None:
+    desk = Desk(RESERVES)
+    first = desk.replica(1, addresses=((NET, X),))
+    desk.look(first, desk.replica(2))
+    desk.allowed.seen = seen
+    found = desk.look(desk.replica(1, addresses=wanted), desk.replica(2))[0]
+    assert (found.addresses, desk.refused) == ((wanted, set()) if moves else (((NET, X),), {1}))
+
+
+def test_a_running_replica_gets_another_address_if_the_document_gives_its_own_to_a_service() -> None:
+    desk = Desk(RESERVES)
+    desk.look(desk.replica(1, addresses=((NET, X),)), desk.replica(2))
+    desk.allowed.seen = runs(X)
+    other = {"image": "other:1", "networks": {NET: {"ipv4_address": X}}, "x-hosts": [OTHER]}
+    intent = parsed(document(RESERVES, services={"other": other}))
+    desk.intent = replace(intent, revision=desk.revision)
+    moved = Replica(service="order", slot=1, spec=desk.look()[0].spec, addresses=((NET, Y),))
+    assert desk.look(moved, replace(moved, slot=2, addresses=()))[0] == moved
+
+
+def test_the_first_reservation_is_the_address_that_the_replica_has() -> None:
+    desk = Desk(ON_OVERLAY)
+    desk.look(desk.replica(1), desk.replica(2))
+    desk.accept(RESERVES)
+    desk.allowed.seen = runs(X)
+    found = desk.look(desk.replica(1, addresses=((NET, Y),)), desk.replica(2))[0]
+    assert (found.addresses, desk.refused) == (((NET, X),), {1})
+    assert desk.look(found, desk.replica(2))[0] == found
     assert desk.refused == set()
-    desk.accept(document(ON_OVERLAY, tags={"order": "2"}))
-    wanted = desk.replica(1, recreate=(("c99", "duplicate"),))
-    assert wanted in desk.look(wanted, desk.replica(2))
+
+
+def test_an_address_that_was_changed_by_hand_is_put_right() -> None:
+    desk = Desk(RESERVES)
+    wanted = desk.replica(1, addresses=((NET, X),))
+    desk.look(wanted, desk.replica(2))
+    desk.allowed.seen = runs("10.1.7.7")
+    assert desk.look(wanted, desk.replica(2))[0] == wanted
+    assert desk.refused == set()
+
+
+def test_a_replica_changes_its_spec_so_often_under_one_document() -> None:
+    desk = Desk(ON_OVERLAY)
+    desk.look(desk.replica(1), desk.replica(2))
+    rolls_back = {"deploy": {"update_config": {"failure_action": "rollback"}}}
+    desk.accept(document(ON_OVERLAY, tags={"order": "2"}, services={"order": rolls_back}))
+    latest, earlier = desk.replica(1), desk.replica(1, ON_OVERLAY)
+    for number in range(MOST_CHANGES + 3):
+        wanted = earlier if number % 2 else latest
+        changed = wanted in desk.look(wanted, desk.replica(2, ON_OVERLAY))
+        assert changed == (number < MOST_CHANGES or wanted == earlier)
+    assert "so it stays as it is" in desk.allowed.refused["order", 1]
+    desk.accept(document(desk_text(rolls_back), tags={"order": "3"}))
+    assert desk.replica(1) in desk.look(desk.replica(1), desk.replica(2))
+
+
+def desk_text(rolls_back: dict[str, Any]) -> str:
+    return document(ON_OVERLAY, services={"order": rolls_back})
 
 
 # ---- what holds a replica

@@ -179,6 +179,23 @@ def test_an_overlay_that_nobody_here_is_on_has_no_peers() -> None:
     assert found == OverlayPeers(("10.0.0.1", "10.0.0.2"), "10.10.0.3")
 
 
+def test_duplicate_addresses_are_those_of_two_endpoints_in_what_the_engines_announce() -> None:
+    """As engine 20.10 answers on a worker, with c233 on another host: plain containers are of the service ``."""
+    announced = {"c233": "10.10.0.4", "d2": "10.10.0.5", "d1": "10.10.0.4", "lost": "", "lost too": ""}
+    tasks = [
+        {"Name": name, "EndpointID": f"id-{name}", "EndpointIP": address, "Info": {"Host IP": "10.0.0.1"}}
+        for name, address in announced.items()
+    ]
+    services = {
+        "": {"VIP": "<nil>", "Tasks": tasks[:3]},
+        "web": {"Tasks": tasks[1:]},
+        "none": {"Tasks": None},
+    }
+    assert overlay_peers({"Name": "net", "Services": services}).duplicates == ("10.10.0.4",)
+    services = {"": {"Tasks": [tasks[0], tasks[0]]}}
+    assert overlay_peers({"Name": "net", "Services": services}).duplicates == ()
+
+
 def test_a_network_is_ours_by_its_label() -> None:
     raw = {"Id": "n", "Name": "net", "Labels": {"io.swarmkeeper.cluster": "test"}}
 
