@@ -52,7 +52,7 @@ def wait_quiet(cluster: Cluster) -> None:
     """Return when no agent had a reason to look for some seconds. Raises AssertionError if that does not come."""
     seen: list[Counts] = []
     for _ in range(QUIET_TRIES):
-        before, seen = seen, cluster.on_every_host(lambda host: _grown(PASSES, {}, cluster.metrics(host)))
+        before, seen = seen, cluster.on_every_host(lambda host: grown(PASSES, {}, cluster.metrics(host)))
         if seen == before:
             return
         time.sleep(QUIET_S)
@@ -76,7 +76,7 @@ def between_passes(cluster: Cluster, host: Host) -> float:
         before = read(cluster, host)
         time.sleep(BETWEEN_S)  # that time passes is what is measured here
         after = read(cluster, host)
-        if not _grown(PASSES, before.metrics, after.metrics):
+        if not grown(PASSES, before.metrics, after.metrics):
             return (after.cpu_s - before.cpu_s) / (after.at - before.at)
     raise AssertionError(f"{host.name} makes a pass in each {BETWEEN_S:.0f} s")
 
@@ -107,13 +107,13 @@ def _between(host: Host, before: Reading, after: Reading) -> Upkeep:
         cpu_s=after.cpu_s - before.cpu_s,
         rss_mb=after.rss_mb,
         pss_mb=after.pss_mb,
-        passes=_grown(PASSES, before.metrics, after.metrics),
-        docker=_grown(DOCKER_CALLS, before.metrics, after.metrics),
-        etcd=_grown(ETCD_CALLS, before.metrics, after.metrics),
+        passes=grown(PASSES, before.metrics, after.metrics),
+        docker=grown(DOCKER_CALLS, before.metrics, after.metrics),
+        etcd=grown(ETCD_CALLS, before.metrics, after.metrics),
     )
 
 
-def _grown(metric: str, before: Counts, after: Counts) -> Counts:
+def grown(metric: str, before: Counts, after: Counts) -> Counts:
     deltas = {
         series.removeprefix(metric).split('"')[1]: value - before.get(series, 0)
         for series, value in after.items()

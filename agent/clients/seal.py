@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from agent.errors import Invalid, NotUsed, Refused
 from agent.model.records import SEAL_LASTS_S, Opened, Tokens, UnlockKeys, timestamp
@@ -94,10 +93,12 @@ class WithKeys:
 
     def __init__(self, cluster: str, keys: Sequence[bytes], named: str, *, accepts: bool = False) -> None:
         """Take keys of 32 bytes; `named` is their file, for messages. `accepts`: also tokens that are not sealed."""
+        from cryptography import fernet  # noqa: PLC0415 - 7 MB, which a host without a key does not need
+
         self._cluster, self._named, self._accepts_unsealed = cluster, named, accepts
         self.now, self.opened = time.time, Opened()
-        every = [Fernet(base64.urlsafe_b64encode(each)) for each in keys]
-        self._first, self._fernet = every[0], MultiFernet(every)
+        every = [fernet.Fernet(base64.urlsafe_b64encode(each)) for each in keys]
+        self._first, self._fernet, self._refused = every[0], fernet.MultiFernet(every), fernet.InvalidToken
 
     def close(self, tokens: Tokens) -> Tokens:
         # The content names cluster and swarm, so that a value of another cluster or swarm is refused.
@@ -122,7 +123,7 @@ class WithKeys:
         """Return True for a value that is sealed with the first sealing key."""
         try:
             self._first.decrypt(value.sealed.encode())
-        except InvalidToken:
+        except self._refused:
             return False
         return True
 
@@ -141,7 +142,7 @@ class WithKeys:
             raise NotUsed(_NOT_SEALED)
         try:
             content = msgspec.json.decode(self._fernet.decrypt(value.sealed.encode()), type=kind)
-        except (InvalidToken, msgspec.MsgspecError):
+        except (self._refused, msgspec.MsgspecError):
             raise Invalid(f"sealed with a key that is not in {self._named}") from None
         if (content.cluster, content.swarm_id) != (self._cluster, value.swarm_id):
             raise NotUsed("sealed for another cluster or swarm, and written here")

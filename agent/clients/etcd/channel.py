@@ -34,6 +34,9 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 3000),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # Else gRPC measures the bandwidth by pings after each answer, a quarter of its wake-ups: a window of 1 MiB instead.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
     # gRPC would send even 127.0.0.1 through an http_proxy of the environment.
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
@@ -55,6 +58,8 @@ def _load_etcd3() -> tuple[Any, Any]:
     import etcd3  # noqa: PLC0415 (only after the alias)
     import grpc  # noqa: PLC0415
 
+    # A thread that waits for a message wakes up every 0.1 s, for Python's signals. Here it is never the main thread.
+    grpc._common.MAXIMUM_WAIT_TIMEOUT = 60.0  # noqa: SLF001 - gRPC has no option for it
     return etcd3, grpc
 
 

@@ -95,7 +95,10 @@ def test_a_traceback_is_only_for_who_asks() -> None:
     [
         ("agent.cli.app", ("grpc", "etcd3", "docker", "rich", "agent.planner")),
         ("agent.cli.validate", ("grpc", "etcd3", "docker", "rich")),
-        ("agent.daemon.main", ("rich.live", "agent.cli.status", "agent.planner.dry_run.cluster")),
+        (
+            "agent.daemon.main",
+            ("rich", "pygments", "cryptography", "agent.cli.status", "agent.planner.dry_run.cluster"),
+        ),
     ],
 )
 def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ...]) -> None:
@@ -103,6 +106,13 @@ def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ..
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == []
+
+
+def test_what_the_agent_does_not_load_the_commands_still_find() -> None:
+    code = "import agent.daemon.main, agent.cli.status, rich.live, sys; print('structlog' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True"]
 
 
 _HEAVY = (

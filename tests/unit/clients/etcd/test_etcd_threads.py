@@ -1,9 +1,12 @@
-"""Many threads on one client while etcd is killed under them."""
+"""Many threads on one client while etcd is killed under them; and one thread that has nothing to do."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+
+import pytest
 
 from agent.clients.etcd import EtcdStore
 from agent.errors import Unreachable
@@ -75,3 +78,44 @@ def test_closing_ends_the_calls_of_every_thread(server: EtcdServer, new_store: N
         errors = [call.exception(5) for call in calls]
     assert time.monotonic() - start < 2
     assert all(isinstance(error, Unreachable) for error in errors)
+
+
+def wake_ups(thread: str) -> int:
+    """How often the threads of this name have waited so far, and come back."""
+    tasks = [each.native_id for each in threading.enumerate() if each.name == thread]
+    assert tasks
+    switches = (
+        Path(f"/proc/self/task/{each}/status").read_text().split("voluntary_ctxt_switches:") for each in tasks
+    )
+    return sum(int(parts[1].split()[0]) for parts in switches)
+
+
+def test_a_watch_without_a_change_sleeps_and_is_woken_by_one(
+    shared_server: EtcdServer, new_store: NewStore, wakes: Wakes
+) -> None:
+    store = new_store(shared_server.endpoint)
+    watch = store.watch([KeyRange(key="/c/quiet")], wakes)
+    eventually(lambda: watch.healthy, 5)
+    before = wake_ups("etcd watch")
+    time.sleep(1)  # that time passes is what is measured here: gRPC's own wait wakes it ten times
+    assert wake_ups("etcd watch") - before <= 2
+
+    store.txn([], [Put(key="/c/quiet", value=b"")])
+    eventually(lambda: "watch: change" in wakes.reasons, 2)
+
+
+def test_a_renewal_starts_no_thread(
+    shared_server: EtcdServer, new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = new_store(shared_server.endpoint)
+    lease = store.grant(30)
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def start_and_tell(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_tell)
+    assert store.keepalive(lease.id) == 30
+    assert started == []
