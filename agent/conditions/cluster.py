@@ -18,7 +18,6 @@ from agent.conditions.headline import headline
 from agent.conditions.reports import Reports
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
-from agent.model.spec import Key
 
 _UNSEALED = "join tokens are not sealed: anyone who can read etcd can join the swarm; set tokens.key_file"
 _FIRST = get_args(Kind)
@@ -98,16 +97,8 @@ def _replicas(reports: Reports, of_hosts: dict[str, Condition]) -> tuple[Replica
         for each in reports.leader_blocked()
         if each.kind == "placement" and each.resource.startswith("placement/")
     }
-    known = replicas.Known(hosts=of_hosts, no_host=no_host, shown_on=_shown_on(reports))
+    known = replicas.Known(hosts=of_hosts, no_host=no_host, shown=replicas.shown_in(reports.reporting))
     return tuple(replicas.replica_condition(each, reports, known) for each in replicas.places(reports))
-
-
-def _shown_on(reports: Reports) -> dict[Key, tuple[str, ...]]:
-    found: dict[Key, tuple[str, ...]] = {}
-    for host, status in reports.reporting:
-        for each in status.replicas if status.engine_up else ():
-            found[each.key] = (*found.get(each.key, ()), host)
-    return found
 
 
 def _services(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.conditions.condition import Condition
 from agent.conditions.finding import READY, Blocked, Finding
 from agent.conditions.hosts import engine_down, host_condition
-from agent.conditions.replicas import Known, places, replica_condition
+from agent.conditions.replicas import Known, places, replica_condition, shown_in
 from agent.conditions.reports import Reports
 from agent.model import Frozen
 from agent.model.observed import ClusterState, Observed
@@ -36,7 +36,7 @@ def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     cluster = observed.cluster or ClusterState(revision=0)
     reports = Reports(with_own_report(cluster, observed.me, status), seconds_of(status.at) or 0.0)
     host = _host(observed.me, reports)
-    known = Known(hosts={observed.me: host})
+    known = Known(hosts={observed.me: host}, shown=shown_in([(observed.me, status)]))
     mine = (each for each in places(reports) if each.host == observed.me)
     return OwnHost(
         host=host,

@@ -1,6 +1,6 @@
 """The condition of each replica of the accepted document, from the current report of its host."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 from agent.conditions.condition import Condition, ReplicaCondition
@@ -38,8 +38,8 @@ class Known(Frozen):
     hosts: Mapping[str, Condition]
     no_host: Mapping[str, str] = field(default_factory=dict)
     """Service -> the leader's reason why a replica of it has no host."""
-    shown_on: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
-    """Replica -> the hosts whose current reports show a container of it."""
+    shown: Mapping[Key, Mapping[str, list[ReplicaReport]]]
+    """Replica -> host -> the containers of it that the current report of the host shows."""
 
 
 # ---- The slots of every service
@@ -92,11 +92,20 @@ def places(reports: Reports) -> Iterator[Place]:
 # ---- One replica
 
 
+def shown_in(reporting: Iterable[tuple[str, HostStatus]]) -> dict[Key, dict[str, list[ReplicaReport]]]:
+    """Return the containers of each replica by host, from the reports of these hosts."""
+    found: dict[Key, dict[str, list[ReplicaReport]]] = {}
+    for host, status in reporting:
+        for each in status.replicas if status.engine_up else ():
+            found.setdefault(each.key, {}).setdefault(host, []).append(each)
+    return found
+
+
 def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCondition:
     """Return the condition of a replica, with what the current report of its host shows."""
     status = reports.current(place.host) if place.host else None
     status = status if status and status.engine_up else None
-    mine = [each for each in status.replicas if each.key == place.key] if status else []
+    mine = known.shown.get(place.key, {}).get(place.host, []) if status else []
     judge = _Judge(place, reports, known)
     best = next((each for each in mine if each.spec == judge.target), mine[0] if mine else None)
     assignment = reports.cluster.assignments.get(place.host)
@@ -328,7 +337,7 @@ class _Judge:
 
     def _elsewhere(self) -> Iterator[Finding]:
         """Yield a finding if another host still has a container of the slot."""
-        for host in self.known.shown_on.get(self.place.key, ()):
+        for host in self.known.shown.get(self.place.key, ()):
             if host != self.place.host:
                 yield Progressing("Moving", f"{host} still has a container of it", cause=f"host/{host}")
 

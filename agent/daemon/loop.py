@@ -85,7 +85,6 @@ class Reconciler:
         observed = self._observer.observe(
             frozenset(step.resource for step in in_flight),
             {resource: each.error for resource, each in failures.items()},
-            settled=reasons == RESYNC and not (in_flight or failures or self.look_again_s),
         )
         seen = self._clock()
         plan = make_plan(observed)

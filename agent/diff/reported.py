@@ -4,6 +4,7 @@ And the reports of finished replicas, which agent and dry run both make.
 """
 
 from collections.abc import Callable
+from functools import cache
 from inspect import signature
 from ipaddress import IPv4Interface, IPv4Network
 from typing import TypeVar
@@ -108,8 +109,13 @@ def _remembered(status: HostStatus) -> tuple[host_state.Remembered, ...]:
 
 def alike(kind: Callable[..., T], found: object, **other: object) -> T:
     """Build a `kind` from the attributes of `found` that have the names of its fields, and from `other`."""
-    same = {each: getattr(found, each) for each in signature(kind).parameters if hasattr(found, each)}
-    return kind(**{**same, **other})
+    names = (each for each in _fields(kind) if each not in other and hasattr(found, each))
+    return kind(**{each: getattr(found, each) for each in names}, **other)
+
+
+@cache
+def _fields(kind: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(signature(kind).parameters)
 
 
 def _link(report: BridgeReport) -> host_state.LinkState | None:

@@ -130,17 +130,13 @@ class CrashReader:
     ) -> _Seen | None:
         if found.locked_by_engine:
             return old  # the list of containers shows nothing but its existence
-        seen = replace(
-            old or _Seen(since=now),
-            started_at=found.started_at,
-            finished_at=found.finished_at,
-            restarts=found.restarts,
-        )
-        if old is not None and old.started_at != found.started_at:
-            seen = replace(seen, since=now)
+        seen, run = old or _Seen(since=now), (found.started_at, found.finished_at, found.restarts)
+        if run != (seen.started_at, seen.finished_at, seen.restarts):
+            since = now if seen.started_at != found.started_at else seen.since
+            seen = replace(seen, started_at=run[0], finished_at=run[1], restarts=run[2], since=since)
         if _has_ended(found, old) and not found.interrupted:
             return self._ended(found, old, seen, specs)
-        if found.status == "running" and now - seen.since >= EARLY_S:
+        if seen.crashes and found.status == "running" and now - seen.since >= EARLY_S:
             return replace(seen, crashes=0, output=())
         return seen
 
@@ -197,7 +193,7 @@ def _masked(found: ContainerState, spec: ContainerSpec | None) -> ContainerState
 
 
 def _with(found: ContainerState, seen: _Seen | None, now: float) -> ContainerState:
-    if seen is None:
+    if seen is None or not (seen.crashes or seen.backoff_until):
         return found
     restart_backoff_s = 0.0 if found.status == "running" else max(0.0, seen.backoff_until - now)
     return replace(found, crashes=seen.crashes, restart_backoff_s=restart_backoff_s, output=seen.output)

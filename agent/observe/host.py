@@ -123,12 +123,9 @@ class HostReader:
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs of the managed containers at the last look."""
 
-    def read(
-        self, cluster: ClusterState | None, in_flight: frozenset[str] = frozenset(), *, settled: bool = False
-    ) -> HostState:
+    def read(self, cluster: ClusterState | None, in_flight: frozenset[str] = frozenset()) -> HostState:
         """Observe the engine and the kernel. `in_flight` are the names of containers with steps in flight.
 
-        `settled` is True if no event and no step occurred since the last call; unchanged containers then need no call.
         Raises Unreachable if dockerd does not answer.
         """
         # A membership order can make the host leave its swarm, which requires the current membership.
@@ -141,14 +138,13 @@ class HostReader:
 
         def context(replica: Replica) -> FillContext:
             addresses = reserved.get(replica.key, ())
-            return replicas.fill_context(intent, self._me, info.swarm, replace(replica, addresses=addresses))
+            replica = replica if replica.addresses == addresses else replace(replica, addresses=addresses)
+            return replicas.fill_context(intent, self._me, info.swarm, replica)
 
         named = _assigned_specs(cluster)
         wanted = frozenset(each.image for each in named)
         images = self._engine.images(wanted)
-        found = self._engine.containers(
-            specs, context, in_flight, assigned, settled=settled and not self._is_due()
-        )
+        found = self._engine.containers(specs, context, in_flight, assigned, inspect_all=self._is_due())
         found, stuck, stuck_in_s = self._without_stuck(found)
         ours, ask = self.memory.with_stops(found.ours, self._clock()), self._kernel.has_processes
         found = found._replace(ours=tuple(replicas.with_left_task(each, ask, self._wall()) for each in ours))
@@ -271,17 +267,18 @@ class HostReader:
         listed = {each.id for each in ours if not each.started_at}  # they have steps in flight
         kept = {key: since for key, since in self._up.items() if key[0] in listed}
         self._up = kept | {key: self._up.get(key, now) for key in running}
-        timed = (replace(each, up_s=now - self._up.get((each.id, each.started_at), now)) for each in ours)
-        return tuple(self._with_steady(each, intent) for each in timed)
+        return tuple(
+            self._timed(each, now - self._up.get((each.id, each.started_at), now), intent) for each in ours
+        )
 
-    def _with_steady(self, found: ContainerState, intent: Intent | None) -> ContainerState:
-        """Return the container with its `steady`. Docker's start counts too, so that it outlives this agent's run."""
+    def _timed(self, found: ContainerState, up_s: float, intent: Intent | None) -> ContainerState:
+        """Return the container with its times. Docker's start counts too: `steady` outlives this agent's run."""
         service = intent.service(found.replica.service) if intent else None
         if service is None or found.status != "running" or not found.started_at:
-            return found
-        up_s = max(found.up_s, self._wall() - (seconds_of(found.started_at) or inf))
-        left_s = service.update.monitor_s - up_s
-        return replace(found, steady=left_s <= 0, steady_in_s=max(left_s, 0.0))
+            return replace(found, up_s=up_s)
+        ran_s = max(up_s, self._wall() - (seconds_of(found.started_at) or inf))
+        left_s = service.update.monitor_s - ran_s
+        return replace(found, up_s=up_s, steady=left_s <= 0, steady_in_s=max(left_s, 0.0))
 
     def note_pull(self, image: str) -> None:
         """Record that `image` was just pulled. Any thread may call it, before the step counts as completed."""

@@ -213,19 +213,16 @@ class Observer:
         self,
         in_flight: frozenset[str] = frozenset(),
         failures: Mapping[str, str] | None = None,
-        *,
-        settled: bool = False,
     ) -> Observed:
         """Observe etcd, engine and kernel. An unreachable etcd or dockerd is part of the result.
 
-        `in_flight` are resources with steps in flight, `failures` their last errors. `settled` is True if no event
-        and no step occurred since the last observation.
+        `in_flight` are resources with steps in flight, `failures` their last errors.
         """
         began = self._clock()
         # Read the lease before the lock: a lock under a lease that ends in between is no fence.
         lease_id = self._lease_id()
         cluster, fence, store_error = self._observe_cluster(lease_id)
-        host, engine_error = self._observe_host(cluster, in_flight, settled=settled)
+        host, engine_error = self._observe_host(cluster, in_flight)
         if host and cluster:
             if self._cluster.learn(host, cluster) and not store_error:
                 cluster, fence, store_error = self._observe_cluster(lease_id)
@@ -334,12 +331,12 @@ class Observer:
             self._kept, self._state_fault = values, ""
 
     def _observe_host(
-        self, cluster: ClusterState | None, in_flight: frozenset[str], *, settled: bool
+        self, cluster: ClusterState | None, in_flight: frozenset[str]
     ) -> tuple[host_state.HostState | None, str]:
         prefix = "container/"
         containers = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
         try:
-            host = self._host.read(cluster, containers, settled=settled)
+            host = self._host.read(cluster, containers)
         except (Unreachable, Refused) as error:
             return None, f"dockerd cannot be read: {error}"
         return host, ""

@@ -74,15 +74,10 @@ def remember(
     for key in sorted(before.keys() | containers.keys()):
         known = before.get(key) or Remembered(service=key[0], slot=key[1])
         mine = containers.get(key, [])
-        now = replace(
-            known,
-            volumes=_volumes(known.volumes, mine, volumes),
-            run=_run(known, mine, assigned)
-            if assigned.replicas is None or key in assigned.replicas
-            else None,
-        )
-        if now.volumes or now.run:
-            after[key] = now
+        stays = assigned.replicas is None or key in assigned.replicas
+        kept, run = _volumes(known.volumes, mine, volumes), _run(known, mine, assigned) if stays else None
+        if kept or run:
+            after[key] = replace(known, volumes=kept, run=run)
     return after
 
 

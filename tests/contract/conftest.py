@@ -32,6 +32,7 @@ collect_ignore = (
             "left_tasks",
             "pull",
             "refused_starts",
+            "seen_changes",
             "values_on_docker",
             "volumes_over_time",
         )

@@ -155,14 +155,14 @@ class FakeEngine(FakeWire, DockerEngine):
         in_flight: frozenset[str] = frozenset(),
         assigned: frozenset[Replica] = frozenset(),
         *,
-        settled: bool = False,
+        inspect_all: bool = False,
     ) -> Containers:
-        self.believed.append(settled)
-        ours, foreign = [], []
+        self.believed.append(not inspect_all)
+        ours, foreign, becomes = [], [], by_slot(assigned)
         for raw in self.by_hand.raws.values():
             replica = self._replica_of(raw)
             if replica is not None:
-                replica = regarded(replica, raw["Config"]["Labels"], by_slot(assigned), specs, fill_for)
+                replica = regarded(replica, raw["Config"]["Labels"], becomes, specs, fill_for)
             if replica is None:
                 foreign.append((raw["Name"][1:], raw["Id"]))
             elif raw["Name"][1:] in in_flight:

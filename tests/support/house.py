@@ -16,7 +16,7 @@ PLANNER = "planner"
 MAY_IMPORT_PLANNER = (PLANNER, "daemon", "apply", "cli.plan")
 """The planner itself, the loop that runs it, the executor of its steps, and the command that shows a plan."""
 
-MOST_MODULES = 176
+MOST_MODULES = 177
 MOST_PACKAGES = 21
 SHORTEST = 40
 LONGEST = 400

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from agent.clients.docker import containers, networks, swarm, transport
+from agent.clients.docker.events import EngineEvents
 from agent.clients.docker.images import ask_digests
 from agent.clients.docker.reading import Containers, EngineInfo, OverlayPeers
-from agent.clients.docker.transport import EngineEvents
 
 __all__ = [
     "Containers",

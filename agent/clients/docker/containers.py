@@ -1,6 +1,7 @@
 """Reading and changing the containers of an engine."""
 
 import math
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -55,19 +56,25 @@ class Containers(images.Images):
         in_flight: frozenset[str] = frozenset(),
         assigned: frozenset[records.Replica] = frozenset(),
         *,
-        settled: bool = False,
+        inspect_all: bool = False,
     ) -> reading.Containers:
         """Return all containers. A managed one is compared with the spec whose hash is on its label, if `specs` has it.
 
         If a container can become an `assigned` replica without a recreate, it is compared and returned as that replica.
 
-        `in_flight` has the names of containers of steps in flight, which are not inspected. `settled` means that no
-        event and no step occurred since the last call. A managed container whose entry in Docker's list is unchanged
-        is then not inspected again: Docker sends an event for every manual change.
+        `in_flight` has the names of containers of steps in flight, which are not inspected. A managed container is
+        inspected again if Docker lists it otherwise, an event has named it, or an act of this agent has touched it:
+        Docker sends an event for every other change. All are if `inspect_all`, or if events may have been lost.
         """
         ours, foreign, becomes = [], [], labelled.by_slot(assigned)
+        changed = self._transport.changed.take()
+        self._inspections = {
+            container: each
+            for container, each in self._inspections.items()
+            if not (inspect_all or changed is None) and changed.isdisjoint((container, each.state.name))
+        }
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
-        before, self._inspections = self._inspections if settled else {}, {}
+        before, self._inspections = self._inspections, {}
         for each in listed:
             labels = each.get("Labels") or {}
             names = reading.own_names(each)
@@ -113,7 +120,8 @@ class Containers(images.Images):
         before: Mapping[str, _Inspection],
     ) -> host_state.ContainerState | None:
         """Return the state in `before` if nothing has changed; None when the container vanished since it was listed."""
-        stable = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
+        # "Exited (1) 5 minutes ago", "Up 5 minutes (unhealthy)": without the time
+        stable = {**listed, "Status": re.findall(r"\(.*?\)", listed.get("Status") or "")}
         last, context = before.get(listed["Id"]), fill_for(replica)
         if last is None or (stable, replica, spec is not None, context) != (
             last.listed, last.replica, last.known, last.context
@@ -233,8 +241,7 @@ class Containers(images.Images):
 
     def update(self, container: str, spec: ContainerSpec) -> None:
         """Set limits and restart policy in place. Refused, with Docker's warning, if the kernel cannot apply one."""
-        path = f"/containers/{quoted(container)}/update"
-        answer = self._ask("container_update", "POST", path, body=labelled.update_request(spec)) or {}
+        answer = self._act(container, "update", body=labelled.update_request(spec)) or {}
         warnings = answer.get("Warnings") or ()
         harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
         dropped = [each for each in warnings if not any(text in each for text in harmless)]
@@ -249,5 +256,6 @@ class Containers(images.Images):
         with suppress(Missing), errors.unless("is not connected to"):
             self._detach(container, network, _SLOW_S)
 
-    def _act(self, container: str, verb: str, **options: Any) -> None:
-        self._ask(f"container_{verb}", "POST", f"/containers/{quoted(container)}/{verb}", **options)
+    def _act(self, container: str, verb: str, **options: Any) -> Any:
+        path = f"/containers/{quoted(container)}/{verb}"
+        return self._ask(f"container_{verb}", "POST", path, changes=container, **options)

@@ -1,12 +1,12 @@
 """Requests to dockerd, on the `docker` package's low-level client: one per thread, one API version for all."""
 
-import json
 import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
@@ -16,6 +16,7 @@ import msgspec
 import requests
 import structlog
 import urllib3
+from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 
 from agent.clients.docker.errors import Failure, cause, failure, network_failure, timed_out
 from agent.clients.docker.reading import MOST_READ, beginning, lines, text_of
@@ -45,6 +46,37 @@ class Quiet(Unreachable):
     """A stream is open but delivers nothing for long."""
 
 
+class Changed:
+    """The containers that may differ from their last inspection, by id or name. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock, self._listening = threading.Lock(), False
+        self._names: set[str] | None = None
+
+    def note(self, container: str) -> None:
+        with self._lock:
+            if self._names is not None:
+                self._names.add(container)
+
+    def note_any(self, *, listening: bool) -> None:
+        """Note every container. `listening` is True if a stream of events names all that change from now on."""
+        with self._lock:
+            self._listening, self._names = listening, None
+
+    def take(self) -> frozenset[str] | None:
+        """Return and forget what was noted since the last call; None: any container may have changed."""
+        with self._lock:
+            names, self._names = self._names, set() if self._listening else None
+            return None if names is None else frozenset(names)
+
+
+class _Adapter(UnixHTTPAdapter):
+    """Keeps a connection for all paths. The docker package's adapter has one for each URL, and keeps 25."""
+
+    def get_connection(self, url: str | bytes, proxies: Any = None) -> UnixHTTPConnectionPool:  # noqa: ARG002
+        return super().get_connection(self.socket_path)
+
+
 class Transport:
     """HTTP requests to one dockerd. Sessions of `requests` are not thread-safe, so each thread has its own."""
 
@@ -57,6 +89,7 @@ class Transport:
         """The newest API version of the engine."""
         self._threads = threading.local()
         self._clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
+        self.changed = Changed()
 
     def ask(
         self,
@@ -64,26 +97,26 @@ class Transport:
         method: Method,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
-        since: Version | None = None,
+        changes: str = "",
         as_error: Failure = failure,
+        **options: Any,
     ) -> Any:
         """Return the parsed answer; None when it is empty. `call` names the request for the metrics.
 
-        `since` is the API version of a field that is read: the call uses it if the engine knows it.
+        `changes` names a container that it may change. `options` are `params`, `headers`, and `since`, the API version
+        of a field that is read: the call uses it if the engine knows it.
 
         Raises the result of `as_error` for an error answer, and Unreachable without an answer within `timeout_s`.
         """
-        options: dict[str, Any] = {"params": params, "json": body, "headers": headers, "since": since}
-        options["timeout"] = timeout_s or self.timeout_s
-        with self._timed(call), self._send(method, path, as_error, **options) as response:
-            try:
-                return _parsed(bytes(response.content))
-            except _BROKEN as error:
-                raise self._unreachable(error) from error
+        options |= {"json": body, "timeout": timeout_s or self.timeout_s}
+        try:
+            with self._timed(call), self._send(method, path, as_error, **options) as response:
+                return _parsed(self.content(response))
+        finally:
+            # The event that names it may come later, or, if the act failed halfway, never.
+            self.changed.note(changes)
 
     def open(
         self,
@@ -91,15 +124,16 @@ class Transport:
         method: Method,
         path: str,
         *,
-        params: Mapping[str, Any],
         stall_s: float,
-        headers: Mapping[str, str] | None = None,
         as_error: Failure = failure,
+        **options: Any,
     ) -> requests.Response:
-        """Return a streamed answer for `parts`; the caller closes it. Quiet when nothing arrives for `stall_s`."""
+        """Return a streamed answer for `parts`; the caller closes it. Quiet when nothing arrives for `stall_s`.
+
+        `options` are `params` and `headers`.
+        """
         with self._timed(call):
-            timeout = (self.timeout_s, stall_s)
-            return self._send(method, path, as_error, params=params, headers=headers, timeout=timeout)
+            return self._send(method, path, as_error, timeout=(self.timeout_s, stall_s), **options)
 
     def reset(self) -> None:
         """Use a new connection for the next call of this thread. Raises Unreachable when dockerd accepts none."""
@@ -126,22 +160,28 @@ class Transport:
                 raise Quiet(f"dockerd at {self.url} sends nothing") from error
             raise self._unreachable(error) from error
 
-    def content(self, response: requests.Response, most: int) -> bytes:
-        """Return the first `most` bytes of an answer. Raises Unreachable when it breaks off."""
+    def content(self, response: requests.Response, most: int | None = None) -> bytes:
+        """Return the first `most` bytes of an answer, or all. Raises Unreachable when it breaks off."""
         try:
-            return _first(response, most)
+            return bytes(response.content) if most is None else _first(response, most)
         except _BROKEN as error:
             raise self._unreachable(error) from error
 
     def _send(
         self, method: Method, path: str, as_error: Failure, *, since: Version | None = None, **options: Any
     ) -> requests.Response:
+        """Return an answer of which only the head has been read: of an error only the beginning is."""
         client = self._client()
         version = _spelled(since) if since and since <= self._newest else client.api_version
+        send = partial(client.request, method, f"{client.base_url}/v{version}{path}", stream=True, **options)
         try:
-            address = f"{client.base_url}/v{version}{path}"
-            # A stream, so that of an error answer only the beginning is read.
-            response = client.request(method, address, stream=True, **options)
+            try:
+                response = send()
+            except requests.ConnectionError as error:
+                # A dockerd that ends closes what is kept. An act is not repeated: it may have been carried out.
+                if method != "GET" or timed_out(error):
+                    raise
+                response = send()
         except (requests.RequestException, OSError) as error:
             raise self._unreachable(error) from error
         if response.status_code < HTTPStatus.BAD_REQUEST:
@@ -165,6 +205,8 @@ class Transport:
     def _connect(self, version: str) -> docker.APIClient:
         client = docker.APIClient(base_url=self.url, version=version, timeout=int(self.timeout_s))
         client.trust_env = False  # dockerd is never behind a proxy of the environment
+        if self.url.startswith(_UNIX):
+            client.mount(client.base_url, _Adapter(self.url.removeprefix(_UNIX), client.timeout))
         return client
 
     def _negotiate(self) -> str:
@@ -278,114 +320,9 @@ class Part:
     def _attach(self, container: str, network: str, endpoint: Mapping[str, Any], timeout_s: float) -> None:
         path = f"/networks/{quoted(network)}/connect"
         body = {"Container": container, "EndpointConfig": endpoint}
-        self._ask("network_connect", "POST", path, body=body, timeout_s=timeout_s, as_error=network_failure)
+        options: dict[str, Any] = {"body": body, "changes": container, "timeout_s": timeout_s}
+        self._ask("network_connect", "POST", path, as_error=network_failure, **options)
 
     def _detach(self, owner: str, network: str, timeout_s: float, *, force: bool = False) -> None:
         body, path = {"Container": owner, "Force": force}, f"/networks/{quoted(network)}/disconnect"
-        self._ask("network_disconnect", "POST", path, body=body, timeout_s=timeout_s)
-
-
-# ---- Events: one stream, reopened after a long silence
-
-_QUIET_S = 300.0
-"""The stream is reopened after this time without an event, which fails if dockerd hangs."""
-
-_FILTERS = json.dumps(
-    {
-        "type": ["container", "network", "image", "volume", "node", "daemon"],
-        "event": [
-            "create", "start", "die", "stop", "pause", "unpause", "destroy", "rename", "update", "health_status", "oom",
-            "connect", "disconnect", "remove", "delete", "untag", "tag", "pull", "load", "import", "reload",
-        ],
-    }
-)  # fmt: skip
-
-
-class EngineEvents:
-    """An open stream of events, each a short text such as `container die prod-order-1`.
-
-    Iterate in one thread; `close` from any.
-    """
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._lock = threading.Lock()
-        self._closed = False
-        self._waiting = False
-        """True while a thread is in `__next__`; that thread closes the stream."""
-        self._last_event_ns = time.time_ns()
-        """Time of the last event by the engine's clock; a new stream continues from it."""
-        self._response = self._open()
-        self._events = self._transport.parts(self._response)
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        """Wait for the next event. Raises StopIteration after `close`, Unreachable when dockerd stops or hangs."""
-        with self._lock:
-            self._waiting = True
-        try:
-            hint = self._next_hint()
-        except Unreachable:
-            if not self._closed:
-                self._response.close()
-                raise
-            hint = None
-        finally:
-            with self._lock:
-                self._waiting = False
-                if self._closed:
-                    self._response.close()
-        if hint is None:
-            raise StopIteration
-        return hint
-
-    def close(self) -> None:
-        """End the iteration, even while another thread waits in it."""
-        with self._lock:
-            self._closed = True
-            _unblock(self._response)
-            if not self._waiting:
-                self._response.close()
-
-    def _next_hint(self) -> str | None:
-        """Return the next event, reopening the stream as needed; None when closed."""
-        while not self._closed:
-            try:
-                event = next(self._events, None)
-            except Quiet:
-                self._continue_with(self._open())
-                continue
-            if event is None:
-                raise Unreachable("dockerd ended the stream of events")
-            self._last_event_ns = int(event.get("timeNano") or self._last_event_ns) + 1
-            return _hint(event)
-        return None
-
-    def _open(self) -> requests.Response:
-        since = f"{self._last_event_ns // 10**9}.{self._last_event_ns % 10**9:09d}"
-        params = {"filters": _FILTERS, "since": since}
-        return self._transport.open("events", "GET", "/events", params=params, stall_s=_QUIET_S)
-
-    def _continue_with(self, response: requests.Response) -> None:
-        with self._lock:
-            self._response.close()
-            self._response = response
-            self._events = self._transport.parts(response)
-            if self._closed:
-                _unblock(response)
-
-
-def _unblock(response: requests.Response) -> None:
-    """End a read in another thread, which closing alone does not end."""
-    try:
-        response.raw.shutdown()
-    except (OSError, RuntimeError, ValueError):
-        return  # the stream has ended already
-
-
-def _hint(event: Mapping[str, Any]) -> str:
-    actor = event.get("Actor") or {}
-    name = (actor.get("Attributes") or {}).get("name") or actor.get("ID", "")
-    return f"{event.get('Type', '')} {event.get('Action', '')} {name}".strip()
+        self._ask("network_disconnect", "POST", path, body=body, changes=owner, timeout_s=timeout_s)

@@ -81,7 +81,7 @@ SHAPE = f"{PREFIX}shape"
 CREATION = f"{PREFIX}creation"
 """The label of an overlay with a value that no other overlay has, not even a later one of the same name. A prune of
 networks takes labels and no ids."""
-_ASIDE = r"(-[0-9a-f]{12})?"
+_ASIDE = re.compile(r"(-[0-9a-f]{12})?")
 """Suffix of a container's name while another container has the name of its replica."""
 
 
@@ -98,8 +98,8 @@ def labels(replica: Replica, project: str, cluster: str) -> dict[str, str]:
 
 def is_called_so(found: Mapping[str, str], names: Iterable[str]) -> bool:
     """Return True if `names` has the name of the labels' replica, or one that an agent gave the container."""
-    own = re.escape(f"{found.get(PROJECT)}-{found.get(SERVICE)}-{_slot(found)}")
-    return any(re.fullmatch(f"{own}{_ASIDE}", each) for each in names)
+    own = f"{found.get(PROJECT)}-{found.get(SERVICE)}-{_slot(found)}"
+    return any(each.startswith(own) and _ASIDE.fullmatch(each, len(own)) for each in names)
 
 
 def are_copied(found: Mapping[str, str], image: Mapping[str, str]) -> bool:

@@ -129,6 +129,8 @@ class Needs:
     def __init__(self, intent: Intent, host: HostState, cluster: ClusterState, me: str = "") -> None:
         self._intent, self._host, self._cluster, self._me = intent, host, cluster, me
         self._beyond = _beyond(host, cluster)
+        self._ready: set[str] = set()
+        """Networks that have been found ready: replicas share them."""
 
     def admission(self, wanted: Wanted, found: ContainerState | None = None) -> Plan:
         """Report what this host does not admit of the replica; `found` is its container of that spec."""
@@ -210,8 +212,11 @@ class Needs:
                 for why in lacks.blocked:
                     reason = f"network {declared.name} cannot be used here: {why.reason}"
                     plan += blocked_plan(wanted.resource, why.kind, reason)
-            else:
-                plan += self._obstacle(network, wanted.resource)
+            elif network not in self._ready:
+                obstacle = self._obstacle(network, wanted.resource)
+                if obstacle == Plan():
+                    self._ready.add(network)
+                plan += obstacle
         return plan
 
     def lacks_network(self, step: Step) -> bool:

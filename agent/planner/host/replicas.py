@@ -66,14 +66,14 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     assert host is not None
     if cluster.assignment is None:
         return Plan()
-    project = cluster.assignment.project
+    project, candidates = cluster.assignment.project, update.candidates(host)
     chosen = {
-        each: update.best(update.candidates(each, host), each, replicas.container_name(project, each))
+        each: update.best(candidates[each.key], each, replicas.container_name(project, each))
         for each in cluster.assignment.replicas
     }
     keep = {found.id for found in chosen.values() if found}
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
-    keep |= {each.id for replica in unknown for each in update.candidates(replica, host)}
+    keep |= {each.id for replica in unknown for each in candidates[replica.key]}
     declared = [each for each in host.containers if intent.service(each.replica.service)]
     keep |= {each.id for each in declared if each.replica.key in cluster.refused}
     names = Names(host, keep, project, cluster.assignment.replicas)
@@ -90,7 +90,7 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         context = replicas.fill_context(intent, observed.me, host.swarm, replica)
         called = name_instead(name, host)
         wanted = Wanted(replica=replica, project=project, spec=spec, context=context, called=called)
-        others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
+        others = [each for each in candidates[replica.key] if found and each.id != found.id]
         plan += planner.plan_among(wanted, found, others)
     # A forged assignment has any number of them, with any names: those of declared services are named first.
     refused = sorted(cluster.refused, key=lambda key: (intent.service(key[0]) is None, key))
@@ -121,6 +121,7 @@ class _ReplicaPlanner:
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.show_secrets = observed.stale, observed.show_secrets
         self.strange = networks_to_leave(intent, host, cluster)
+        self.overlays = {each.name for each in intent.networks if each.driver == "overlay"}
         self.recreated, self.doubted = update.recreated_overlays(intent, observed)
         self.needs = Needs(intent, host, cluster, observed.me)
         self.exclusive = Exclusive(intent, host, cluster)
@@ -297,8 +298,7 @@ class _ReplicaPlanner:
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
         failed_with = self.failures.get(wanted.resource, "")
-        overlays = {each.name for each in self.intent.networks if each.driver == "overlay"}
-        repair = plan_repair(wanted, found, overlays)
+        repair = plan_repair(wanted, found, self.overlays)
         if (refused := self.needs.admission(wanted, found)) != Plan():
             # What runs goes on; nothing of it is changed or started.
             left = tuple(step for step in repair.steps if not isinstance(step, steps.StepWithSpec))

@@ -5,7 +5,8 @@ Each pass plans from the names and states of the two containers, and from docker
 keeps over restarts. So it does not matter between which steps an agent ends.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent.diff.networks import found_for, overlay_differences
@@ -16,7 +17,7 @@ from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
-from agent.model.spec import ContainerSpec, Pairs, spec_hash, why_alone
+from agent.model.spec import ContainerSpec, Key, Pairs, spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
 # ---- Surge (`order: start-first`): the old container is removed once the new one is healthy
@@ -262,10 +263,12 @@ def why_refused(wanted: Wanted, found: ContainerState, old: ContainerState) -> s
 # ---- The containers of one replica, and those of no replica
 
 
-def candidates(replica: records.Replica, host: HostState) -> list[ContainerState]:
-    """All containers with the labels of that replica, of any spec."""
-    key = replica.key
-    return [each for each in host.containers if each.replica.key == key]
+def candidates(host: HostState) -> Mapping[Key, list[ContainerState]]:
+    """All containers by the replica on their labels, of any spec; an empty list for a replica without any."""
+    found: defaultdict[Key, list[ContainerState]] = defaultdict(list)
+    for each in host.containers:
+        found[each.replica.key].append(each)
+    return found
 
 
 def best(found: Iterable[ContainerState], replica: records.Replica, name: str) -> ContainerState | None:

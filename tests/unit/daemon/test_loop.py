@@ -465,29 +465,6 @@ def test_replicas_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_ther
     assert settled.running() == EXPECTED
 
 
-def test_only_a_pass_that_nothing_asked_for_takes_containers_for_what_they_were(
-    settled: SimulatedCluster,
-) -> None:
-    agent = settled.agents["node-231"]
-
-    def believed(*reasons: str) -> bool:
-        agent.loop.run_pass(frozenset(reasons))
-        return agent.host.engine.believed[-1]
-
-    assert not believed("container die")
-    assert believed("resync")
-    assert not believed("resync", "container die")
-
-    agent.host.engine.by_hand.end("prod-order-1", exit_code=1)
-    assert not believed("container die")
-    assert in_flight(agent) == ["container/prod-order-1"]
-    assert not believed("resync")
-    settled.rounds(8)  # until it is steady
-    agent.loop.look_again_s = UNSETTLED_S
-    assert not believed("resync")
-    assert believed("resync")
-
-
 @pytest.mark.parametrize(
     "words", ["network xyz not found", "Could not attach to network xyz: context deadline exceeded"]
 )

@@ -530,15 +530,14 @@ def test_a_new_run_of_the_agent_knows_from_docker_what_is_steady(scene: Scene) -
     assert not steady_after(-60.0), "the clock was set back"
 
 
-def test_containers_are_believed_while_nothing_tells_of_them_but_not_for_ever(scene: Scene) -> None:
-    def look(*, settled: bool) -> bool:
-        scene.reader.read(None, settled=settled)
+def test_every_container_is_inspected_anew_from_time_to_time(scene: Scene) -> None:
+    def believed() -> bool:
+        scene.reader.read(None)
         return scene.engine.believed[-1]
 
-    assert look(settled=True)
-    assert not look(settled=False)
+    assert believed()
     scene.now += INSPECT_S - 1
-    assert look(settled=True)
+    assert believed()
     scene.now += 1
-    assert not look(settled=True)
-    assert look(settled=True)
+    assert not believed()
+    assert believed()

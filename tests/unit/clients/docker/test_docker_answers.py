@@ -1,9 +1,7 @@
 """Answers a real engine gives only at the wrong moment, or in another version."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from ipaddress import IPv4Network
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -370,52 +368,6 @@ def test_the_image_of_a_replica_is_looked_at_once(stub: StubDockerd, engine: Doc
         engine.containers({"5bec": ContainerSpec(image="x")}, _context)
 
     assert len([each for each in stub.asked if "/images/" in each]) == 1
-
-
-class Listed:
-    """One replica of ours behind a dockerd, looked at again and again."""
-
-    def __init__(self, stub: StubDockerd, engine: DockerEngine) -> None:
-        self._stub, self._engine, self.assigned = stub, engine, "10.10.0.9"
-        self.raw: dict[str, Any] = {"Id": "c0ffee", "Name": "/prod-order-1", "Config": {}, "State": {}}
-        self.entry: dict[str, Any] = {"Id": "c0ffee", "Names": ["/prod-order-1"], "Labels": LABELS}
-        stub.answers["GET /containers/c0ffee/json"] = (200, self.raw)
-
-    def look(self, *, settled: bool, specs: Mapping[str, ContainerSpec] = MappingProxyType({})) -> int:
-        """Returns how often the container was inspected for that."""
-        self._stub.answers["GET /containers/json"] = (200, [self.entry])
-        before = len(self._stub.asked)
-        (found,) = self._engine.containers(specs, self._context, settled=settled).ours
-        assert found.name == self.raw["Name"][1:]
-        return len([each for each in self._stub.asked[before:] if "c0ffee" in each])
-
-    def _context(self, replica: Replica) -> FillContext:
-        return replace(_context(replica), reserved=(("net", self.assigned),))
-
-
-def test_a_container_that_nothing_is_told_of_is_not_inspected_again(
-    stub: StubDockerd, engine: DockerEngine
-) -> None:
-    listed = Listed(stub, engine)
-
-    assert listed.look(settled=True) == 1  # the first time all the same
-    listed.entry["Status"] = "Up 5 minutes"
-    assert [listed.look(settled=True) for _ in range(3)] == [0, 0, 0]
-    assert listed.look(settled=False) == 1
-
-
-def test_a_container_that_is_listed_wanted_or_known_otherwise_is_inspected_again(
-    stub: StubDockerd, engine: DockerEngine
-) -> None:
-    listed = Listed(stub, engine)
-    assert listed.look(settled=True) == 1
-
-    listed.entry["Names"] = ["/prod-order-1", "/web/order"]
-    assert [listed.look(settled=True) for _ in range(2)] == [1, 0]
-    listed.assigned = "10.10.0.8"
-    assert [listed.look(settled=True) for _ in range(2)] == [1, 0]
-    known = {"5bec": ContainerSpec(image="x")}
-    assert [listed.look(settled=True, specs=known) for _ in range(2)] == [1, 0]
 
 
 def test_a_pull_reports_progress_and_raises_what_the_stream_says_went_wrong(

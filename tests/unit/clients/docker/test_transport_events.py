@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from agent.clients.docker import DockerEngine, transport
+from agent.clients.docker import DockerEngine, events
 from agent.errors import Unreachable
 from tests.unit.clients.docker.stub import StubDockerd
 
@@ -46,7 +46,7 @@ def test_only_what_can_change_a_plan_is_asked_for(stub: StubDockerd, engine: Doc
 def test_after_a_quiet_time_it_goes_on_where_it_was(
     stub: StubDockerd, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_QUIET_S", 0.1)
+    monkeypatch.setattr(events, "_QUIET_S", 0.1)
     over = threading.Event()
 
     def first(send: Send) -> None:
@@ -71,7 +71,7 @@ def test_a_stream_that_ends_is_a_dockerd_that_went_away(stub: StubDockerd, engin
 def test_a_dockerd_that_hangs_is_noticed_by_its_silence(
     stub: StubDockerd, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_QUIET_S", 0.1)
+    monkeypatch.setattr(events, "_QUIET_S", 0.1)
     over = threading.Event()
     stub.answers["GET /events"] = [
         lambda _send: over.wait(5.0),
