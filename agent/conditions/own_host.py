@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.conditions.condition import Condition
 from agent.conditions.finding import READY, Blocked, Finding
 from agent.conditions.hosts import engine_down, host_condition
-from agent.conditions.replicas import Known, places, replica_condition, shown_in
+from agent.conditions.replicas import Known, places_on, replica_condition, shown_in
 from agent.conditions.reports import Reports
 from agent.model import Frozen
 from agent.model.observed import ClusterState, Observed
@@ -37,7 +37,9 @@ def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     reports = Reports(with_own_report(cluster, observed.me, status), seconds_of(status.at) or 0.0)
     host = _host(observed.me, reports)
     known = Known(hosts={observed.me: host}, shown=shown_in([(observed.me, status)]))
-    mine = (each for each in places(reports) if each.host == observed.me)
+    order = {each.name: at for at, each in enumerate(reports.intent.services if reports.intent else ())}
+    declared = places_on(observed.me, reports) if reports.declared(observed.me) else ()
+    mine = sorted(declared, key=lambda each: (order[each.service.name], each.slot))
     return OwnHost(
         host=host,
         quorum=Condition.of("quorum", "", _quorum(status)),

@@ -67,19 +67,23 @@ def _desired_on(name: str, count: int, service: ServiceIntent, reports: Reports)
     return sum(each.service == service.name for each in assignment.replicas) if assignment else 0
 
 
+def places_on(host: str, reports: Reports) -> Iterator[Place]:
+    """Yield the slots of declared services that are assigned to a host, by the name of the service."""
+    intent, assignment = reports.intent, reports.cluster.assignments.get(host)
+    for replica in assignment.replicas if intent and assignment else ():
+        if intent and (service := intent.service(replica.service)):
+            yield Place(service=service, slot=replica.slot, host=host, replica=replica)
+
+
 def places(reports: Reports) -> Iterator[Place]:
     """Yield the slots of every declared service in the document's order, assigned or not."""
     intent = reports.intent
     if intent is None:
         return
     assigned: dict[str, list[Place]] = {}
-    services = {each.name: each for each in intent.services}
     for host in intent.hosts:
-        assignment = reports.cluster.assignments.get(host.name)
-        for replica in assignment.replicas if assignment else ():
-            if service := services.get(replica.service):
-                place = Place(service=service, slot=replica.slot, host=host.name, replica=replica)
-                assigned.setdefault(service.name, []).append(place)
+        for place in places_on(host.name, reports):
+            assigned.setdefault(place.service.name, []).append(place)
     for service in intent.services:
         mine = sorted(assigned.get(service.name, ()), key=lambda each: (each.slot, each.host))
         yield from mine

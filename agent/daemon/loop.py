@@ -11,13 +11,11 @@ from agent.daemon.dispatcher import Dispatcher
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model.host_state import GOSSIP, RAFT, HostState
 from agent.model.observed import Observed
-from agent.model.plan import Plan
+from agent.model.plan import Plan, soonest
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
 from agent.planner.host.update import LOOK_S, has_surge
-from agent.planner.leader.rollout import looks_again_in_s
-from agent.planner.leader.scheduler import schedules_again_in_s
 from agent.report import Reporter
 
 log = structlog.get_logger()
@@ -26,6 +24,9 @@ RESYNC = frozenset({"resync"})
 """Reason of a pass that no trigger asked for."""
 RESYNC_JITTER = 0.1
 """Share of the resync interval. It spreads the passes of hosts that started together."""
+
+MOST_REST_S = 2.0
+"""Seconds for which a leader gathers reasons for the next pass at most: as long as its last pass took."""
 
 UNSETTLED_S = 2.0
 """Seconds to the next pass while a raft leader is missing or a membership is changing."""
@@ -65,12 +66,15 @@ class Reconciler:
     def run(self) -> None:
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
+            began = self._clock()
             try:
                 self.run_pass(reasons)
             except Exception:  # a defect in a pass must not end the loop: the next one may see another state
                 log.exception("pass failed", reasons=", ".join(sorted(reasons)))
                 self._reporter.pass_failed()
-            reasons = self._wake.wait(self._until_next(), self._schedule.settle_s) or RESYNC
+            # A leader of many hosts is woken all the time: at least half of it goes by without a pass.
+            rest_s = min(self._clock() - began, MOST_REST_S) if self.fence else 0.0
+            reasons = self._wake.wait(self._until_next(), max(self._schedule.settle_s, rest_s)) or RESYNC
 
     def stop(self) -> None:
         """End `run` after the pass under way."""
@@ -117,23 +121,17 @@ class Reconciler:
     def _until_next(self) -> float:
         jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
         resync_s = self._schedule.resync_s * (1 + jitter)
-        waits = (resync_s, self._dispatcher.next_retry(), self.look_again_s)
-        return min((each for each in waits if each), default=0.0)
+        return soonest(resync_s, self._dispatcher.next_retry(), self.look_again_s)
 
 
 def _look_again_s(observed: Observed, plan: Plan) -> float:
-    # The leader's times take another plan for the accepted document, which must not precede a verdict.
-    judges = any(step.resource == "verdict" for step in plan.steps)
-    idle = judges or (observed.accepted and observed.accepted.policy.mode == "paused")
     disruption = observed.cluster is not None and observed.cluster.disruption is not None
-    times = (
+    return soonest(
         _looks_at_host_in_s(observed.host),
-        0.0 if idle else looks_again_in_s(observed),
-        0.0 if idle else schedules_again_in_s(observed),
+        plan.requeue_after_s,
         DISTURBED_S if disruption and not observed.stale else 0.0,
         UNREAD_S if observed.lock_unread else 0.0,
     )
-    return min((each for each in times if each), default=0.0)
 
 
 def _looks_at_host_in_s(host: HostState | None) -> float:
@@ -142,7 +140,7 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
     if host.settles_in_s:
         return host.settles_in_s
     waits_for_port = host.swarm.local == "inactive" and any(map(host.has_listener, (GOSSIP, RAFT)))
-    times = (
+    return soonest(
         *(each.restart_backoff_s for each in host.containers),
         *(each.steady_in_s for each in host.containers),
         host.stuck_in_s,
@@ -151,4 +149,3 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         UNSETTLED_S if host.swarm.unsettled or waits_for_port else 0.0,
         SILENT_S if host.gossip_not_listening else 0.0,
     )
-    return min((each for each in times if each), default=0.0)

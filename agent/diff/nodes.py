@@ -121,12 +121,11 @@ def find_node_owners(intent: Intent, observed: Observed) -> NodeOwners | None:
     owners = {node_id: _owner(observed, names) for node_id, names in claims.items()}
     listed = {each.id: each for each in host.swarm.nodes}
     now = {owner: listed[node_id] for node_id, owner in owners.items() if owner and node_id in listed}
-    hosts = (*(each.name for each in intent.hosts), *removed_hosts(intent, cluster))
+    unclaimed = [each for each in host.swarm.nodes if each.id not in claims]
+    hosts = (*(each.name for each in intent.hosts), *removed_hosts(intent, cluster)) if unclaimed else ()
     addresses = {address: name for name in reversed(hosts) for address in _addresses(intent, cluster, name)}
-    names = {node.hostname: name for name, node in now.items()}
-    previous = [
-        (_previous_owner(each, addresses, names), each) for each in host.swarm.nodes if each.id not in claims
-    ]
+    names = {node.hostname: name for name, node in now.items()} if unclaimed else {}
+    previous = [(_previous_owner(each, addresses, names), each) for each in unclaimed]
     return NodeOwners(
         now=now,
         previous=tuple((name, node) for name, node in previous if name in hosts),

@@ -17,7 +17,7 @@ from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Presence, Replica, seconds_of
 from agent.model.spec import ContainerSpec
-from agent.model.status import HostStatus, ReplicaReport
+from agent.model.status import UP, HostStatus, ReplicaReport
 
 # ---- Two agents with one host name: the one whose machine has the declared address is that host
 
@@ -88,7 +88,7 @@ def ended_early(started_at: str, finished_at: str) -> bool:
     return began is not None and ended is not None and 0 <= ended - began < EARLY_S
 
 
-STOPPABLE = ("running", "paused", "restarting")
+STOPPABLE = UP
 """Docker's statuses of a container that can be stopped."""
 
 

@@ -20,3 +20,9 @@ class Frozen(metaclass=_Dataclass):
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+class Deriving(Frozen):
+    """The base of records with cached properties: what follows from a record alone is kept as long as it is."""
+
+    __slots__ = ("__dict__",)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network
 from typing import ClassVar, Literal
 
-from agent.model import Frozen
+from agent.model import Deriving, Frozen
 from agent.model.intent import GWBRIDGE, NO_MACHINE, Machine
 from agent.model.phrases import differs
 from agent.model.records import Replica, SwarmRecord, Tokens
@@ -306,7 +307,7 @@ GOSSIP, RAFT = "7946/tcp", "2377/tcp"
 """Ports of every dockerd in a swarm, and of managers only (docs.docker.com: swarm mode, open ports)."""
 
 
-class HostState(Frozen):
+class HostState(Deriving):
     """One host: its engine and its kernel."""
 
     engine_version: str
@@ -371,6 +372,14 @@ class HostState(Frozen):
     def volume(self, name: str) -> VolumeState | None:
         """Return the declared volume that Docker knows by `name`, or None."""
         return next((each for each in self.declared_volumes if each.name == name), None)
+
+    @cached_property
+    def by_key(self) -> Mapping[Key, tuple[ContainerState, ...]]:
+        """Return the containers of each replica, of any spec."""
+        found: dict[Key, tuple[ContainerState, ...]] = {}
+        for each in self.containers:
+            found[each.replica.key] = (*found.get(each.replica.key, ()), each)
+        return found
 
     def memory_of(self, key: Key) -> Remembered | None:
         """Return what the host remembers of a replica; None: nothing."""

@@ -1,10 +1,12 @@
 """The intent: the operator's document after validation, with every default filled in."""
 
+from collections.abc import Mapping
 from dataclasses import field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from agent.model import Frozen
+from agent.model import Deriving, Frozen
 from agent.model.spec import ContainerSpec, Pairs, spec_hash
 
 GWBRIDGE = "docker_gwbridge"
@@ -189,7 +191,7 @@ class Update(Frozen):
     max_failure_ratio: float = 0.0
 
 
-class ServiceIntent(Frozen):
+class ServiceIntent(Deriving):
     """A service: the spec of its replicas, and their number for each host or in total."""
 
     name: str
@@ -210,14 +212,11 @@ class ServiceIntent(Frozen):
     """Billionths of a CPU that each replica reserves for the scheduler. The spec has the reserved memory."""
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
-    _hash: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
     def spec_hash(self) -> str:
-        """Return the hash of the spec, computed once: a pass of the leader needs it for every replica."""
-        if not self._hash:
-            self._hash.append(spec_hash(self.spec))
-        return self._hash[0]
+        """Return the hash of the spec."""
+        return spec_hash(self.spec)
 
     @property
     def replica_count(self) -> int:
@@ -225,7 +224,7 @@ class ServiceIntent(Frozen):
         return sum(count for _, count in self.placement) if self.replicas is None else self.replicas
 
 
-class Intent(Frozen):
+class Intent(Deriving):
     """The desired state of one cluster. `revision` is the mod_revision of the document in etcd."""
 
     project: str
@@ -241,9 +240,6 @@ class Intent(Frozen):
     """Hash of the document without its confirmation token."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Keys of the document that have no effect, one sentence each."""
-    _hosts: dict[str, HostIntent] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _services: dict[str, ServiceIntent] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """By name, filled at the first look-up, in one step: several threads read the same document."""
 
     @property
     def managers(self) -> tuple[HostIntent, ...]:
@@ -255,15 +251,25 @@ class Intent(Frozen):
         """Return the volumes that agents make; the others are external."""
         return tuple(each for each in self.volumes if not each.external)
 
+    @cached_property
+    def jobs(self) -> frozenset[str]:
+        """Return the names of the services that another service needs completed."""
+        needs = (each for service in self.services for each in service.depends_on)
+        return frozenset(name for name, condition in needs if condition == "service_completed_successfully")
+
     def host(self, name: str) -> HostIntent | None:
-        if not self._hosts:
-            self._hosts.update({each.name: each for each in self.hosts})
         return self._hosts.get(name)
 
     def service(self, name: str) -> ServiceIntent | None:
-        if not self._services:
-            self._services.update({each.name: each for each in self.services})
         return self._services.get(name)
+
+    @cached_property
+    def _hosts(self) -> Mapping[str, HostIntent]:
+        return {each.name: each for each in self.hosts}
+
+    @cached_property
+    def _services(self) -> Mapping[str, ServiceIntent]:
+        return {each.name: each for each in self.services}
 
     def network(self, name: str) -> NetworkIntent | None:
         """Return the network that Docker knows by `name`, or None."""

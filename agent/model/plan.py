@@ -33,12 +33,19 @@ class Blocked(Frozen):
         return f"blocked {self.resource}: {self.reason}"
 
 
+def soonest(*times: float | None) -> float:
+    """Return the least of some times in seconds, of which 0 and None mean never."""
+    return min((each for each in times if each), default=0.0)
+
+
 class Plan(NamedTuple):
     """The result of the planner."""
 
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    requeue_after_s: float = 0.0
+    """Seconds until time alone may change the plan; 0: never."""
 
     def __str__(self) -> str:
         return "\n".join(str(each) for each in (*self.steps, *self.blocked, *self.waiting))
@@ -47,7 +54,10 @@ class Plan(NamedTuple):
         if not isinstance(other, Plan):
             return NotImplemented
         return Plan(
-            (*self.steps, *other.steps), (*self.blocked, *other.blocked), (*self.waiting, *other.waiting)
+            (*self.steps, *other.steps),
+            (*self.blocked, *other.blocked),
+            (*self.waiting, *other.waiting),
+            soonest(self.requeue_after_s, other.requeue_after_s),
         )
 
     @property

@@ -1,15 +1,17 @@
 """The records in etcd, except the intent and the statuses: JSON with a version and a checksum."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 from zlib import crc32
 
 import msgspec
 
 from agent.errors import Invalid, NewerFormat
-from agent.model import Frozen, earlier
+from agent.model import Deriving, Frozen, earlier
 from agent.model.spec import Key, Pairs, without_defaults
 
 MOST_KEYS = 3
@@ -121,7 +123,7 @@ class Replica(Frozen, order=True):
         return Replica(service=self.service, slot=self.slot, spec=self.spec)
 
 
-class Assignment(Frozen):
+class Assignment(Deriving):
     """The replicas that one host must run, by the intent of `revision`."""
 
     revision: int
@@ -131,6 +133,24 @@ class Assignment(Frozen):
     """As in Accepted. The later epoch replaces the earlier; within one epoch, the later revision does."""
     pending: tuple[str, ...] = ()
     """Services with a replica on this host that is not yet updated to `revision`, or was rolled back."""
+
+    @cached_property
+    def by_service(self) -> Mapping[str, Mapping[int, Replica]]:
+        """Return service -> slot -> replica."""
+        found: dict[str, dict[int, Replica]] = {}
+        for each in self.replicas:
+            found.setdefault(each.service, {})[each.slot] = each
+        return found
+
+    @cached_property
+    def specs(self) -> frozenset[tuple[str, str]]:
+        """Return (service, hash of the spec) of the replicas."""
+        return frozenset((each.service, each.spec) for each in self.replicas)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Return True if no replica waits, has a reserved address or is to be recreated."""
+        return all(each == each.made_as for each in self.replicas)
 
 
 class Presence(Frozen):

@@ -1,12 +1,17 @@
 """The status record that each host writes."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
-from agent.model import Frozen
+from agent.model import Deriving, Frozen
 from agent.model.host_state import Attached, ContainerFacts, NetworkFacts, NodeState
 from agent.model.intent import NO_MACHINE, Machine
 from agent.model.records import MembershipOrder
 from agent.model.spec import Key, Pairs
+
+UP = ("running", "paused", "restarting")
+"""Docker's statuses of a container that runs or may start by itself."""
 
 
 class BlockedReport(Frozen):
@@ -122,7 +127,7 @@ class JoinedReport(Frozen):
     """Id of the swarm of that node; None: not known, as on a worker whose agent cannot read the certificate."""
 
 
-class HostStatus(Frozen):
+class HostStatus(Deriving):
     """The last report of a host, sufficient for `status` and for planning its steps on another host.
 
     `agent/diff/reported.py` turns the report back into an observation. The record omits what no decision needs, so that
@@ -198,6 +203,34 @@ class HostStatus(Frozen):
     """Leader only: (host, RFC 3339) for each declared host without presence, and since when, as far as known."""
     cut: tuple[str, ...] = ()
     """Parts that were left out, because etcd takes at most 1.5 MiB. Empty: nothing."""
+
+    @cached_property
+    def by_key(self) -> Mapping[Key, tuple[ReplicaReport, ...]]:
+        """Return the reports of each replica, of which there may be several."""
+        found: dict[Key, tuple[ReplicaReport, ...]] = {}
+        for each in self.replicas:
+            found[each.key] = (*found.get(each.key, ()), each)
+        return found
+
+    @cached_property
+    def up(self) -> Mapping[str, frozenset[int]]:
+        """Return service -> slots that have a container which runs or may start."""
+        found: dict[str, frozenset[int]] = {}
+        for each in self.replicas:
+            if each.status in UP:
+                found[each.service] = found.get(each.service, frozenset()) | {each.slot}
+        return found
+
+    @cached_property
+    def running_at(self) -> Pairs:
+        """Return (network, address) of the replicas that run."""
+        running = (each for each in self.replicas if each.status == "running")
+        return tuple(pair for each in running for pair in each.addresses if pair[1])
+
+    @cached_property
+    def specs(self) -> frozenset[str]:
+        """Return the hashes of the specs of its replicas."""
+        return frozenset(each.spec for each in self.replicas)
 
     @property
     def left(self) -> tuple[BlockedReport | Waiting, ...]:

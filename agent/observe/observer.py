@@ -1,8 +1,9 @@
 """Observes once per pass: one snapshot of etcd, one look at the engine and the kernel, and condition timers."""
 
 import math
+import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,8 @@ from agent.errors import Invalid, Refused, Unreachable
 from agent.lease import held_fence
 from agent.model import host_state, observed, records
 from agent.model.observed import ClusterState, Observed
-from agent.model.status import ReplicaReport
+from agent.model.spec import Key
+from agent.model.status import HostStatus, ReplicaReport
 from agent.model.store import Compare, Fence, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader, Timers
@@ -37,42 +39,38 @@ class _Start:
     """True if it ran since the assignment: a replica that replaces a stopped one may be down at first."""
 
 
-class ReplicaWatcher:
-    """Remembers the reports about every assigned replica, on the leader. A new leader begins with none."""
+class _HostWatch:
+    """Remembers the reports about the replicas that are assigned to one host."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._steady: Timers[tuple[observed.ReplicaKey, _Signature]] = Timers(clock)
-        self._ran: dict[observed.ReplicaKey, _Start] = {}
+    def __init__(self) -> None:
+        self._seen: tuple[object, ...] = ()
+        """Assignment, report and `stops` of the last look: while they are the same, only the time changes."""
+        self._ran: dict[Key, _Start] = {}
+        self._signatures: dict[Key, _Signature] = {}
+        self.since: dict[Key, float] = {}
+        """Replica -> time since which its report has been the same."""
+        self.ended: frozenset[Key] = frozenset()
 
-    def look(self, cluster: ClusterState | None) -> Mapping[observed.ReplicaKey, observed.ReplicaTimers]:
-        """Return the timers of every assigned replica. `cluster` is None if this agent is not the leader."""
-        if cluster is None:
-            self._steady.look(())
-            self._ran = {}
-            return {}
-        assigned = {
-            (host, *replica.key): replica
-            for host, each in cluster.assignments.items()
-            for replica in each.replicas
-        }
-        self._ran = {key: each for key, each in self._ran.items() if key in assigned}
-        reports = {key: _reports(key[0], replica, cluster) for key, replica in assigned.items()}
-        steady_s = self._steady.look((key, _signature(key[0], reports[key], cluster)) for key in assigned)
-        slot = cluster.disruption
-        # For method rejoin, a host with the slot stops its replicas itself: they have not failed.
-        stops = slot.host if slot is not None and slot.state == "acquired" else ""
-        return {
-            key: observed.ReplicaTimers(
-                steady_s=held_s,
-                ended=self._has_ended(key, assigned[key], None if key[0] == stops else reports[key]),
-            )
-            for (key, _), held_s in steady_s.items()
-        }
+    def look(
+        self, assignment: records.Assignment, status: HostStatus | None, now: float, *, stops: bool
+    ) -> None:
+        """`status` None: the host or its dockerd is unreachable. `stops`: it stops its replicas itself."""
+        seen = (assignment, status, stops)
+        if len(self._seen) == len(seen) and all(map(operator.is_, self._seen, seen)):
+            return
+        self._seen = seen
+        replicas, none = {each.key: each for each in assignment.replicas}, tuple[ReplicaReport, ...]()
+        reports = {key: status.by_key.get(key, none) if status else None for key in replicas}
+        signatures = {key: _signature(each, status) for key, each in reports.items()}
+        same = {key for key, each in signatures.items() if self._signatures.get(key) == each}
+        self.since = {key: self.since[key] if key in same else now for key in replicas}
+        self._signatures = signatures
+        self._ran = {key: each for key, each in self._ran.items() if key in replicas}
+        found = {key: None if stops else each for key, each in reports.items()}
+        self.ended = frozenset(key for key, each in replicas.items() if self._has_ended(each, found[key]))
 
-    def _has_ended(
-        self, key: observed.ReplicaKey, replica: records.Replica, reports: list[ReplicaReport] | None
-    ) -> bool:
-        mine = [each for each in reports or () if each.spec == replica.spec]
+    def _has_ended(self, replica: records.Replica, reports: tuple[ReplicaReport, ...] | None) -> bool:
+        key, mine = replica.key, [each for each in reports or () if each.spec == replica.spec]
         if len(mine) != 1:
             # An unreachable host reports none: it may have restarted, which is no failure of the replica.
             self._ran.pop(key, None)
@@ -90,19 +88,54 @@ class ReplicaWatcher:
         return seen.ran and (found.status not in ("running", "paused") or found.started_at != seen.at)
 
 
-def _reports(host: str, replica: records.Replica, cluster: ClusterState) -> list[ReplicaReport] | None:
-    """Return the host's reports about a replica; None if the host or its dockerd is unreachable."""
-    status = cluster.status_of(host)
-    if status is None or not status.engine_up:
-        return None
-    return [each for each in status.replicas if each.key == replica.key]
+class Watches(Mapping[observed.ReplicaKey, observed.ReplicaTimers]):
+    """The timers of every assigned replica at one moment, made as they are asked for."""
+
+    def __init__(self, hosts: Mapping[str, tuple[Mapping[Key, float], frozenset[Key]]], now: float) -> None:
+        """`hosts`: host -> (replica -> time since which its report is the same, replicas that have ended)."""
+        self._hosts, self._now = hosts, now
+
+    def __getitem__(self, key: observed.ReplicaKey) -> observed.ReplicaTimers:
+        host, service, slot = key
+        since, ended = self._hosts[host]
+        steady_s = self._now - since[service, slot]
+        return observed.ReplicaTimers(steady_s=steady_s, ended=(service, slot) in ended)
+
+    def __iter__(self) -> Iterator[observed.ReplicaKey]:
+        return ((host, *key) for host, (since, _) in self._hosts.items() for key in since)
+
+    def __len__(self) -> int:
+        return sum(len(since) for since, _ in self._hosts.values())
 
 
-def _signature(host: str, reports: list[ReplicaReport] | None, cluster: ClusterState) -> _Signature:
+class ReplicaWatcher:
+    """Remembers the reports about every assigned replica, on the leader. A new leader begins with none."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._hosts: dict[str, _HostWatch] = {}
+
+    def look(self, cluster: ClusterState | None) -> Mapping[observed.ReplicaKey, observed.ReplicaTimers]:
+        """Return the timers of every assigned replica. `cluster` is None if this agent is not the leader."""
+        assignments = cluster.assignments if cluster else {}
+        self._hosts = {host: self._hosts.get(host) or _HostWatch() for host in assignments}
+        if cluster is None:
+            return {}
+        now, slot = self._clock(), cluster.disruption
+        # For method rejoin, a host with the slot stops its replicas itself: they have not failed.
+        stops = slot.host if slot is not None and slot.state == "acquired" else ""
+        for host, watch in self._hosts.items():
+            status = cluster.status_of(host)
+            reporting = status if status and status.engine_up else None
+            watch.look(assignments[host], reporting, now, stops=host == stops)
+        return Watches({host: (each.since, each.ended) for host, each in self._hosts.items()}, now)
+
+
+def _signature(reports: tuple[ReplicaReport, ...] | None, status: HostStatus | None) -> _Signature:
     """Return the state whose change restarts a replica's timer, also whether its host can start it yet."""
     if reports is None:
         return (("unreachable",),)
-    status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
+    names = {f"container/{each.name}" for each in reports}
     waits = status is not None and replicas.is_held_by_its_host(status, names)
     states = ((r.id, r.spec, r.status, r.health, r.started_at, str(r.restarts)) for r in reports)
     return (*states, *((("waits",),) if waits else ()))

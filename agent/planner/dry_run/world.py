@@ -1,7 +1,7 @@
 """The cluster as data: the state of etcd and of every host, and the observation of each agent."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from agent.admission import Gate, decode
@@ -17,6 +17,8 @@ from agent.planner.host.bridge import bridge_phase
 
 _INSTANCE = "planned"
 """Instance of every agent: in a dry run all agents run and have reported."""
+_Source = tuple[Observed, ClusterState, tuple[str, ...]]
+"""The agent of a host, the state in etcd, and the addresses of all nodes."""
 _FOR_LONG = ReplicaTimers(steady_s=inf)
 """Timers of a running replica: between two rounds of a dry run every wait ends."""
 
@@ -31,6 +33,8 @@ class World:
     """The observation of each agent of its own host. `observed` adds the cluster."""
     lost: frozenset[str] = frozenset()
     """Names of the lost hosts, for which nothing is planned."""
+    reported: dict[str, tuple[_Source, HostStatus]] = field(default_factory=dict, repr=False, compare=False)
+    """Host -> its last status, and what it was made from. The worlds that follow from this one use it, too."""
 
     def observed(self, me: str) -> Observed:
         """The observation of the agent on host `me`."""
@@ -39,7 +43,7 @@ class World:
             self.cluster,
             assignment=self.cluster.assignments.get(me),
             membership_order=self.cluster.membership_orders.get(me),
-            statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
+            statuses=self._statuses(),
             present=dict.fromkeys(self.agents.keys() - self.lost, _INSTANCE),
         )
         return replace(
@@ -103,11 +107,21 @@ class World:
             sorted(name for name, each in swarms.items() if each.is_manager and each.swarm_id == swarm_id)
         )
 
-    def _status(self, name: str, host: HostState | None) -> HostStatus:
+    def _statuses(self) -> dict[str, HostStatus]:
+        addresses = (each.host.swarm.address for each in self.agents.values() if each.host)
+        peers = tuple(sorted(filter(None, addresses)))
+        for name, agent in self.agents.items():
+            made_from, known = (agent, self.cluster, peers), self.reported.get(name)
+            if not known or not _is_same(known[0], made_from):
+                self.reported[name] = made_from, self._status(name, agent.host, peers)
+        return {name: self.reported[name][1] for name in self.agents}
+
+    def _status(self, name: str, host: HostState | None, peers: tuple[str, ...]) -> HostStatus:
         if host is None:
             return HostStatus(instance=_INSTANCE, at="", agent_version="")
         intent = self.cluster.accepted
         phase = bridge_phase(intent, name, host, self.cluster) if intent else ""
+        jobs = intent.jobs if intent else frozenset[str]()
         return HostStatus(
             instance=_INSTANCE,
             at="",
@@ -124,32 +138,24 @@ class World:
             advertise=self.agents[name].advertise,
             managers=host.swarm.managers,
             bridge=BridgeReport(phase=phase, revision=intent.revision if intent else 0),
-            networks=self._overlays(host),
+            networks=self._overlays(host, peers),
             attached=host.attached,
             images=tuple(sorted(host.images)),
-            replicas=(*(_replica(each, self._jobs()) for each in host.containers), *finished_reports(host)),
+            replicas=(*(_replica(each, jobs) for each in host.containers), *finished_reports(host)),
         )
 
-    def _overlays(self, host: HostState) -> tuple[NetworkReport, ...]:
+    def _overlays(self, host: HostState, peers: tuple[str, ...]) -> tuple[NetworkReport, ...]:
         """The overlays with containers of the host: some time later every host is a peer there."""
         intent = self.cluster.accepted
         overlays = {each.name for each in (intent.networks if intent else ()) if each.driver == "overlay"}
-        peers = (each.host.swarm.address for each in self.agents.values() if each.host)
-        every = tuple(sorted(filter(None, peers)))
         return tuple(
-            NetworkReport(id=f"({each})", name=each, driver="overlay", scope="swarm", peers=every)
+            NetworkReport(id=f"({each})", name=each, driver="overlay", scope="swarm", peers=peers)
             for each in sorted(networks_in_use(host) & overlays)
         )
 
-    def _jobs(self) -> frozenset[str]:
-        """Names of the services that another service needs completed."""
-        intent = self.cluster.accepted
-        return frozenset(
-            name
-            for each in (intent.services if intent else ())
-            for name, condition in each.depends_on
-            if condition == "service_completed_successfully"
-        )
+
+def _is_same(one: _Source, other: _Source) -> bool:
+    return one[0] is other[0] and one[1] is other[1] and one[2] == other[2]
 
 
 def networks_in_use(host: HostState) -> set[str]:

@@ -66,14 +66,14 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     assert host is not None
     if cluster.assignment is None:
         return Plan()
-    project, candidates = cluster.assignment.project, update.candidates(host)
+    project = cluster.assignment.project
     chosen = {
-        each: update.best(candidates[each.key], each, replicas.container_name(project, each))
+        each: update.best(host.by_key.get(each.key, ()), each, replicas.container_name(project, each))
         for each in cluster.assignment.replicas
     }
     keep = {found.id for found in chosen.values() if found}
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
-    keep |= {each.id for replica in unknown for each in candidates[replica.key]}
+    keep |= {each.id for replica in unknown for each in host.by_key.get(replica.key, ())}
     declared = [each for each in host.containers if intent.service(each.replica.service)]
     keep |= {each.id for each in declared if each.replica.key in cluster.refused}
     names = Names(host, keep, project, cluster.assignment.replicas)
@@ -90,7 +90,7 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         context = replicas.fill_context(intent, observed.me, host.swarm, replica)
         called = name_instead(name, host)
         wanted = Wanted(replica=replica, project=project, spec=spec, context=context, called=called)
-        others = [each for each in candidates[replica.key] if found and each.id != found.id]
+        others = [each for each in host.by_key.get(replica.key, ()) if found and each.id != found.id]
         plan += planner.plan_among(wanted, found, others)
     # A forged assignment has any number of them, with any names: those of declared services are named first.
     refused = sorted(cluster.refused, key=lambda key: (intent.service(key[0]) is None, key))

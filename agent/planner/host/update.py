@@ -5,8 +5,7 @@ Each pass plans from the names and states of the two containers, and from docker
 keeps over restarts. So it does not matter between which steps an agent ends.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.diff.networks import found_for, overlay_differences
@@ -17,7 +16,7 @@ from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
-from agent.model.spec import ContainerSpec, Key, Pairs, spec_hash, why_alone
+from agent.model.spec import ContainerSpec, Pairs, spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
 # ---- Surge (`order: start-first`): the old container is removed once the new one is healthy
@@ -261,14 +260,6 @@ def why_refused(wanted: Wanted, found: ContainerState, old: ContainerState) -> s
 
 
 # ---- The containers of one replica, and those of no replica
-
-
-def candidates(host: HostState) -> Mapping[Key, list[ContainerState]]:
-    """All containers by the replica on their labels, of any spec; an empty list for a replica without any."""
-    found: defaultdict[Key, list[ContainerState]] = defaultdict(list)
-    for each in host.containers:
-        found[each.replica.key].append(each)
-    return found
 
 
 def best(found: Iterable[ContainerState], replica: records.Replica, name: str) -> ContainerState | None:

@@ -5,9 +5,10 @@ Neither host can detect it, and peers reach either replica at random. The leader
 one of the replicas to be recreated.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from agent.model.observed import ClusterState
 from agent.model.plan import Plan, blocked_plan
@@ -63,14 +64,16 @@ def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) ->
 
     A replica that asks for that address is left out: its new container would ask for the same address again.
     """
-    recreations = {
+    conflicts = {
         (each.user.host, *each.user.replica.key): (each.user.replica.id, each.why)
         for each in _conflicts(cluster)
         if not each.user.asks
     }
+    if not conflicts:
+        return dict(wanted)
 
     def recreated(host: str, replica: Replica) -> Replica:
-        found = recreations.get((host, *replica.key))
+        found = conflicts.get((host, *replica.key))
         return replace(replica, recreate=(found,)) if found else replica
 
     return with_replicas(wanted, recreated)
@@ -80,8 +83,11 @@ def with_replicas(
     assignments: Mapping[str, Assignment], change: Callable[[str, Replica], Replica]
 ) -> dict[str, Assignment]:
     """Return the assignments after `change` on (host, replica) of each replica."""
+    changed = {
+        host: tuple(change(host, replica) for replica in each.replicas) for host, each in assignments.items()
+    }
     return {
-        host: replace(each, replicas=tuple(change(host, replica) for replica in each.replicas))
+        host: each if changed[host] == each.replicas else replace(each, replicas=changed[host])
         for host, each in assignments.items()
     }
 
@@ -89,12 +95,16 @@ def with_replicas(
 def _conflicts(cluster: ClusterState) -> Iterable[_Conflict]:
     """Yield the conflicts by address. The replica that asks for the address keeps it, else the one started first."""
     overlays = frozenset(cluster.record.networks) if cluster.record else frozenset()
+    if not (shared := _shared(cluster)):
+        return
     users: defaultdict[tuple[str, str], list[_User]] = defaultdict(list)
     for host in sorted(cluster.present):
         status = cluster.status_of(host)
         for replica in status.replicas if status and status.engine_up else ():
-            for network, address in replica.addresses if replica.status == "running" else ():
-                if address not in ("", PREDICTED) and network in overlays:
+            for network, address in shared.intersection(
+                replica.addresses if replica.status == "running" else ()
+            ):
+                if network in overlays:
                     asks = _asks(cluster, replica, network)
                     users[network, address].append(_User(host=host, replica=replica, asks=asks))
     for (network, address), each in sorted(users.items()):
@@ -102,6 +112,16 @@ def _conflicts(cluster: ClusterState) -> Iterable[_Conflict]:
         first, *others = each
         for other in others:
             yield _Conflict(network=network, address=address, user=other, first=first)
+
+
+def _shared(cluster: ClusterState) -> frozenset[tuple[str, str]]:
+    """Return the (network, address) that several running replicas report."""
+    statuses = filter(None, map(cluster.status_of, cluster.present))
+    found = [*chain.from_iterable(each.running_at for each in statuses if each.engine_up)]
+    if len(found) == len({*found}):
+        return frozenset()
+    counts = Counter(found)
+    return frozenset(pair for pair in counts if counts[pair] > 1 and pair[1] != PREDICTED)
 
 
 def _asks(cluster: ClusterState, replica: ReplicaReport, network: str) -> bool:

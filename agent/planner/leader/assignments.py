@@ -1,9 +1,9 @@
 """The assignments of all hosts: compute them from the placement and the rollouts, and publish them."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
 
 from agent.diff.nodes import why_absent
@@ -19,8 +19,8 @@ from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import with_recreations, with_replicas
 from agent.planner.leader.ipam import reserve_addresses
 from agent.planner.leader.rollout import RolloutDecision
-from agent.planner.leader.scheduler import Placement, schedule, settled
-from agent.planner.leader.scheduler_state import current_of, silent_hosts
+from agent.planner.leader.scheduler import Placement, schedule
+from agent.planner.leader.scheduler_state import by_service, current_of, silent_hosts
 
 # ---- `depends_on`: the order of the first start of the replicas
 #
@@ -38,20 +38,24 @@ def with_dependencies(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState
 ) -> dict[str, records.Assignment]:
     """Return `wanted` with the unmet dependencies (`waits`) of each replica that was never allowed to start."""
+    has = by_service(wanted) if any(each.depends_on for each in intent.services) else {}
+
+    @cache
+    def lack(name: str, how: str) -> str:
+        where = [(host, each) for host, several in has.get(name, {}).items() for each in several.values()]
+        return _lack(name, how, where, cluster)
+
+    unmet = {each.name: why for each in intent.services if (why := _unmet(each.depends_on, lack))}
+    if not unmet:
+        return dict(wanted)
     free = {replica.key for each in current.values() for replica in each.replicas if not replica.waits}
-    free |= {each.key for status in cluster.statuses.values() for each in status.replicas}
-    replicas: defaultdict[str, list[_Where]] = defaultdict(list)
-    for host, each in sorted(wanted.items()):
-        for replica in each.replicas:
-            replicas[replica.service].append((host, replica))
-    lack = cache(lambda name, how: _lack(name, how, replicas.get(name, []), cluster))
-    waits = {each.name: _unmet(each.depends_on, lack) for each in intent.services}
+    free |= {key for status in cluster.statuses.values() for key in status.by_key}
 
     def held(_: str, replica: records.Replica) -> records.Replica:
-        unmet = waits[replica.service]
-        if replica.key in free or unmet is None:
+        if replica.key in free or replica.service not in unmet:
             return replica
-        return replace(replica, waits=unmet[0], waits_on=unmet[1])
+        waits, on = unmet[replica.service]
+        return replace(replica, waits=waits, waits_on=on)
 
     return with_replicas(wanted, held)
 
@@ -81,7 +85,7 @@ def _faults(where: _Where, asked: Callable[[ReplicaReport], str | None], cluster
     host, replica = where
     if absent := why_absent(host, cluster):
         return f", and {host} does not report it: {absent}"
-    reports = [each for each in cluster.statuses[host].replicas if each.key == replica.key]
+    reports = cluster.statuses[host].by_key.get(replica.key, ())
     found = [asked(each) for each in reports if each.spec == replica.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 
@@ -119,6 +123,8 @@ _MOST_NAMED = 8
 """Largest number of details that the reason of one step lists."""
 Decisions = Mapping[str, RolloutDecision]
 GivenUp = Mapping[tuple[Key, str], str]
+_KEY = attrgetter("service", "slot")
+"""The order of the replicas of one assignment, which has each key once."""
 _NONE: Decisions = MappingProxyType({})
 """No decisions: every replica gets the spec of the intent immediately."""
 
@@ -139,27 +145,52 @@ def assign(
     placement = placement or schedule(intent, current)
     replicas: dict[str, list[records.Replica]] = {each.name: [] for each in intent.hosts}
     replicas |= {name: [] for name in sorted(current) if name not in replicas}
+    held, none, plain = placement.held, records.StartObstacle(), _plain(placement.current)
+    held_services = {name for name, _ in held}
     for service in intent.services:
-        decision = decisions.get(service.name) or RolloutDecision(target=service.spec_hash)
-        for host, slots in placement.slots[service.name].items():
+        name, decision = service.name, decisions.get(service.name)
+        decision = decision or RolloutDecision(target=service.spec_hash)
+        has = {} if decision.stays or name in held_services else placement.has.get(name, {})
+        for host, slots in placement.slots[name].items():
+            had = has.get(host, {}) if host in plain else {}
+            if [*had] == slots and all(each.spec == decision.target for each in had.values()):
+                replicas[host] += had.values()  # as they are: most of a large cluster
+                continue
             for slot in slots:
                 spec = decision.stays.get((host, slot), decision.target)
-                why, on, fault = placement.held.get((service.name, slot), records.StartObstacle())
+                why, on, fault = held.get((name, slot), none)
                 replicas[host].append(
                     records.Replica(
-                        service=service.name, slot=slot, spec=spec, held=why, waits_on=on, held_by_fault=fault
+                        service=name, slot=slot, spec=spec, held=why, waits_on=on, held_by_fault=fault
                     )
                 )
+    asked = {each.name: each.spec_hash for each in intent.services}
     return {
-        host: records.Assignment(
-            revision=intent.revision,
-            project=intent.project,
-            replicas=tuple(sorted(mine)),
-            epoch=epoch,
-            pending=_pending(intent, mine),
-        )
-        for host, mine in replicas.items()
+        host: _assignment(intent, mine, epoch, asked, current.get(host)) for host, mine in replicas.items()
     }
+
+
+def _plain(current: Assignments) -> frozenset[str]:
+    """Return the hosts whose replicas are assigned with no more than their specs."""
+    return frozenset(host for host, each in current.items() if each.is_plain)
+
+
+def _assignment(
+    intent: Intent,
+    replicas: list[records.Replica],
+    epoch: int,
+    asked: Mapping[str, str],
+    before: records.Assignment | None,
+) -> records.Assignment:
+    """Return the assignment of a host: the very one `before` if nothing changes. `asked`: service -> spec."""
+    new = records.Assignment(
+        revision=intent.revision,
+        project=intent.project,
+        replicas=tuple(sorted(replicas, key=_KEY)),
+        epoch=epoch,
+        pending=tuple(sorted({each.service for each in replicas if each.spec != asked[each.service]})),
+    )
+    return before if before == new else new
 
 
 def plan_assignments(
@@ -178,17 +209,16 @@ def plan_assignments(
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report its replicas yet, and etcd has lost its assignment"
         return waiting_plan("assignments", reason, f"host/{silent[0]}")
-    current = current_of(intent, cluster)
-    placement = placement or schedule(intent, current)
+    placement = placement or schedule(intent, current_of(intent, cluster))
+    current = placement.current
     wanted = assign(intent, current, cluster.epoch, decisions, placement)
-    settled_now = settled(intent, current, placement)
-    wanted, given_up = reserve_addresses(intent, wanted, settled_now, cluster, seen, previous)
-    wanted = with_recreations(with_dependencies(intent, wanted, settled_now, cluster), cluster)
+    wanted, given_up = reserve_addresses(intent, wanted, current, cluster, seen, previous)
+    wanted = with_recreations(with_dependencies(intent, wanted, current, cluster), cluster)
     wanted = _with_prefetching(wanted, placement)
     specs = {**cluster.specs, **{service.spec_hash: service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
-        lost = {replica.spec for replica in assignment.replicas} - cluster.stored_specs
+        lost = {spec for _, spec in assignment.specs} - cluster.stored_specs
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
@@ -207,6 +237,8 @@ def plan_assignments(
 def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, records.Assignment]:
     """Return `wanted` with each replica that is to move also on its prefetch target, which pulls the image."""
     ready = dict(wanted)
+    if not placement.prefetching:
+        return ready
     where = {replica.key: (name, replica) for name, each in wanted.items() for replica in each.replicas}
     for key, host in placement.prefetching.items():
         origin, replica = where[key]
@@ -215,11 +247,6 @@ def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, re
         replicas = (*ready[host].replicas, moved)
         ready[host] = replace(ready[host], replicas=tuple(sorted(replicas)))
     return ready
-
-
-def _pending(intent: Intent, replicas: list[records.Replica]) -> tuple[str, ...]:
-    asked = {service.name: service.spec_hash for service in intent.services}
-    return tuple(sorted({replica.service for replica in replicas if replica.spec != asked[replica.service]}))
 
 
 def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
@@ -270,14 +297,14 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
 
 def _collect(intent: Intent, wanted: Assignments, cluster: ClusterState, decisions: Decisions) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
-    named = {replica.spec for assignment in assigned for replica in assignment.replicas}
+    named = {spec for assignment in assigned for _, spec in assignment.specs}
     # A rollback needs the spec before the rollout, also when no replica has it any more.
     rollouts = (*cluster.rollouts.values(), *(each.record for each in decisions.values() if each.record))
     named |= {digest for each in rollouts for digest in (each.before, each.to)}
     # A host that runs an old spec compares with it until the replacement is done; then all unused specs are deleted.
     # A removed host compares nothing, and its last report may stay in etcd permanently.
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
-    running = {replica.spec for status in declared for replica in status.replicas}
+    running = frozenset[str]().union(*(status.specs for status in declared))
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
     collect = leader_steps.CollectSpecs(digests=unused, reason="no replica uses them")
     return Plan((collect,) if unused else ())

@@ -120,6 +120,13 @@ class HostPicker:
     def is_full(self, host: str) -> bool:
         return self._load[host] >= MOST_ON_A_HOST
 
+    def are_alike(self, service: ServiceIntent, host: str, count: int) -> bool:
+        """Return True if none of the `count` replicas of the service on a host limits the others there."""
+        limited = service.where.most_per_host is not None or any(
+            each.published for each in service.spec.ports
+        )
+        return not limited and self._load[host] + count <= MOST_ON_A_HOST
+
     def port_in_use(self, service: ServiceIntent, host: str) -> str:
         """Describe the first port of the service that another replica publishes on that host; empty: none."""
         for port in service.spec.ports:

@@ -254,19 +254,13 @@ def reserve_addresses(
     `host` is the leader's own; None while its dockerd does not answer. `previous`: node id -> host, of the nodes that
     their hosts have left. Deterministic. No two replicas get one address.
     """
-    asked = {
-        (name, replica.key): _asks(intent, replica, cluster)
-        for name, each in sorted(wanted.items())
-        for replica in each.replicas
-    }
+    if not (asked := _asked(intent, wanted, cluster)):
+        return Reserved(dict(wanted), {})
     before = {replica.key: replica for _, each in sorted(current.items()) for replica in each.replicas}
     reserved: dict[Key, dict[str, str]] = {}
     obstacles: dict[Key, StartObstacle] = {}
     given_up: dict[tuple[Key, str], str] = {}
-    on: defaultdict[str, list[tuple[str, Key, Asks]]] = defaultdict(list)
-    for (name, key), asks in asked.items():
-        for network in asks.overlays:
-            on[network].append((name, key, asks))
+    on = _by_overlay(asked)
     reports, had = _Reports(cluster), {key: dict(each.addresses) for key, each in before.items()}
     for network in sorted(on):
         declared = intent.network(network)
@@ -296,7 +290,8 @@ def reserve_addresses(
         key = replica.key
         kept = had.get(key, {}) if asked[name, key].unknown else {}
         addresses = {**kept, **reserved.get(key, {})}
-        replica = replace(replica, addresses=tuple(sorted(addresses.items())))
+        if addresses:
+            replica = replace(replica, addresses=tuple(sorted(addresses.items())))
         if replica.held or key not in obstacles:
             return replica
         why, on, fault = obstacles[key]
@@ -305,9 +300,31 @@ def reserve_addresses(
     return Reserved(with_replicas(wanted, with_addresses), given_up)
 
 
-def _asks(intent: Intent, replica: Replica, cluster: ClusterState) -> Asks:
-    service, spec = intent.service(replica.service), cluster.specs.get(replica.spec)
-    if service and service.spec_hash == replica.spec:
+def _asked(intent: Intent, wanted: Assignments, cluster: ClusterState) -> dict[tuple[str, Key], Asks]:
+    """Return what each replica asks for, by its host and key; empty if none asks for an address."""
+    specs = frozenset[tuple[str, str]]().union(*(each.specs for each in wanted.values()))
+    asks = {each: _asks(intent, *each, cluster) for each in specs}
+    if not any(each.overlays or each.unknown for each in asks.values()):
+        return {}
+    return {
+        (name, replica.key): asks[replica.service, replica.spec]
+        for name, each in sorted(wanted.items())
+        for replica in each.replicas
+    }
+
+
+def _by_overlay(asked: Mapping[tuple[str, Key], Asks]) -> Mapping[str, list[tuple[str, Key, Asks]]]:
+    """Return overlay -> (host, replica, what it asks for)."""
+    on: defaultdict[str, list[tuple[str, Key, Asks]]] = defaultdict(list)
+    for (name, key), asks in asked.items():
+        for network in asks.overlays:
+            on[network].append((name, key, asks))
+    return on
+
+
+def _asks(intent: Intent, name: str, digest: str, cluster: ClusterState) -> Asks:
+    service, spec = intent.service(name), cluster.specs.get(digest)
+    if service and service.spec_hash == digest:
         spec = service.spec
     return Asks(unknown=True) if spec is None else asks_of(intent, spec)
 

@@ -10,7 +10,7 @@ from agent.model import leader_steps, records
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.phrases import and_more
-from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
+from agent.model.plan import Blocked, Plan, blocked_plan, soonest, waiting_plan
 from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
@@ -174,6 +174,9 @@ def _plan_accepted(observed: Observed) -> Plan:
         decisions = plan_rollouts(intent, observed, placement)
         previous = {node.id: name for name, node in node_owners.previous} if node_owners else {}
         plan += plan_assignments(intent, cluster, decisions, observed.host, placement, previous)
+        plan += Plan(
+            requeue_after_s=soonest(placement.again_s, *(each.again_s for each in decisions.values()))
+        )
     plan += plan_removals(cluster.accepted, observed, node_owners)
     plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)

@@ -4,6 +4,7 @@ Docker does not inform a worker that its node was removed or that its swarm was 
 until dockerd restarts, and "pending" indefinitely after that. Only a manager's node list shows the removal.
 """
 
+from collections import defaultdict
 from typing import Literal
 
 from agent.diff.nodes import NodeOwners, etcd_of, quorum
@@ -59,6 +60,10 @@ class _Reports:
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
         statuses = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in statuses.items() if status and status.engine_up}
+        self._names: defaultdict[str | None, list[str]] = defaultdict(list)
+        """Node id -> the hosts that report it."""
+        for name, status in self.reports.items():
+            self._names[status.node_id].append(name)
 
     def membership_orders(self) -> dict[str, records.MembershipOrder]:
         found = {}
@@ -87,8 +92,7 @@ class _Reports:
         return self._listed(name, status, node_state) if status.state == "active" else None
 
     def _namesakes(self, name: str, status: HostStatus) -> list[str]:
-        same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
-        return [each for each in same if each != name]
+        return [each for each in self._names[status.node_id] if each != name] if status.node_id else []
 
     def _of_one_node(self, name: str, status: HostStatus, namesakes: list[str]) -> _Order | None:
         # The node list shows the address of the machine that contacted a manager last. The address in the engine's

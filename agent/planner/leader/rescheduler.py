@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 from agent.diff.capacity import NOT_REPORTED
@@ -46,8 +47,9 @@ class ReplicaScheduler:
     def origins(self) -> frozenset[str]:
         return frozenset(self._from.values())
 
-    @property
+    @cached_property
     def slots(self) -> dict[str, list[int]]:
+        """Return host -> slots of the replicas that it will run, once `complete` has placed all."""
         found: dict[str, list[int]] = {}
         for slot, host in sorted(self.at.items()):
             found.setdefault(host, []).append(slot)
@@ -55,18 +57,27 @@ class ReplicaScheduler:
 
     def held(self) -> Iterator[tuple[Key, StartObstacle]]:
         """Yield (service and slot, reason) for the replicas that must not start yet."""
-        for slot, host in sorted(self.at.items()):
-            if (held := self.state.held(host, self.service.name, slot)).why:
-                yield (self.service.name, slot), held
+        name = self.service.name
+        for host, slots in self.slots.items():
+            for slot in self.state.may_be_held(host, name, slots):
+                if (held := self.state.held(host, name, slot)).why:
+                    yield (name, slot), held
 
     def keep(self) -> None:
         """Decide the disposition of each existing replica, and drop the surplus."""
         self._from = self._origins()
+        homes: defaultdict[str, list[int]] = defaultdict(list)
         for slot, host in sorted(self._from.items()):
-            self._disposition[slot], self._why[slot] = self._disposition_on(host)
-            if self._disposition[slot] != "homeless":
-                self.at[slot] = host
-                self.picker.take(self.service, host)
+            homes[host].append(slot)
+        for host, slots in homes.items():
+            alike = self.picker.are_alike(self.service, host, len(slots))
+            for several in [slots] if alike else [[slot] for slot in slots]:
+                disposition, why = self._disposition_on(host)
+                self._disposition |= dict.fromkeys(several, disposition)
+                self._why |= dict.fromkeys(several, why)
+                if disposition != "homeless":
+                    self.at |= dict.fromkeys(several, host)
+                    self.picker.take(self.service, host, len(several))
         surplus = max(0, len(self._from) - (self.service.replicas or 0))
         for slot in self._dispensable()[:surplus] if surplus else ():
             if slot in self.at:
@@ -75,6 +86,9 @@ class ReplicaScheduler:
 
     def _origins(self) -> dict[int, str]:
         """Return the current host of each replica: of several assigned hosts the one that is no prefetch target."""
+        only = {slot: host for host, slots in self._has.items() for slot in slots}
+        if len(only) == sum(map(len, self._has.values())):
+            return only
         places: defaultdict[int, list[str]] = defaultdict(list)
         for at, replicas in self._has.items():
             for slot in replicas:
@@ -242,7 +256,7 @@ class ReplicaScheduler:
     def _await_lost(self) -> None:
         """Block with the replicas that will be rescheduled because their host is lost."""
         after_s = self.state.intent.policy.reschedule_after_s
-        for host, slots in self.slots.items():
+        for host, slots in self.slots.items() if self.state.lost_s else ():
             if in_s := self.state.gone_in_s(host):
                 names = ", ".join(map(self._name, slots))
                 self.again.append(in_s)

@@ -10,24 +10,16 @@ them immediately. Started replicas run; the leader updates them now. To move a r
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from agent.admission import Gate, decode
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
+from agent.model.plan import soonest
 from agent.model.records import Replica, Rollout
-from agent.planner.leader.digests import resolved
-from agent.planner.leader.scheduler import Placement, placement_of, settled
-from agent.planner.leader.scheduler_state import (
-    DOWN_S,
-    Condition,
-    Has,
-    Slots,
-    by_service,
-    condition,
-    current_of,
-    spec_of,
-)
+from agent.planner.leader.scheduler import Placement, placement_of
+from agent.planner.leader.scheduler_state import DOWN_S, Condition, Has, Slots, condition, spec_of
 
 Place = tuple[str, int]
 """(host, slot)"""
@@ -76,11 +68,16 @@ class ServiceRollout:
         self.service, self.observed, self.cluster = service, observed, etcd_of(observed)
         self.to = service.spec_hash
         self.record = self.cluster.rollouts.get(service.name)
-        kept = {(host, n) for host, ns in slots.items() for n in ns}
-        self.total = len(kept)
-        self.had: dict[Place, Replica] = {
+        self.total = sum(map(len, slots.values()))
+        self._has, self._slots = has, slots
+
+    @cached_property
+    def had(self) -> Mapping[Place, Replica]:
+        """Return the replicas that stay on their host."""
+        kept = {(host, n) for host, ns in self._slots.items() for n in ns}
+        return {
             (host, slot): replica
-            for host, replicas in has.items()
+            for host, replicas in self._has.items()
             for slot, replica in replicas.items()
             if (host, slot) in kept
         }
@@ -105,7 +102,9 @@ class ServiceRollout:
 
     def _begun(self) -> RolloutDecision:
         """Return the decision that begins a rollout, or one without a record if every replica has the spec already."""
-        if all(replica.spec == self.to for replica in self.had.values()):
+        if all(each.spec == self.to for replicas in self._has.values() for each in replicas.values()) or all(
+            each.spec == self.to for each in self.had.values()
+        ):
             return RolloutDecision(target=self.to, total=self.total, moved=self.total)
         # After an unfinished rollout, its previous spec is the last one that was rolled out completely.
         before = self.record.before if self.record else self._most_common()
@@ -164,7 +163,7 @@ class ServiceRollout:
             moved=len(self.had) - len(left),
             waits=waits,
             waits_on=waits_on,
-            again_s=min((each for each in waiting if each > 0), default=0.0),
+            again_s=soonest(*(each for each in waiting if each > 0)),
         )
 
     def _is_refused(self, place: Place, found: Condition) -> bool:
@@ -261,18 +260,9 @@ def plan_rollouts(
     cluster = etcd_of(observed)
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placement = placement or placement_of(intent, observed)
-    has = by_service(settled(intent, current_of(intent, cluster), placement))
     decisions = {}
     for service in intent.services:
-        rollout = ServiceRollout(service, observed, has.get(service.name, {}), placement.slots[service.name])
+        name = service.name
+        rollout = ServiceRollout(service, observed, placement.has.get(name, {}), placement.slots[name])
         decisions[service.name] = rollout.held() if service.name in damaged else rollout.decision()
     return decisions
-
-
-def looks_again_in_s(observed: Observed) -> float:
-    """Return the seconds until the first wait of a rollout ends; 0: no rollout waits for time to pass."""
-    cluster = observed.cluster
-    if cluster is None or not observed.fence or observed.stale or (intent := resolved(observed)) is None:
-        return 0.0
-    times = [each.again_s for each in plan_rollouts(intent, observed).values() if each.again_s]
-    return min(times, default=0.0)

@@ -16,16 +16,23 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from agent.diff.capacity import NOT_REPORTED
-from agent.diff.nodes import etcd_of, led_by
+from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
-from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
+from agent.model.plan import Blocked, Plan, blocked_plan, soonest, waiting_plan
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
 from agent.model.status import Waiting
 from agent.planner.leader.host_picker import HostPicker
 from agent.planner.leader.rescheduler import ReplicaScheduler
-from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_of, slots_of
+from agent.planner.leader.scheduler_state import (
+    Has,
+    SchedulerState,
+    Slots,
+    by_service,
+    current_of,
+    slots_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,10 @@ class Placement:
     """Service and slot -> prefetch target."""
     held: Mapping[Key, StartObstacle] = field(default_factory=dict)
     """Service and slot -> why the replica must not start yet."""
+    current: Mapping[str, Assignment] = field(default_factory=dict)
+    """The current assignments, with each scheduled replica on its placed host only."""
+    has: Mapping[str, Has] = field(default_factory=dict)
+    """The replicas of `current` by service."""
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     again_s: float = 0.0
@@ -69,15 +80,19 @@ def schedule(
             left += _refused(service, counts, state)
     left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
+    stays = all(_is_as_assigned(slots[name], state.has.get(name, {})) for name in schedulers)
+    current = current if stays else _settled(intent, current, slots)
     return Placement(
         slots=slots,
+        current=current,
+        has=state.has if stays else by_service(current),
         prefetching={
             (name, slot): host for name, each in schedulers.items() for slot, host in each.prefetching.items()
         },
         held={key: why for each in schedulers.values() for key, why in each.held()},
         blocked=left.blocked,
         waiting=left.waiting,
-        again_s=min(times, default=0.0),
+        again_s=soonest(*times),
     )
 
 
@@ -86,21 +101,15 @@ def placement_of(intent: Intent, observed: Observed) -> Placement:
     return schedule(intent, current_of(intent, etcd_of(observed)), observed)
 
 
-def schedules_again_in_s(observed: Observed) -> float:
-    """Return the seconds until a replica may move by time alone; 0: none does."""
-    intent = led_by(observed)
-    return placement_of(intent, observed).again_s if intent else 0.0
+def _is_as_assigned(slots: Slots, has: Has) -> bool:
+    return slots.keys() == has.keys() and all([*has[host]] == each for host, each in slots.items())
 
 
-def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placement) -> dict[str, Assignment]:
-    """Return `current` with each scheduled replica on its placed host only."""
+def _settled(
+    intent: Intent, current: Mapping[str, Assignment], placed: Mapping[str, Slots]
+) -> Mapping[str, Assignment]:
     scheduled = {each.name for each in intent.services if each.replicas is not None}
-    to = {
-        (name, slot): host
-        for name in scheduled
-        for host, slots in placement.slots[name].items()
-        for slot in slots
-    }
+    to = {(name, slot): host for name in scheduled for host, slots in placed[name].items() for slot in slots}
     mine: dict[str, list[Replica]] = {host: [] for host in current}
     found: defaultdict[Key, list[tuple[bool, bool, Replica]]] = defaultdict(list)
     for host, own in sorted(current.items()):

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from agent.diff.nodes import etcd_of, find_node_owners, why_absent
 from agent.diff.replicas import (
     AGAIN,
-    STOPPABLE,
     finished,
     has_duplicate_address,
     is_about_a_network,
@@ -56,7 +56,7 @@ def condition(replica: Replica, host: str, observed: Observed, service: ServiceI
     if why := why_absent(host, cluster):
         return Condition(is_="unreachable", why=why, for_s=watch.steady_s, up=True)
     status, spec = cluster.statuses[host], spec_of(replica, service, cluster)
-    reports = [each for each in status.replicas if each.key == replica.key]
+    reports = status.by_key.get(replica.key, ())
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == replica.spec]
     names = {f"container/{each.name}" for each in reports}
@@ -120,12 +120,14 @@ def _unwell(report: ReplicaReport, spec: ContainerSpec | None) -> str:
 
 def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
     """Return the assignments; a declared host that lost its own has its reported replicas, a removed one none."""
-    current, lost = dict(cluster.assignments), _lost(intent, cluster)
+    current, lost = dict(cluster.assignments), frozenset(_lost(intent, cluster))
     for name in _damaged(cluster):
         if intent.host(name) is None:
             current[name] = Assignment(revision=intent.revision, project=intent.project)
+    if not lost:
+        return current
     taken = {replica.key for name in current if name not in lost for replica in current[name].replicas}
-    for name in lost:
+    for name in filter(lost.__contains__, (each.name for each in intent.hosts)):
         status = cluster.statuses.get(name)
         runs = {each.key: each for each in status.replicas} if status else {}
         replicas = tuple(
@@ -175,10 +177,10 @@ Has = Mapping[str, Mapping[int, Replica]]
 
 def by_service(current: Mapping[str, Assignment]) -> Mapping[str, Has]:
     """Return the assigned replicas of every service."""
-    found: defaultdict[str, defaultdict[str, dict[int, Replica]]] = defaultdict(lambda: defaultdict(dict))
+    found: defaultdict[str, dict[str, Mapping[int, Replica]]] = defaultdict(dict)
     for host, assignment in sorted(current.items()):
-        for replica in assignment.replicas:
-            found[replica.service][host][replica.slot] = replica
+        for service, replicas in assignment.by_service.items():
+            found[service][host] = replicas
     return found
 
 
@@ -204,16 +206,28 @@ class SchedulerState:
         self.cluster = observed.cluster if observed else None
         self.lost_s: Mapping[str, float] = observed.lost_s if observed else {}
         self.ready = self._ready_nodes()
-        self._reports: defaultdict[Key, dict[str, list[str]]] = defaultdict(dict)
-        for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
-            for each in status.replicas:
-                self._reports[each.key].setdefault(name, []).append(each.status)
         self.has = by_service(current)
-        self._assigned: defaultdict[Key, set[str]] = defaultdict(set)
-        for name, assignment in current.items():
+        self._silent: dict[str, str] = {}
+        """Host -> why it does not report; empty: it does. Filled on demand."""
+
+    @cached_property
+    def _shown(self) -> Mapping[Key, set[str]]:
+        """Return the hosts that report a container of a replica."""
+        found: defaultdict[Key, set[str]] = defaultdict(set)
+        for name, status in self.cluster.statuses.items() if self.cluster else ():
+            for key in status.by_key:
+                found[key].add(name)
+        return found
+
+    @cached_property
+    def _assigned(self) -> Mapping[Key, set[str]]:
+        """Return the hosts to which a replica is assigned so that it may start."""
+        found: defaultdict[Key, set[str]] = defaultdict(set)
+        for name, assignment in self.current.items():
             for replica in assignment.replicas:
                 if not replica.held:
-                    self._assigned[replica.key].add(name)
+                    found[replica.key].add(name)
+        return found
 
     def takes_new(self, host: HostIntent) -> bool:
         """Return True if the host may get replicas: it is active and not gone. Unreachable alone does not count."""
@@ -224,7 +238,9 @@ class SchedulerState:
         return name in self.lost_s and self.lost_s[name] >= self.intent.policy.reschedule_after_s
 
     def is_reachable(self, name: str) -> bool:
-        return self.cluster is None or not why_absent(name, self.cluster)
+        if name not in self._silent:
+            self._silent[name] = why_absent(name, self.cluster) if self.cluster else ""
+        return not self._silent[name]
 
     def why_absent(self, name: str) -> str:
         """Return why the host does not report, or the state of its node that makes it lost."""
@@ -259,14 +275,23 @@ class SchedulerState:
 
     def runs_on(self, host: str, service: str, slot: int) -> bool:
         """Return True if a host reports a container of that replica that runs or may start."""
-        return any(status in STOPPABLE for status in self._reports[service, slot].get(host, ()))
+        return slot in self._up(host, service)
+
+    def _up(self, host: str, service: str) -> frozenset[int]:
+        status = self.status(host)
+        return status.up.get(service, frozenset()) if status else frozenset()
+
+    def may_be_held(self, host: str, service: str, slots: list[int]) -> list[int]:
+        """Return those of the slots for which `held` may have a reason: they do not run on the host, as it reports."""
+        if self.cluster is None:
+            return []
+        up = self._up(host, service) if self.is_reachable(host) else ()
+        return [slot for slot in slots if slot not in up]
 
     def held(self, host: str, service: str, slot: int) -> StartObstacle:
-        """Return why a replica must not start on `host` yet: another host has it, or may have it."""
-        if self.cluster is None or (self.is_reachable(host) and self.runs_on(host, service, slot)):
-            return StartObstacle()
-        has, assigned = self._reports[service, slot], self._assigned[service, slot]
-        for other in sorted((has.keys() | assigned) - {host}):
+        """Return why a replica that does not run on `host` must not start there: another has it, or may have it."""
+        has, assigned = self._shown.get((service, slot), set()), self._assigned.get((service, slot), set())
+        for other in sorted((has | assigned) - {host}):
             if self.is_reachable(other):
                 still = f"it is still on {other}"
                 why = still if other in has else f"{other} has not confirmed its removal yet"

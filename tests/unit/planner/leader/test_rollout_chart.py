@@ -13,7 +13,7 @@ from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, HostStatus, ReplicaReport, Waiting
 from agent.planner.leader.assignments import assign, plan_assignments
-from agent.planner.leader.rollout import UNREACHABLE_S, looks_again_in_s, plan_rollouts
+from agent.planner.leader.rollout import UNREACHABLE_S, plan_rollouts
 from tests.support.builders import cluster, intent, observed, order, service, status, told
 
 OLD, NEW, NEWEST = order("1.0.0"), order("1.0.1"), order("1.0.2")
@@ -132,7 +132,7 @@ def test_the_next_waits_until_the_last_one_is_well_for_the_time_of_monitor() -> 
     assert lines(early) == [
         "waiting rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1 must stay healthy for 30 s"
     ]
-    assert looks_again_in_s(early) == 1.0
+    assert decision_for(early).again_s == 1.0
 
     assert lines(seen(wanted(monitor_s=30.0), NEW, OLD, OLD, for_s={1: 30.0})) == [
         "publish assignment/h2: revision 8: 1 changed (order-2 is moved)"
@@ -141,7 +141,7 @@ def test_the_next_waits_until_the_last_one_is_well_for_the_time_of_monitor() -> 
 
 def test_a_delay_that_is_longer_than_monitor_is_waited_for_but_not_after_the_last_one() -> None:
     asked = wanted(monitor_s=5.0, delay_s=60.0)
-    assert looks_again_in_s(seen(asked, NEW, OLD, OLD, for_s={1: 6.0})) == 54.0
+    assert decision_for(seen(asked, NEW, OLD, OLD, for_s={1: 6.0})).again_s == 54.0
     assert lines(seen(asked, NEW, NEW, NEW, for_s={3: 6.0}))[0].startswith("withdraw rollout/order")
 
 
@@ -212,7 +212,7 @@ def test_a_replica_whose_host_went_away_while_it_was_moved_holds_its_place_for_a
     gone = frozenset({"h1"})
     early = seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: UNREACHABLE_S - 1.0})
     assert decision_for(early).moves == ()
-    assert looks_again_in_s(early) == 1.0
+    assert decision_for(early).again_s == 1.0
     assert decision_for(seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: UNREACHABLE_S})).moves == (
         ("h2", 2),
     )

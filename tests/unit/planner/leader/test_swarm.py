@@ -349,7 +349,7 @@ def test_while_the_record_cannot_be_read_no_swarm_is_made_and_none_is_taken_for_
 ) -> None:
     unreadable = cluster(WANTED, record=known, record_held=True, record_revision=50, statuses=REPORTS)
 
-    steps, blocked, _ = plan_leading(observed(unreadable, seen, leads=True))
+    steps, blocked, *_ = plan_leading(observed(unreadable, seen, leads=True))
 
     assert [step for step in steps if step.kind in ("swarm", "overlay")] == []
     assert [each.kind for each in blocked if each.resource == "swarm-record"] == ["unreadable"]
