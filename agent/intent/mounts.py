@@ -207,7 +207,7 @@ def read_file(cursor: Cursor, kind: Kind) -> Mount | None:
     if (content := fields.at("content")) and "file" in fields:
         return content.hidden().conflict("stands beside 'file'", "keep one of them")
     if content is None and "file" not in fields:
-        fields.missing("file", "write the absolute path of the file on the hosts")
+        fields.missing("file", "write the absolute path of the file on the hosts", "content")
     return Mount(type="bind", target="", read_only=True, **found) if found else None
 
 

@@ -221,9 +221,12 @@ class Fields:
             self.missing(key, remedy)
         return self.read(key, reader)
 
-    def missing(self, key: str, remedy: str) -> None:
-        """Note that `key` is absent, unless another key has a fault that may be the cause, or there is no mapping."""
-        if self.cursor.is_mapping and key not in self._meant:
+    def missing(self, key: str, remedy: str, *instead: str) -> None:
+        """Note that `key` is absent, unless a fault of another key may be the cause, or there is no mapping.
+
+        `instead`: the keys that may stand in its place.
+        """
+        if self.cursor.is_mapping and self._meant.isdisjoint((key, *instead)):
             self.cursor.hidden().fault(f"{quoted(key)} is missing", remedy)
 
 

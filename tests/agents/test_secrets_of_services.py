@@ -42,10 +42,12 @@ SECRET, OTHERS = secret("first"), secret("second")
 _FAULTS = {
     "command": ["serve", f"--password=$NAME{MARK}"],
     "environment": {"PASSWORD": [MARK]},
-    "labels": {"auth": f"{{{{.Nobody}}}} {MARK}"},
 }
+_LABELS = {"auth": f"{{{{.Nobody}}}} {MARK}"}
 FAULTY = document(SECRET, services={"order": _FAULTS}) + f"name: {MARK}\n"
 """It has a key twice, besides."""
+FAULTY_LABEL = document(SECRET, services={"order": {"labels": _LABELS}})
+"""A placeholder is looked at once every value of the service can be read."""
 UNSPOKEN = (KEYS.intent, KEYS.accepted)
 
 
@@ -120,14 +122,15 @@ def test_nothing_that_is_said_of_a_service_holds_its_secrets(
     assert "environment PASSWORD changed" in repr(logged)
 
 
+@pytest.mark.parametrize(("faulty", "faults"), [(FAULTY, 3), (FAULTY_LABEL, 1)])
 def test_nor_does_the_word_on_a_document_with_faults_in_them(
-    cluster: SimulatedCluster, logged: list[Any]
+    cluster: SimulatedCluster, logged: list[Any], faulty: str, faults: int
 ) -> None:
-    cluster.put_intent(FAULTY)
+    cluster.put_intent(faulty)
     cluster.rounds(3)
     verdict = cluster.verdict()
     assert verdict is not None
-    assert len(verdict.errors) == 4
+    assert len(verdict.errors) == faults
     assert leaks(cluster, logged) == []
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from agent.cli.app import app
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
-from tests.properties.test_compose import differences, intent_of, printed
+from tests.properties.test_compose import differences, intent_of, printed, with_contents
 
 STACKS = Path(__file__).parents[1] / "data" / "stacks"
 FILES = sorted(STACKS.glob("*.yaml"))
@@ -75,6 +75,6 @@ def test_a_stack_runs_with_init_alone_or_when_its_refusal_is_heeded(tmp_path: Pa
             compose.write_text(flat.stdout)
     done = printed([compose])
     assert done.returncode == 0, done.stderr
-    theirs.write_text(done.stdout)
+    theirs.write_text(with_contents(done.stdout, folder))
 
     assert differences(intent_of(compose, hosts), intent_of(theirs, hosts)) == {}

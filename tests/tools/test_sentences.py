@@ -40,7 +40,6 @@ ALLOWED = {
         "model/phrases.py:short_id",
     ),
     "a value of agent.yaml": ("model/store.py:parse_endpoint",),
-    "a table of refused keys: its entries are `problem; remedy`": ("yamldoc/readers.py:Cursor.fields",),
     "a fixed word, as the metric of the watches has it": (
         "clients/etcd/watch.py:EtcdWatch._broken",
         "clients/etcd/watch.py:EtcdWatch._restart_s",
