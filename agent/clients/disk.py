@@ -92,12 +92,19 @@ class ConfigFiles:
         return replace(mount, source=str(file))
 
     def differences(self, spec: ContainerSpec) -> tuple[Difference, ...]:
-        """Return one for each config of a container of `spec` whose file was removed or changed."""
+        """Return one for each config of a container of `spec` whose file was changed.
+
+        A container keeps the content of a removed file, and each start writes the file again.
+        """
         found = []
         for mount in spec.volumes:
+            file = self._directory / mount.content_hash
             with suppress(OSError):  # not readable now: nothing is known of it
-                if mount.content_hash and not self._is_sound(self._directory / mount.content_hash):
-                    text = f"volumes: the file of {mount.target} in {self._directory} was changed or removed"
+                if not mount.content_hash:
+                    continue
+                file.lstat()  # a file that is not there is no difference
+                if not self._is_sound(file):
+                    text = f"volumes: the file of {mount.target} in {self._directory} was changed"
                     found.append(Difference.of("volumes", "as declared", "another", "replace", text))
         return tuple(found)
 

@@ -60,20 +60,21 @@ class Reconciler:
         """The leader lock as last observed; None: this host is not the leader."""
         self.look_again_s = 0.0
         """Seconds to the next pass without a trigger; 0: not before the resync."""
+        self._thought_s = 0.0
+        """Seconds that the last pass took to observe and to plan."""
         self.last_pass_at = clock()
         """Time at which the last pass ended, for the watchdog."""
 
     def run(self) -> None:
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
-            began = self._clock()
             try:
                 self.run_pass(reasons)
             except Exception:  # a defect in a pass must not end the loop: the next one may see another state
                 log.exception("pass failed", reasons=", ".join(sorted(reasons)))
                 self._reporter.pass_failed()
             # A leader of many hosts is woken all the time: at least half of it goes by without a pass.
-            rest_s = min(self._clock() - began, MOST_REST_S) if self.fence else 0.0
+            rest_s = min(self._thought_s, MOST_REST_S) if self.fence else 0.0
             reasons = self._wake.wait(self._until_next(), max(self._schedule.settle_s, rest_s)) or RESYNC
 
     def stop(self) -> None:
@@ -97,6 +98,7 @@ class Reconciler:
         self._triggers.rearm(self._observer.watched())
         self._reset_backoff(observed)
         planned = self._clock()
+        self._thought_s = planned - began
         self._dispatcher.dispatch(plan)
         self._reporter.passed(
             observed,

@@ -373,7 +373,6 @@ def fifo_instead(file: Path) -> None:
     [
         (lambda file: (file.chmod(0o600), file.write_text("other"), file.chmod(0o444)), True),
         (lambda file: file.chmod(0o400), True),
-        (lambda file: file.unlink(), False),
         (lambda file: (file.unlink(), file.symlink_to("/etc/hostname")), False),
         (fifo_instead, False),
     ],
@@ -387,13 +386,22 @@ def test_a_config_that_was_changed_is_told_and_put_right(
     damage(file)
 
     (told,) = ConfigFiles(tmp_path).differences(SPEC)
-    assert str(told) == f"volumes: the file of /c in {file.parent} was changed or removed"
+    assert str(told) == f"volumes: the file of /c in {file.parent} was changed"
     assert config(tmp_path) == file
     assert ConfigFiles(tmp_path).differences(SPEC) == ()
     assert file.read_text() == "text \u00fc"
     # A container that mounts the file has it open, in a way.
     assert (os.fstat(open_before.fileno()).st_ino == file.stat().st_ino) == in_place
     open_before.close()
+
+
+def test_a_config_that_was_removed_is_written_with_the_next_start_and_recreates_nothing(
+    tmp_path: Path,
+) -> None:
+    """Its containers keep the content: a purged state directory must not recreate every one of them."""
+    config(tmp_path).unlink()
+    assert ConfigFiles(tmp_path).differences(SPEC) == ()
+    assert config(tmp_path).read_text() == "text \u00fc"
 
 
 def test_a_config_that_cannot_be_read_now_is_no_difference(
