@@ -38,8 +38,12 @@ REFUSED = (
     r"deploy sets '\w+' too; keep one of them",
     r"contradicts x-hosts or deploy",
     r"publishes port \d+/\w+ of the host twice",
+    r"mounts '[^']+' a second time",
+    r"mode global runs one replica on every host: \w+ has no effect",
 )
 """Compose takes these, and runs what its rules of precedence leave: a document says one thing once."""
+REFUSED_BY_COMPOSE = r"can't set distinct values on 'cpus' and 'deploy\.resources\.limits\.cpus'"
+"""Compose says so of `cpus` beside limits without cpus too: it reads the absent one as 0. A document may have that."""
 
 
 def printed(files: list[Path], *more: str) -> subprocess.CompletedProcess[str]:
@@ -107,6 +111,8 @@ def test_a_project_is_compiled_to_what_compose_prints(tmp_path: Path, seed: int)
         told = [f"{each.problem}; {each.remedy}" for each in error.faults]
         unlisted = [each for each in told if not any(re.match(pattern, each) for pattern in REFUSED)]
         assert unlisted == [] or theirs.returncode != 0
+        return
+    if re.search(REFUSED_BY_COMPOSE, theirs.stderr):
         return
     assert theirs.returncode == 0, theirs.stderr
     (folder / "printed.yaml").write_text(with_contents(theirs.stdout, folder))
