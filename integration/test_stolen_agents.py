@@ -309,7 +309,7 @@ def test_a_worker_stays_on_its_overlay_whatever_id_the_record_has(cluster: Guard
         cluster.forge(user, "swarm", encode(replace(found, overlay_ids=((OVERLAY, "x" * 25),))).decode())
 
         def is_named() -> None:
-            assert "0 of 2 managers report that one" in untrusted(cluster, victim)
+            assert "which 0 of 2 managers report" in untrusted(cluster, victim)
 
         eventually(is_named, NAMED_S, "the worker names the record")
         stays(cluster, before)

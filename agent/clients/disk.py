@@ -15,6 +15,7 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ class _SavedState:
 
 
 UNUSED_S = 3600.0
-"""Seconds for which the file of a config stays that no container mounts: its container may be about to be created."""
+"""Seconds for which a config file that no container mounts stays: its container may be about to be created."""
 _READABLE = 0o444
 
 
@@ -97,12 +98,10 @@ class ConfigFiles:
         A container keeps the content of a removed file, and each start writes the file again.
         """
         found = []
-        for mount in spec.volumes:
+        for mount in filter(attrgetter("content_hash"), spec.volumes):
             file = self._directory / mount.content_hash
-            with suppress(OSError):  # not readable now: nothing is known of it
-                if not mount.content_hash:
-                    continue
-                file.lstat()  # a file that is not there is no difference
+            with suppress(OSError):  # not there, or not readable now
+                file.lstat()
                 if not self._is_sound(file):
                     text = f"volumes: the file of {mount.target} in {self._directory} was changed"
                     found.append(Difference.of("volumes", "as declared", "another", "replace", text))

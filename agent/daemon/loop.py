@@ -26,7 +26,7 @@ RESYNC_JITTER = 0.1
 """Share of the resync interval. It spreads the passes of hosts that started together."""
 
 MOST_REST_S = 2.0
-"""Seconds for which a leader gathers reasons for the next pass at most: as long as its last pass took."""
+"""Most seconds for which a leader gathers reasons for the next pass: as long as the last one observed and planned."""
 
 UNSETTLED_S = 2.0
 """Seconds to the next pass while a raft leader is missing or a membership is changing."""
@@ -60,7 +60,7 @@ class Reconciler:
         """The leader lock as last observed; None: this host is not the leader."""
         self.look_again_s = 0.0
         """Seconds to the next pass without a trigger; 0: not before the resync."""
-        self._thought_s = 0.0
+        self._decided_in_s = 0.0
         """Seconds that the last pass took to observe and to plan."""
         self.last_pass_at = clock()
         """Time at which the last pass ended, for the watchdog."""
@@ -73,8 +73,8 @@ class Reconciler:
             except Exception:  # a defect in a pass must not end the loop: the next one may see another state
                 log.exception("pass failed", reasons=", ".join(sorted(reasons)))
                 self._reporter.pass_failed()
-            # A leader of many hosts is woken all the time: at least half of it goes by without a pass.
-            rest_s = min(self._thought_s, MOST_REST_S) if self.fence else 0.0
+            # A leader of many hosts is woken all the time. At least half of the time passes without its work.
+            rest_s = min(self._decided_in_s, MOST_REST_S) if self.fence else 0.0
             reasons = self._wake.wait(self._until_next(), max(self._schedule.settle_s, rest_s)) or RESYNC
 
     def stop(self) -> None:
@@ -98,7 +98,7 @@ class Reconciler:
         self._triggers.rearm(self._observer.watched())
         self._reset_backoff(observed)
         planned = self._clock()
-        self._thought_s = planned - began
+        self._decided_in_s = planned - began
         self._dispatcher.dispatch(plan)
         self._reporter.passed(
             observed,

@@ -140,8 +140,8 @@ def with_confirmed_overlays(cluster: ClusterState, host: HostState, me: str) -> 
         ids = {**dict(record.overlay_ids), name: used.id}
         record = replace(record, overlay_ids=tuple(sorted(ids.items())))
         reason = (
-            f"overlay {name} is {short_id(recorded)} there, and containers of this host run on {short_id(used.id)}; "
-            f"{count} of {len(reports)} managers report that one, so they run on; {MISUSED_IF_NEW}"
+            f"it gives overlay {name} the id {short_id(recorded)}, which {count} of {len(reports)} managers report; "
+            f"the containers of this host stay on {short_id(used.id)}; {MISUSED_IF_NEW}"
         )
         faults = (*cluster.unreadable, (key, reason))
         cluster = replace(cluster, record=record, unreadable=faults, untrusted=cluster.untrusted | {key})

@@ -171,7 +171,7 @@ Kind = Literal["secrets", "configs"]
 
 _FILES_ONLY = "use file: with a file on the hosts"
 _AS_IT_IS = (
-    "is not supported: the file is mounted as it is on the host, and a content is readable for every account;"
+    "is not supported: a file keeps its owner and mode of the host, and every account can read a content;"
     " remove the key"
 )
 

@@ -70,8 +70,8 @@ def test_the_host_is_never_made_to_have_an_empty_directory_for_a_missing_file() 
         (
             "secrets: [{source: token, mode: 0o400}]",
             (
-                "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host, "
-                "and a content is readable for every account"
+                "secrets[0].mode: 'mode' is not supported: a file keeps its owner and mode of the host, "
+                "and every account can read a content"
             ),
         ),
         ("secrets: token", "secrets: must be a list, not 'token'"),
