@@ -43,20 +43,16 @@ def _values(base: Node, over: Node, path: _Path, faults: Faults) -> Node:
     rule = next((rule for pattern, rule in _RULES.items() if _matches(path, pattern)), None)
     if rule is not None:
         base, over = rule(base), rule(over)
-    if (
-        is_null(base)
-        or any(_matches(path, pattern) for pattern in _REPLACED)
-        or _other_driver(base, over, path)
-    ):
+    if is_null(base) or _other_driver(base, over, path):
         return over
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         return _mappings(base, over, path, faults)
     if isinstance(base, Sequence) and isinstance(over, Sequence):
         if _matches(path, ("networks", _ANY, "ipam", "config")):
             return _subnets(base, over, path, faults)
-        return _appended(
-            base, over, next((key for pattern, key in _SAME.items() if _matches(path, pattern)), _text)
-        )
+        same = next((key for pattern, key in _SAME.items() if _matches(path, pattern)), _text)
+        found = {same(each): each for each in (*base.items, *over.items)}
+        return replace(base, items=list(found.values()))
     if type(base) is not type(over) and not any(_matches(path, pattern) for pattern in _EITHER):
         here = Cursor(node=over, path=".".join(path), faults=faults)
         where = f"{base.file}, line {base.line}"
@@ -65,9 +61,8 @@ def _values(base: Node, over: Node, path: _Path, faults: Faults) -> Node:
 
 
 def _matches(path: _Path, pattern: _Path) -> bool:
-    return len(path) == len(pattern) and all(
-        part in (_ANY, name) for part, name in zip(pattern, path, strict=True)
-    )
+    parts = zip(pattern, path, strict=False)
+    return len(path) == len(pattern) and all(part in (_ANY, name) for part, name in parts)
 
 
 def _service(*keys: str) -> _Path:
@@ -124,13 +119,6 @@ _RULES: Lookup[_Path, Callable[[Node], Node]] = {
 
 
 # ---- Members of two lists that are about the same thing: the later replaces the earlier in its place
-
-
-def _appended(base: Sequence, over: Sequence, same: _Key) -> Sequence:
-    found: dict[str, Node] = {}
-    for each in (*base.items, *over.items):
-        found[same(each)] = each
-    return replace(base, items=list(found.values()))
 
 
 def _subnets(base: Sequence, over: Sequence, path: _Path, faults: Faults) -> Sequence:

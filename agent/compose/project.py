@@ -1,12 +1,13 @@
 """Compiles a Compose project: substitutes variables, merges files, and rewrites each service for a document."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import yaml
 
-from agent.compose import numbers
 from agent.compose.merge import merge
 from agent.compose.rewrite import Rewriter
 from agent.compose.sources import Project, Source
@@ -37,19 +38,19 @@ def compile_project(project: Project) -> Compiled:
     rewriter = Rewriter(project, name, variables, faults)
     merged: Mapping | None = None
     for each in opened:
-        read = _substituted(each, variables, rewriter.warnings, {})
+        read = _each_value(each, partial(_substituted, variables=variables, warnings=rewriter.warnings), {})
         assert isinstance(read, Mapping)
         merged = read if merged is None else merge(merged, read, faults)
     assert merged is not None
-    root = _escaped(rewriter.document(merged), {})
+    root = Cursor(node=rewriter.document(merged), path="", faults=faults)
+    root = replace(root, node=_each_value(root, _escaped, {}))
     faults.raise_if_any()
     unset = (f"the variable {each} is not set: empty text stands for it" for each in variables.unset)
     header = f"# Made by swarmkeeper compile of {', '.join(each.name for each in project.sources)}.\n"
-    return Compiled(
-        root=Cursor(node=root, path="", faults=faults),
-        text=header + _emitted(root),
-        warnings=(*unset, *rewriter.warnings),
+    text = yaml.serialize(
+        _converted(root.node), Dumper=yaml.BaseDumper, allow_unicode=True, width=10**6, indent=2
     )
+    return Compiled(root=root, text=f"{header}{text}", warnings=(*unset, *rewriter.warnings))
 
 
 def _opened(source: Source, faults: Faults) -> Cursor:
@@ -87,38 +88,34 @@ def _as_name(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
 
 
-def _substituted(here: Cursor, variables: Variables, warnings: list[str], done: dict[int, Node]) -> Node:
-    """Return the nodes with the variables of all values replaced. Keys have none. An aliased node stays one node."""
+def _each_value(here: Cursor, change: Callable[[Cursor, Scalar], Scalar], done: dict[int, Node]) -> Node:
+    """Return the nodes with all values changed. Keys stay. An aliased node stays one node, and is changed once."""
     node = here.node
     if id(node) in done:
         return done[id(node)]
     match node:
         case Sequence():
-            items = [
-                _substituted(here.at(number), variables, warnings, done) for number in range(len(node.items))
-            ]
+            items = [_each_value(each, change, done) for each in here.items()]
             done[id(node)] = replace(node, items=items)
         case Mapping():
-            entries = {
-                name: (key, _substituted(here.at(name), variables, warnings, done))
-                for name, (key, _) in node.entries.items()
-            }
+            below = {name: _each_value(here.at(name), change, done) for name in node.entries}
+            entries = {name: (key, below[name]) for name, (key, _) in node.entries.items()}
             done[id(node)] = replace(node, entries=entries)
         case Scalar():
-            done[id(node)] = _replaced(here, node, variables, warnings)
+            done[id(node)] = change(here, node)
     return done[id(node)]
 
 
-def _replaced(here: Cursor, node: Scalar, variables: Variables, warnings: list[str]) -> Scalar:
+def _substituted(here: Cursor, node: Scalar, variables: Variables, warnings: list[str]) -> Scalar:
+    """Return a value with its variables replaced, and in Compose's spelling."""
     if "$" not in node.text:
-        text = numbers.respelled(node.text) if node.plain and not here.path.endswith(".mode") else node.text
+        text = _respelled(node.text) if node.plain and not here.path.endswith(".mode") else node.text
         if text is None:
-            here.hidden().fault(numbers.PROBLEM, numbers.REMEDY)
+            here.hidden().fault(_NOT_PLAIN, _PLAIN_REMEDY)
         elif text != node.text:
-            if numbers.is_text_at(here.path):
-                warnings.append(
-                    f"{node.file}, line {node.line}: {here.path} {numbers.PROBLEM}: {numbers.REMEDY}"
-                )
+            if _TEXTS.search(here.path):
+                why = f"{here.path} {_NOT_PLAIN}: {_PLAIN_REMEDY}"
+                warnings.append(f"{node.file}, line {node.line}: {why}")
             return replace(node, text=text)
         return node
     try:
@@ -130,49 +127,63 @@ def _replaced(here: Cursor, node: Scalar, variables: Variables, warnings: list[s
     return replace(node, text=text, plain=node.plain and text != "")
 
 
-def _escaped(node: Node, done: dict[int, Node]) -> Node:
-    """Return the nodes with `$$` for `$` in all values: a document has no variables."""
-    if id(node) in done:
-        return done[id(node)]
-    match node:
-        case Scalar():
-            made: Node = replace(node, text=node.text.replace("$", "$$")) if "$" in node.text else node
-        case Sequence():
-            made = replace(node, items=[_escaped(each, done) for each in node.items])
-        case Mapping():
-            made = replace(
-                node, entries={k: (key, _escaped(value, done)) for k, (key, value) in node.entries.items()}
-            )
-    done[id(node)] = made
-    return made
+def _escaped(_: Cursor, node: Scalar) -> Scalar:
+    """Return a value with `$$` for `$`: a document has no variables."""
+    return replace(node, text=node.text.replace("$", "$$")) if "$" in node.text else node
 
 
-# ---- The document as YAML: block style, every alias expanded, no comments
+# ---- Plain values as Compose reads them
+#
+# Its YAML library makes numbers and times of them, and writes those its own way: `1.10` of an environment is 1.1 in
+# Compose's containers, `010` is 8, and a date gets a time and a zone.
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+"""A number that stays as it is written."""
+_DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_OF_ANOTHER_BASE = re.compile(r"[-+]?0(?:[0-9]+|o[0-7]+|b[01]+|x[0-9a-fA-F]+)", re.IGNORECASE)
+_TIME = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
+_SMALLEST, _LARGEST = 1e-4, 1e6
+"""Compose writes other numbers with an exponent."""
+_TEXTS = re.compile(r"^x-|\.(?:environment|labels|annotations|sysctls|driver_opts|options|group_add)\b")
+"""Found in the path of a place whose value is text: there the spelling of a number matters."""
+_NOT_PLAIN = "is a number or a time for Compose, which writes it otherwise"
+_PLAIN_REMEDY = "put it in quotes for this text, or write the number in plain decimal digits"
+
+
+def _respelled(text: str) -> str | None:
+    """Return the text that Compose makes of a plain value; most stay.
+
+    None: it makes a number or time of the value that few people mean, such as 8 of 010.
+    """
+    if text in ("True", "TRUE", "False", "FALSE"):
+        return text.lower()
+    if not text[:1].isdigit() and text[:1] not in ("+", "-", "."):
+        return text
+    digits = text.replace("_", "")
+    if _TIME.fullmatch(text) or (_OF_ANOTHER_BASE.fullmatch(digits) and not _WHOLE.fullmatch(text)):
+        return None
+    if _WHOLE.fullmatch(text) or not _DECIMAL.fullmatch(digits):
+        return text
+    number = float(digits)
+    if digits != text or not (number == 0 or _SMALLEST <= abs(number) < _LARGEST):
+        return None
+    return repr(number).removesuffix(".0")
+
+
+# ---- The document as YAML: block style, every alias expanded, no comments. Reading it gives equal nodes
 
 _TEXT, _LIST, _MAPPING = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
-
-
-def _emitted(node: Node) -> str:
-    """Return the YAML of a document. Reading it gives equal nodes, but for their places."""
-    return str(
-        yaml.serialize(_converted(node), Dumper=yaml.BaseDumper, allow_unicode=True, width=10**6, indent=2)
-    )
-
-
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _OF_YAML_1_1 = frozenset(("y", "yes", "n", "no", "on", "off", "true", "false", "null"))
-
-
-def _is_word(text: str) -> bool:
-    """Return True for text that every reader of YAML takes for text without quotes."""
-    return _WORD.fullmatch(text) is not None and text.lower() not in _OF_YAML_1_1
+"""Words that a reader of YAML may take for something else than text. It takes others for text without quotes."""
 
 
 def _converted(node: Node) -> yaml.Node:
     match node:
         case Scalar():
             style = "|" if "\n" in node.text else '"'  # the emitter takes the other where it cannot be
-            is_bare = node.plain or _is_word(node.text)
+            is_word = _WORD.fullmatch(node.text) is not None and node.text.lower() not in _OF_YAML_1_1
+            is_bare = node.plain or is_word
             return yaml.ScalarNode(_TEXT, node.text, style=None if is_bare else style)
         case Sequence():
             return yaml.SequenceNode(_LIST, [_converted(each) for each in node.items], flow_style=False)

@@ -1,7 +1,6 @@
 """Rewrites a merged Compose project for a document: what only a file on the operator's machine can mean goes away."""
 
 import re
-from collections.abc import Callable
 from collections.abc import Mapping as Lookup
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,7 @@ from agent.yamldoc.edit import (
     scalar,
     sequence,
     text_of,
+    with_members,
     without,
 )
 from agent.yamldoc.readers import boolean
@@ -44,7 +44,6 @@ _HELD = re.compile(r"""'[^']*'|"(?:[^"\\]|\\["\\])*"|\\.""", re.DOTALL)
 """Parts of a line that quotes or a backslash keep together, and that every reader takes alike."""
 _SPLIT_OTHERWISE = re.compile(r"""[;&|<>()`"]""")
 
-Rewrite = Callable[[str, Mapping], Mapping]
 Values = Lookup[str, str]
 
 
@@ -57,7 +56,6 @@ class Rewriter:
         self._folder: PurePosixPath | None = None
 
     def document(self, root: Mapping) -> Mapping:
-        """Return the root of the document."""
         if "include" in root.entries:
             self._refuse(root.entries["include"][0], "include")
             root = without(root, "include")
@@ -66,14 +64,9 @@ class Rewriter:
         root = replace(root, entries=named_first | without(root, "name").entries)
         if isinstance(cluster := child(root, "x-cluster"), Mapping) and _FOLDER in cluster.entries:
             root = put(root, "x-cluster", self._without_folder(cluster))
-        for section, rewrite in (
-            ("secrets", self._file),
-            ("configs", self._config),
-            ("services", self._service),
-        ):
-            if isinstance(found := child(root, section), Mapping):
-                root = put(root, section, _members(found, section, rewrite))
-        return self._used(root)
+        root = with_members(root, "secrets", self._file)
+        root = with_members(root, "configs", self._config)
+        return self._used(with_members(root, "services", self._service))
 
     def _used(self, root: Mapping) -> Mapping:
         """Return the document without the networks and volumes that no service is on: Compose makes none of them."""
@@ -186,9 +179,8 @@ class Rewriter:
                 found[name] = (at, scalar(value, known[name]))
             else:
                 found.pop(name, None)
-                self._warn(
-                    at, f"{path}.environment.{name} has no value here: the replicas do not get the variable"
-                )
+                why = "has no value here: the replicas do not get the variable"
+                self._warn(at, f"{path}.environment.{name} {why}")
         where = declared or files
         assert where is not None
         return put(without(service, "env_file"), "environment", mapping(where, found))
@@ -257,15 +249,6 @@ def _items(node: Node | None) -> list[Node]:
 
 def _volume(mount: Node) -> str:
     return text_of(child(mount, "source")) if isinstance(mount, Mapping) else text_of(mount).partition(":")[0]
-
-
-def _members(section: Mapping, path: str, rewrite: Rewrite) -> Mapping:
-    """Return the section with each member rewritten that is a mapping."""
-    entries = {
-        name: (at, rewrite(f"{path}.{name}", value) if isinstance(value, Mapping) else value)
-        for name, (at, value) in section.entries.items()
-    }
-    return replace(section, entries=entries)
 
 
 def _normal(path: Path) -> str:

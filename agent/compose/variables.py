@@ -5,7 +5,7 @@ The rules are those of Compose's specification, chapter Interpolation; where it 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.errors import Invalid
@@ -51,9 +51,8 @@ class Variables:
             done += [text[at:dollar], piece]
             size += dollar - at + len(piece)
             if size > MOST_CHARACTERS:
-                raise FaultyVariable(
-                    f"has more than {MOST_CHARACTERS} characters with its variables", "use fewer"
-                )
+                problem = f"has more than {MOST_CHARACTERS} characters with its variables"
+                raise FaultyVariable(problem, "use fewer")
             at = end
         return "".join([*done, text[at:]])
 
@@ -79,24 +78,20 @@ class Variables:
         operator = _OPERATOR.match(rest)
         if operator is None:
             raise _malformed(inside)
-        value, word = self.values.get(name), rest[operator.end() :]
+        value, kind = self.values.get(name), operator[0][-1]
         has = bool(value) if operator[0][0] == ":" else value is not None
-        forms: Mapping[str, Callable[[], str]] = {
-            "-": lambda: value or "" if has else self._replaced(word, depth + 1),
-            "+": lambda: self._replaced(word, depth + 1) if has else "",
-            "?": lambda: value or "" if has else self._required(name, self._replaced(word, depth + 1)),
-        }
-        return forms[operator[0][-1]]()
+        if has != (kind == "+"):
+            return value or ""
+        word = self._replaced(rest[operator.end() :], depth + 1)
+        if kind != "?":
+            return word
+        needs = f"needs the variable {name}{f' ({word})' if word else ''}"
+        raise FaultyVariable(needs, "set it in the environment or in .env")
 
     def _value(self, name: str) -> str:
         if name not in self.values:
             self.unset[name] = None
         return self.values.get(name, "")
-
-    def _required(self, name: str, why: str) -> str:
-        raise FaultyVariable(
-            f"needs the variable {name}{f' ({why})' if why else ''}", "set it in the environment or in .env"
-        )
 
 
 def _closing(text: str, start: int) -> int:
@@ -115,6 +110,5 @@ def _closing(text: str, start: int) -> int:
 
 
 def _malformed(inside: str) -> FaultyVariable:
-    return FaultyVariable(
-        f"has an unknown form of a variable: '${{{inside[:40]}'", "write $$ for a dollar sign"
-    )
+    problem = f"has an unknown form of a variable: '${{{inside[:40]}'"
+    return FaultyVariable(problem, "write $$ for a dollar sign")

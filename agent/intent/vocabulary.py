@@ -7,6 +7,7 @@ changes nothing for a replica, is noted: the document is valid. The rest the rea
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from agent.model import earlier
 from agent.model.intent import DEFAULT_NETWORK
@@ -26,6 +27,7 @@ from agent.yamldoc.edit import (
     scalar,
     sequence,
     text_of,
+    with_members,
     without,
 )
 
@@ -63,30 +65,22 @@ def normalised(root: Cursor, notes: Notes) -> Cursor:
     if "version" in top.entries:
         notes.add("version", "has no meaning any more in Compose")
         top = without(top, "version")
-    for section, change in _SECTIONS:
-        if isinstance(found := child(top, section), Mapping):
-            top = put(top, section, _each(found, change))
+    for section, rewrite in _SECTIONS:
+        top = with_members(top, section, rewrite)
     if isinstance(cluster := child(top, "x-cluster"), Mapping):
         top = put(top, "x-cluster", _cluster(cluster))
     networks = child(top, "networks")
     for name in names_of(networks):
-        declared = child(networks, name)
-        if (
-            text_of(child(declared, "driver")) == "bridge"
-            and text_of(child(declared, "attachable")) == "false"
-        ):
-            notes.add(
-                f"networks.{name}.attachable", "has no effect: every container can join a bridge network"
-            )
+        if [text_of(child(networks, name, key)) for key in ("driver", "attachable")] == ["bridge", "false"]:
+            why = "has no effect: every container can join a bridge network"
+            notes.add(f"networks.{name}.attachable", why)
     usual = _usual(networks)
     labels_go = text_of(child(top, "x-cluster", "policy", "deploy_labels")) == "containers"
+    change = partial(_service, usual=usual, notes=notes, labels_go=labels_go)
+    top = with_members(top, "services", change)
     if isinstance(services := child(top, "services"), Mapping):
         _check_names(root.at("services"))
-        services = _each(
-            services, lambda service, name: _service(service, name, usual, notes, labels_go=labels_go)
-        )
-        services = _completing(_linked(services, usual, notes), notes)
-        top = _with_default(put(top, "services", services))
+        top = _with_default(top, _completing(_linked(services, usual, notes), notes))
     return replace(root, node=top)
 
 
@@ -97,15 +91,7 @@ def _cluster(cluster: Mapping) -> Mapping:
     return put(cluster, "policy", put(without(policy, old), _RESERVE, policy.entries[old][1]))
 
 
-def _each(section: Mapping, change: Callable[[Mapping, str], Mapping]) -> Mapping:
-    entries = {
-        name: (key, change(value, name) if isinstance(value, Mapping) else value)
-        for name, (key, value) in section.entries.items()
-    }
-    return replace(section, entries=entries)
-
-
-def _named_outside(declared: Mapping, _: str) -> Mapping:
+def _named_outside(_: str, declared: Mapping) -> Mapping:
     """Return `external: {name: x}`, the form of Compose's version 2, as `external: true` and `name: x`."""
     outside = child(declared, "external")
     if not isinstance(outside, Mapping) or outside.entries.keys() != {"name"}:
@@ -115,23 +101,20 @@ def _named_outside(declared: Mapping, _: str) -> Mapping:
     return declared if name is None or "name" in declared.entries else put(declared, "name", name)
 
 
-def _network(declared: Mapping, _: str) -> Mapping:
+def _network(_: str, declared: Mapping) -> Mapping:
     ipam = child(declared, "ipam")
     if isinstance(ipam, Mapping) and text_of(child(ipam, "driver")) == "default":
         return put(declared, "ipam", without(ipam, "driver"))
     return declared
 
 
-def _file(declared: Mapping, _: str) -> Mapping:
+def _file(_: str, declared: Mapping) -> Mapping:
     """Return a secret or config without its name, which Compose prints although it makes no object of that name."""
-    return (
-        without(declared, "name")
-        if {"file", "content"} & declared.entries.keys() and text_of(child(declared, "name"))
-        else declared
-    )
+    is_named = {"file", "content"} & declared.entries.keys() and text_of(child(declared, "name"))
+    return without(declared, "name") if is_named else declared
 
 
-_SECTIONS: tuple[tuple[str, Callable[[Mapping, str], Mapping]], ...] = (
+_SECTIONS: tuple[tuple[str, Callable[[str, Mapping], Mapping]], ...] = (
     ("networks", _named_outside),
     ("volumes", _named_outside),
     ("networks", _network),
@@ -149,29 +132,18 @@ def _usual(networks: Node | None) -> str:
     return overlays[0] if len(overlays) == 1 and DEFAULT_NETWORK not in declared else DEFAULT_NETWORK
 
 
-def _with_default(top: Mapping) -> Mapping:
-    """Return the document with the network `default` if a service is on it and no overlay is declared."""
-    services, networks = child(top, "services"), child(top, "networks")
-    assert isinstance(services, Mapping)
-    on_it = any(_is_on_default(value) for _, value in services.entries.values())
+def _with_default(top: Mapping, services: Mapping) -> Mapping:
+    """Return the document with these services, and with the network `default` if one is on it and no overlay is."""
+    every, networks = [each for _, each in services.entries.values()], child(top, "networks")
+    top = put(top, "services", services)
     if networks is None or is_null(networks):
-        place = services
-        return (
-            put(
-                top,
-                "networks",
-                mapping(place, {DEFAULT_NETWORK: (scalar(place, DEFAULT_NETWORK), no_value(place))}),
-            )
-            if on_it
-            else top
-        )
-    if isinstance(networks, Mapping) and on_it and (not networks.entries or _names_default(services)):
-        return (
-            top
-            if DEFAULT_NETWORK in networks.entries
-            else put(top, "networks", put(networks, DEFAULT_NETWORK, no_value(networks)))
-        )
-    return top
+        networks = mapping(services, {})
+    if not isinstance(networks, Mapping) or DEFAULT_NETWORK in networks.entries:
+        return top
+    is_named = any(DEFAULT_NETWORK in names_of(child(each, "networks")) for each in every)
+    if not any(map(_is_on_default, every)) or (networks.entries and not is_named):
+        return top
+    return put(top, "networks", put(networks, DEFAULT_NETWORK, no_value(networks)))
 
 
 def _is_on_default(service: Node) -> bool:
@@ -179,12 +151,6 @@ def _is_on_default(service: Node) -> bool:
         return False
     networks = child(service, "networks")
     return networks is None or DEFAULT_NETWORK in names_of(networks)
-
-
-def _names_default(services: Mapping) -> bool:
-    return any(
-        DEFAULT_NETWORK in names_of(child(value, "networks")) for _, value in services.entries.values()
-    )
 
 
 def _check_names(services: Cursor) -> None:
@@ -209,9 +175,9 @@ def _check_names(services: Cursor) -> None:
 # ---- One service
 
 
-def _service(service: Mapping, name: str, usual: str, notes: Notes, *, labels_go: bool) -> Mapping:
+def _service(path: str, service: Mapping, usual: str, notes: Notes, *, labels_go: bool) -> Mapping:
     def note(key: str, sentence: str) -> None:
-        notes.add(f"services.{name}.{key}", sentence)
+        notes.add(f"{path}.{key}", sentence)
 
     for key in ("command", "entrypoint"):
         if is_null(child(service, key)):
@@ -223,8 +189,7 @@ def _service(service: Mapping, name: str, usual: str, notes: Notes, *, labels_go
     deploy = child(service, "deploy")
     if isinstance(deploy, Mapping):
         service = _deployed(service, deploy, note, labels_go=labels_go)
-    if isinstance(found := child(service, "depends_on"), Mapping):
-        service = put(service, "depends_on", _each(found, lambda each, other: _dependency(each, other, note)))
+    service = with_members(service, "depends_on", partial(_dependency, note=note))
     if isinstance(found := child(service, "volumes"), Sequence):
         service = put(service, "volumes", sequence(found, [_mount(each) for each in found.items]))
     if isinstance(found := child(service, "ports"), Sequence):
@@ -240,11 +205,8 @@ Note = Callable[[str, str], None]
 def _counted(service: Mapping) -> Mapping:
     """Return a service with its number of replicas under `deploy`: `scale`, or 1 if nothing says where it runs."""
     deploy, scale = child(service, "deploy"), child(service, "scale")
-    placed = (
-        "x-hosts" in service.entries
-        or child(deploy, "replicas")
-        or text_of(child(deploy, "mode")) == "global"
-    )
+    is_global = text_of(child(deploy, "mode")) == "global"
+    placed = "x-hosts" in service.entries or child(deploy, "replicas") or is_global
     if scale is not None and text_of(scale) == text_of(child(deploy, "replicas")):
         return without(service, "scale")
     if placed or not (deploy is None or isinstance(deploy, Mapping)):
@@ -256,36 +218,30 @@ def _counted(service: Mapping) -> Mapping:
 
 def _deployed(service: Mapping, deploy: Mapping, note: Note, *, labels_go: bool) -> Mapping:
     if text_of(child(deploy, "endpoint_mode")) in ("vip", "dnsrr"):
-        note(
-            "deploy.endpoint_mode",
-            "has no effect: the name of a service stands for the addresses of its replicas",
-        )
+        why = "has no effect: the name of a service stands for the addresses of its replicas"
+        note("deploy.endpoint_mode", why)
         deploy = without(deploy, "endpoint_mode")
     labels = child(deploy, "labels")
     if isinstance(labels, Mapping | Sequence):
         deploy = without(deploy, "labels")
         both = [pairs(each) for each in (labels, child(service, "labels")) if each is not None]
         if not labels_go:
-            note(
-                "deploy.labels",
-                "has no effect; x-cluster.policy.deploy_labels: containers puts them on containers",
-            )
-        elif all(isinstance(each, Mapping) for each in both):
-            entries = {
-                key: each for part in both if isinstance(part, Mapping) for key, each in part.entries.items()
-            }
+            why = "has no effect; x-cluster.policy.deploy_labels: containers puts them on containers"
+            note("deploy.labels", why)
+        elif len(parts := [each.entries for each in both if isinstance(each, Mapping)]) == len(both):
+            entries = {key: each for part in parts for key, each in part.items()}
             service = put(service, "labels", mapping(labels, entries))
     return put(service, "deploy", deploy)
 
 
-def _dependency(declared: Mapping, other: str, note: Note) -> Mapping:
+def _dependency(path: str, declared: Mapping, note: Note) -> Mapping:
     for key, sentence in (
         ("restart", "has no effect: a replica restarts only when it ends itself"),
         ("required", "has no effect: the dependency is declared"),
     ):
         if (value := text_of(child(declared, key))) in ("true", "false"):
             if value != ("true" if key == "required" else "false"):
-                note(f"depends_on.{other}.{key}", sentence)
+                note(f"{path}.{key}", sentence)
             declared = without(declared, key)
     if "condition" in declared.entries:
         return declared
@@ -297,7 +253,7 @@ def _mount(mount: Node) -> Node:
         selinux = {"selinux"} if text_of(child(mount, "type")) == "volume" else set()
         found = {key: child(mount, key) for key in ("bind", "volume", "tmpfs")}
         other = [
-            key for key, each in found.items() if isinstance(each, Mapping) and each.entries.keys() <= selinux
+            key for key, each in found.items() if isinstance(each, Mapping) and {*each.entries} <= selinux
         ]
         other += ["consistency"] if text_of(child(mount, "consistency")) else []
         return without(mount, *other)
@@ -375,7 +331,6 @@ def _linked(services: Mapping, usual: str, notes: Notes) -> Mapping:
             target = child(services, other)
             if alias and alias != other and isinstance(target, Mapping):
                 networks = child(target, "networks") or sequence(each, [scalar(each, usual)])
-                services = put(
-                    services, other, put(target, "networks", _with_alias(networks, scalar(each, alias)))
-                )
+                target = put(target, "networks", _with_alias(networks, scalar(each, alias)))
+                services = put(services, other, target)
     return services

@@ -60,6 +60,18 @@ def without(node: Mapping, *keys: str) -> Mapping:
     return replace(node, entries={key: each for key, each in node.entries.items() if key not in keys})
 
 
+def with_members(node: Mapping, key: str, change: Callable[[str, Mapping], Node]) -> Mapping:
+    """Return a mapping in which each member of the mapping `key` that is a mapping is changed, by path and value."""
+    found = child(node, key)
+    if not isinstance(found, Mapping):
+        return node
+    entries = {
+        name: (at, change(f"{key}.{name}", each) if isinstance(each, Mapping) else each)
+        for name, (at, each) in found.entries.items()
+    }
+    return put(node, key, replace(found, entries=entries))
+
+
 # ---- Values that have two forms
 
 
