@@ -180,11 +180,8 @@ def without_gateway(host: HostState) -> tuple[Attached, ...]:
     if len(host.bridges) != 1 or host.swarm.local != "active":
         return ()
     owners = {owner for owner, _ in host.bridges[0].endpoints}
-    return tuple(
-        each
-        for each in host.attached
-        if each.running and each.id not in owners | host.settling and _overlays_only(each, host)
-    )
+    others = (each for each in host.attached if each.running and each.id not in owners | host.settling)
+    return tuple(each for each in others if _overlays_only(each, host))
 
 
 def resting(host: HostState) -> tuple[str, ...]:
@@ -196,9 +193,8 @@ def resting(host: HostState) -> tuple[str, ...]:
 
 def to_move(host: HostState) -> tuple[Attached, ...]:
     """Running containers whose gateway is on a bridge that will be replaced, or missing."""
-    owners = {
-        owner for bridge in host.bridges for owner, name in bridge.endpoints if name.startswith(_GATEWAY)
-    }
+    endpoints = (each for bridge in host.bridges for each in bridge.endpoints)
+    owners = {owner for owner, name in endpoints if name.startswith(_GATEWAY)}
     without = {each.id for each in without_gateway(host)}
     if not host.bridges:
         without = {each.id for each in host.attached if _overlays_only(each, host)}

@@ -245,9 +245,8 @@ def others_on(network: NetworkState, cluster: ClusterState) -> Pairs:
 
 def asks_for_addresses(intent: Intent) -> frozenset[str]:
     """Names of the overlays on which a replica has a fixed or a reserved address."""
-    return frozenset(
-        network for service in intent.services for network in asks_of(intent, service.spec).overlays
-    )
+    every = (asks_of(intent, each.spec) for each in intent.services)
+    return frozenset(network for asks in every for network in asks.overlays)
 
 
 class Asks(Frozen):
@@ -270,9 +269,5 @@ def asks_of(intent: Intent, spec: ContainerSpec) -> Asks:
     overlays = [each for each in spec.networks if each.network not in local]
     named, every = overlays_in(spec), intent.policy.reserve_addresses
     asked = {each.network for each in overlays if every or named & {"", each.network}}
-    return Asks(
-        reserved=frozenset(
-            each.network for each in overlays if each.network in asked and not each.ipv4_address
-        ),
-        fixed=tuple((each.network, each.ipv4_address) for each in overlays if each.ipv4_address),
-    )
+    fixed = tuple((each.network, each.ipv4_address) for each in overlays if each.ipv4_address)
+    return Asks(reserved=frozenset(asked - dict(fixed).keys()), fixed=fixed)

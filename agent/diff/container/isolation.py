@@ -28,20 +28,8 @@ _options = unordered(_option)
 def _added_options(found: Found) -> frozenset[str]:
     # The engine adds label=disable to a privileged container, and to one in the host's pid or ipc namespace (moby:
     # daemon.generateSecurityOpt).
-    added = found.at("HostConfig.Privileged") or "host" in (
-        found.at("HostConfig.PidMode"),
-        found.at("HostConfig.IpcMode"),
-    )
-    return frozenset({"label=disable"} if added else ())
-
-
-def _wanted_options(spec: ContainerSpec, found: Found) -> frozenset[str]:
-    # A declared option looks the same as one that the engine added.
-    return _options(spec.security_opt) - _added_options(found)
-
-
-def _found_options(found: Found) -> frozenset[str]:
-    return _options(found.at("HostConfig.SecurityOpt")) - _added_options(found)
+    modes = [found.at(f"HostConfig.{each}") for each in ("PidMode", "IpcMode")]
+    return frozenset({"label=disable"} if found.at("HostConfig.Privileged") or "host" in modes else ())
 
 
 def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
@@ -58,12 +46,8 @@ def _device(raw: dict[str, str]) -> str:
 
 def _raw_devices(devices: tuple[Device, ...]) -> list[dict[str, str]]:
     return [
-        {
-            "PathOnHost": device.source,
-            "PathInContainer": device.target,
-            "CgroupPermissions": device.permissions,
-        }
-        for device in devices
+        {"PathOnHost": each.source, "PathInContainer": each.target, "CgroupPermissions": each.permissions}
+        for each in devices
     ]
 
 
@@ -100,9 +84,11 @@ ROWS = (
     plain("privileged", "HostConfig.Privileged", default=False, normal=bool),
     plain("cap_add", "HostConfig.CapAdd", default=frozenset(), normal=unordered(_capability), write=list),
     plain("cap_drop", "HostConfig.CapDrop", default=frozenset(), normal=unordered(_capability), write=list),
+    # A declared option looks the same as one that the engine added.
     plain(
-        "security_opt", "HostConfig.SecurityOpt", default=frozenset(), write=list, wanted=_wanted_options,
-        found=_found_options,
+        "security_opt", "HostConfig.SecurityOpt", default=frozenset(), write=list,
+        wanted=lambda spec, found: _options(spec.security_opt) - _added_options(found),
+        found=lambda found: _options(found.at("HostConfig.SecurityOpt")) - _added_options(found),
     ),
     plain("group_add", "HostConfig.GroupAdd", default=frozenset(), normal=frozenset, write=list),
     plain("sysctls", "HostConfig.Sysctls", default={}, normal=dict, write=dict),

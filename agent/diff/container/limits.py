@@ -40,10 +40,6 @@ def _wanted_period(spec: ContainerSpec, found: Found) -> Any:
     return Default.ENGINE if {wanted, found.at("HostConfig.CpuPeriod") or 0} <= {0, _PERIOD_US} else wanted
 
 
-def _read_ulimits(raw: list[dict[str, Any]] | None) -> dict[str, str]:
-    return {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in raw or ()}
-
-
 def _wanted_log(logging: Logging) -> AtLeast:
     driver = {"driver": logging.driver} if logging.driver else {}
     # The engine adds its own default options to the declared ones (moby: daemon.mergeAndVerifyLogConfig).
@@ -156,7 +152,8 @@ ROWS = (
     ),
     # dockerd adds its --default-ulimit entries to the container's own.
     plain(
-        "ulimits", "HostConfig.Ulimits", default=Default.ENGINE, read=_read_ulimits,
+        "ulimits", "HostConfig.Ulimits", default=Default.ENGINE,
+        read=lambda raw: {each["Name"]: f"{each['Soft']}:{each['Hard']}" for each in raw or ()},
         write=lambda limits: [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits],
         normal=lambda limits: AtLeast({each.name: f"{each.soft}:{each.hard}" for each in limits}),
     ),

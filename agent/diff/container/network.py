@@ -149,15 +149,6 @@ def _target(port: Port) -> str:
     return f"{port.target}/{port.protocol}"
 
 
-def _wanted_ports(spec: ContainerSpec, _: Found) -> Any:
-    return frozenset(_port(_of_host(each), _target(each), each.host_ip) for each in spec.ports)
-
-
-def _show_ports(ports: frozenset[str]) -> str:
-    """Return the ports as in the document: `80:8080/tcp`. Their normal form, part of the shape, has an arrow."""
-    return as_text(frozenset(each.replace("->", ":") for each in ports))
-
-
 def _found_ports(found: Found) -> frozenset[str]:
     bindings = found.at("HostConfig.PortBindings") or {}
     published = {
@@ -203,9 +194,11 @@ ROWS = (
         found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
     ),
     plain("network_mode", "HostConfig.NetworkMode", wanted=_wanted_mode, found=_mode),
+    # Shown as in the document, `80:8080/tcp`: the normal form, part of the shape, has an arrow.
     FieldMapping(
-        field="ports", at="HostConfig.PortBindings", default="none published", put=_put_ports, wanted=_wanted_ports,
-        found=_found_ports, show=_show_ports,
+        field="ports", at="HostConfig.PortBindings", default="none published", put=_put_ports, found=_found_ports,
+        wanted=lambda spec, _: frozenset(_port(_of_host(each), _target(each), each.host_ip) for each in spec.ports),
+        show=lambda ports: as_text(frozenset(each.replace("->", ":") for each in ports)),
     ),
     plain("dns", "HostConfig.Dns", default=(), normal=tuple, write=list, ordered=True),
     plain("dns_search", "HostConfig.DnsSearch", default=(), normal=tuple, write=list, ordered=True),

@@ -52,11 +52,6 @@ def _over_image(
     return AtLeast(declared) if found.image is None else {**read(found.image_at(path)), **declared}
 
 
-def _raw_entrypoint(entrypoint: tuple[str, ...]) -> list[str]:
-    # [""] means to the engine: none, not even the image's. It shows an empty list.
-    return list(entrypoint) or [""]
-
-
 def _as_tuple(raw: list[str] | None) -> tuple[str, ...]:
     return tuple(raw or ())
 
@@ -79,16 +74,8 @@ def _variables(raw: Iterable[str] | None) -> dict[str, str]:
     return {key: value for key, sign, value in (each.partition("=") for each in [*(raw or ())][::-1]) if sign}
 
 
-def _put_environment(spec: ContainerSpec, body: Body) -> None:
-    place(body, "Config.Env", [f"{key}={value}" for key, value in spec.environment])
-
-
 def _theirs(labels: dict[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (labels or {}).items() if not key.startswith(PREFIX)}
-
-
-def _put_labels(spec: ContainerSpec, body: Body) -> None:
-    place(body, "Config.Labels", {**_theirs(dict(spec.labels)), **body.get("Labels", {})})
 
 
 def _signal(name: str) -> str:
@@ -151,10 +138,6 @@ def _raw_check(check: Healthcheck) -> dict[str, Any]:
     return {key.title().replace("_", ""): value for key, value in _declared_check(check).items()}
 
 
-def _show_check(value: Any) -> str:
-    return seconds(value) if isinstance(value, int) and value >= _SHORTEST_NS else as_text(value)
-
-
 ROWS = (
     plain("image", "Config.Image", normal=familiar),
     plain(
@@ -164,16 +147,19 @@ ROWS = (
         "command", "Config.Cmd", described="the image's, unless there is an entrypoint", ordered=True, secret=True,
         write=list, read=_as_tuple, wanted=_wanted_command,
     ),
+    # [""] means to the engine: none, not even the image's. It shows an empty list.
     plain(
         "entrypoint", "Config.Entrypoint", default=Default.IMAGE, ordered=True, secret=True, normal=tuple,
-        write=_raw_entrypoint, read=_as_tuple,
+        write=lambda entrypoint: list(entrypoint) or [""], read=_as_tuple,
     ),
     plain(
-        "environment", "Config.Env", default=Default.IMAGE, secret=True, put=_put_environment, read=_variables,
+        "environment", "Config.Env", default=Default.IMAGE, secret=True, read=_variables,
+        put=lambda spec, body: place(body, "Config.Env", [f"{key}={value}" for key, value in spec.environment]),
         wanted=lambda spec, found: _over_image(dict(spec.environment), found, "Config.Env", _variables),
     ),
     plain(
-        "labels", "Config.Labels", default=Default.IMAGE, secret=True, put=_put_labels, read=_theirs,
+        "labels", "Config.Labels", default=Default.IMAGE, secret=True, read=_theirs,
+        put=lambda spec, body: place(body, "Config.Labels", {**_theirs(dict(spec.labels)), **body.get("Labels", {})}),
         wanted=lambda spec, found: _over_image(_theirs(dict(spec.labels)), found, "Config.Labels", _theirs),
     ),
     plain("user", "Config.User", default=Default.IMAGE),
@@ -198,6 +184,7 @@ ROWS = (
     ),
     plain(
         "healthcheck", "Config.Healthcheck", default=Default.IMAGE, write=_raw_check, read=_check, wanted=_wanted_check,
-        show=_show_check, secret=True, shown=frozenset({"interval", "timeout", "start_period", "retries"}),
+        secret=True, shown=frozenset({"interval", "timeout", "start_period", "retries"}),
+        show=lambda value: seconds(value) if isinstance(value, int) and value >= _SHORTEST_NS else as_text(value),
     ),
 )  # fmt: skip

@@ -143,9 +143,8 @@ def _anonymous(found: Found) -> set[str]:
 def _wanted_volumes(spec: ContainerSpec, found: Found) -> frozenset[str]:
     """Return the lines of the mounts of the spec, and of the carried volumes that only the image declares."""
     mounts = [_of_raw(each) for each in found.at("HostConfig.Mounts") or ()]
-    carried = {
-        each.target: each for each in mounts if each.type == "volume" and is_anonymous(each.source or "")
-    }
+    volumes = (each for each in mounts if each.type == "volume")
+    carried = {each.target: each for each in volumes if is_anonymous(each.source or "")}
     bare = {each.target for each in spec.volumes if each.type == "volume" and not each.source}
     # A carried volume has the name that the container shows.
     named = {target: carried[target].source for target in bare & carried.keys()}

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
-from typing import Any
 
 from agent.diff.container import isolation, limits, network, process, storage
 from agent.diff.container.network import aliases
@@ -43,7 +42,10 @@ def shape(spec: ContainerSpec) -> str:
     The names of lossy fields are covered if declared: a container without the value does not show whether the
     engine dropped it or was never asked.
     """
-    made = _as_put(spec)
+    body: Body = {"HostConfig": {}}
+    for row in _FIXED:
+        row.put(spec, body)
+    made = Found({"HostConfig": body.pop("HostConfig"), "Config": body})
     declared = {
         row.field: value
         for row in _FIXED
@@ -57,16 +59,7 @@ def shape(spec: ContainerSpec) -> str:
 
 
 def _is_declared(row: FieldMapping, spec: ContainerSpec) -> bool:
-    """Return True if the spec has a value of its own."""
     return bool(getattr(spec, row.field) != ContainerSpec.__dataclass_fields__[row.field].default)
-
-
-def _as_put(spec: ContainerSpec) -> Found:
-    body: Body = {"HostConfig": {}}
-    for row in _FIXED:
-        row.put(spec, body)
-    tree: dict[str, Any] = {"HostConfig": body.pop("HostConfig"), "Config": body}
-    return Found(tree)
 
 
 # ---- Identity: the labels of a container
@@ -148,9 +141,5 @@ def create_request(
     body: Body = {"HostConfig": {}, "Labels": {**labels(replica, project, cluster), SHAPE: shape(spec)}}
     for row in TABLE:
         row.put(with_carried(spec, carried), body)
-    more = tuple(_named(each, replica.service) for each in spec.networks[1:])
+    more = tuple(replace(each, aliases=aliases(each, replica.service)) for each in spec.networks[1:])
     return CreateRequest(name=name, replica=replica, body=body, more=more)
-
-
-def _named(attachment: Attachment, service: str) -> Attachment:
-    return replace(attachment, aliases=aliases(attachment, service))
