@@ -257,7 +257,7 @@ def _read(root: Cursor) -> Config:
     fields = root.fields((*TOP_OPTIONS, *OPTIONS))
     cluster = fields.require("cluster", _NAME, "name the cluster: its keys are under /swarmkeeper/<cluster>/")
     host = fields.read("host", _HOST) if "host" in fields else _own_name(root)
-    directory = fields.read("state_directory", _absolute, STATE_DIRECTORY)
+    directory = fields.read("state_directory", _absolute) or STATE_DIRECTORY
     config = Config(
         cluster=cluster or "",
         host=host or "",

@@ -145,7 +145,7 @@ def _long(place: Cursor) -> Mount | None:
 
 def _bind(fields: Fields) -> dict[str, Any] | None:
     source = fields.require("source", absolute, "write the path on the host")
-    inner = fields.read("bind", BIND.into(dict[str, Any]), {})
+    inner = fields.read("bind", BIND.into(dict[str, Any])) or {}
     if source is None:
         return None
     found = {"source": source, "create_host_path": True, **inner}
@@ -156,13 +156,13 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
 
 
 def _volume(fields: Fields) -> dict[str, Any]:
-    return {"source": fields.read("source", text), **fields.read("volume", VOLUME.into(dict), {})}
+    return {"source": fields.read("source", text), **(fields.read("volume", VOLUME.into(dict)) or {})}
 
 
 def _tmpfs(fields: Fields) -> dict[str, Any]:
     if (source := fields.at("source")) is not None:
         source.conflict("a tmpfs has no source", "remove it")
-    return fields.read("tmpfs", TMPFS.into(dict[str, Any]), {})
+    return fields.read("tmpfs", TMPFS.into(dict[str, Any])) or {}
 
 
 # ---- Secrets and configs: files on the hosts or contents, mounted read-only into the replicas that name them

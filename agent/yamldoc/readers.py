@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from agent.model import Frozen
 from agent.model.faults import Fault, FaultKind
@@ -15,7 +15,6 @@ from agent.yamldoc.faultlist import MOST_LISTED, Faults, listed, nearest, quoted
 
 S = TypeVar("S")
 T = TypeVar("T")
-D = TypeVar("D")
 N = TypeVar("N", int, float)
 W = TypeVar("W", bound=str)
 
@@ -203,17 +202,10 @@ class Fields:
     def at(self, key: str) -> Cursor | None:
         return self._found.get(key)
 
-    @overload
-    def read(self, key: str, reader: Reader[T]) -> T | None: ...
-
-    @overload
-    def read(self, key: str, reader: Reader[T], default: D) -> T | D: ...
-
-    def read(self, key: str, reader: Reader[T], default: D | None = None) -> T | D | None:
-        """Return the value of `key`; `default` if it is absent or has a fault."""
+    def read(self, key: str, reader: Reader[T]) -> T | None:
+        """Return the value of `key`; None if it is absent or has a fault."""
         place = self._found.get(key)
-        value = None if place is None else reader(place)
-        return default if value is None else value
+        return None if place is None else reader(place)
 
     def require(self, key: str, reader: Reader[T], remedy: str) -> T | None:
         """Return the value of `key`; None, with a fault, if it is absent or invalid."""

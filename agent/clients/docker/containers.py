@@ -5,8 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.clients.docker import errors, images, reading
 from agent.clients.docker.transport import quoted
@@ -29,15 +28,11 @@ _NO_WEIGHT, _NO_SWAP = "Block I/O weight", "limited without swap"
 nothing is lost. Every other warning means a discarded value, which the agent would set again in every pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Inspection:
-    """A managed container as it was inspected, with everything on which the result depends."""
+class _Inspection(NamedTuple):
+    """A managed container as it was inspected."""
 
-    listed: Mapping[str, Any]
-    replica: records.Replica
-    known: bool
-    """True if the container was compared with its spec."""
-    context: labelled.FillContext
+    key: tuple[object, ...]
+    """Everything on which the result depends."""
     state: host_state.ContainerState
 
 
@@ -123,13 +118,12 @@ class Containers(images.Images):
         # "Exited (1) 5 minutes ago", "Up 5 minutes (unhealthy)": without the time
         stable = {**listed, "Status": re.findall(r"\(.*?\)", listed.get("Status") or "")}
         last, context = before.get(listed["Id"]), fill_for(replica)
-        if last is None or (stable, replica, spec is not None, context) != (
-            last.listed, last.replica, last.known, last.context
-        ):  # fmt: skip
+        key = (stable, replica, spec is not None, context)
+        if last is None or key != last.key:
             state = self._state(listed, replica, spec, context)
             if state is None or state.locked_by_engine:
                 return state
-            last = _Inspection(stable, replica, spec is not None, context, state)
+            last = _Inspection(key, state)
         self._inspections[listed["Id"]] = last
         return last.state
 

@@ -10,31 +10,12 @@ from typing import Any, TypeVar
 import structlog
 import tenacity
 
-from agent.clients.etcd.channel import (
-    FAILURES,
-    Connection,
-    EndpointUnreachable,
-    Failure,
-    Metadata,
-    Pool,
-    etcd3,
-    failure_of,
-)
+from agent.clients.etcd import channel
+from agent.clients.etcd.channel import FAILURES, Connection, Failure, Metadata
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, SwarmkeeperError, Unreachable
+from agent.model import store
 from agent.model.phrases import cut
-from agent.model.store import (
-    Compare,
-    Delete,
-    Endpoint,
-    Fence,
-    KeyRange,
-    KeyValue,
-    Put,
-    Snapshot,
-    StoreSettings,
-    endpoints_of,
-)
 
 # ---- Conversion between agent.model.store and the messages of etcd
 
@@ -54,7 +35,7 @@ def bounds(key: str, *, prefix: bool) -> tuple[bytes, bytes]:
 
 
 def read_request(
-    ranges: Sequence[KeyRange], *, count_only: bool = False, revision: int = 0
+    ranges: Sequence[store.KeyRange], *, count_only: bool = False, revision: int = 0
 ) -> etcd_pb2.TxnRequest:
     """Return one transaction with all reads: its answer is a linearizable snapshot. `revision` 0: the newest."""
     gets = []
@@ -66,19 +47,16 @@ def read_request(
     return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get) for get in gets])
 
 
-def first_key_request(start: str, end: str) -> etcd_pb2.TxnRequest:
-    get = etcd_pb2.RangeRequest(key=start.encode(), range_end=end.encode(), keys_only=True, limit=1)
-    return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
-
-
 def write_request(
-    compares: Iterable[Compare], operations: Iterable[Put | Delete], fence: Fence | None = None
+    compares: Iterable[store.Compare],
+    operations: Iterable[store.Put | store.Delete],
+    fence: store.Fence | None = None,
 ) -> etcd_pb2.TxnRequest:
     """Return the transaction. A fenced one reads the lock on failure, to tell which compare failed."""
     guarded = list(compares)
     otherwise = []
     if fence is not None:
-        guarded.insert(0, Compare(key=fence.key, create_revision=fence.create_revision))
+        guarded.insert(0, store.Compare(key=fence.key, create_revision=fence.create_revision))
         get = etcd_pb2.RangeRequest(key=fence.key.encode(), keys_only=True)
         otherwise.append(etcd_pb2.RequestOp(request_range=get))
     return etcd_pb2.TxnRequest(
@@ -88,28 +66,28 @@ def write_request(
     )
 
 
-def _compare(compare: Compare) -> Any:
+def _compare(compare: store.Compare) -> Any:
     if compare.create_revision is not None:
-        return (etcd3.transactions.Create(compare.key) == compare.create_revision).build_message()
-    return (etcd3.transactions.Mod(compare.key) == compare.mod_revision).build_message()
+        return (channel.etcd3.transactions.Create(compare.key) == compare.create_revision).build_message()
+    return (channel.etcd3.transactions.Mod(compare.key) == compare.mod_revision).build_message()
 
 
-def _operation(operation: Put | Delete) -> etcd_pb2.RequestOp:
-    if isinstance(operation, Put):
+def _operation(operation: store.Put | store.Delete) -> etcd_pb2.RequestOp:
+    if isinstance(operation, store.Put):
         put = etcd_pb2.PutRequest(key=operation.key.encode(), value=operation.value, lease=operation.lease)
         return etcd_pb2.RequestOp(request_put=put)
     key, end = bounds(operation.key, prefix=operation.prefix)
     return etcd_pb2.RequestOp(request_delete_range=etcd_pb2.DeleteRangeRequest(key=key, range_end=end))
 
 
-def snapshot_of(response: etcd_pb2.TxnResponse) -> Snapshot:
+def snapshot_of(response: etcd_pb2.TxnResponse) -> store.Snapshot:
     found = (key_value(kv) for each in response.responses for kv in each.response_range.kvs)
-    return Snapshot(revision=response.header.revision, values={each.key: each for each in found})
+    return store.Snapshot(revision=response.header.revision, values={each.key: each for each in found})
 
 
-def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
+def key_value(kv: etcd_pb2.KeyValue) -> store.KeyValue:
     # Another program may write a key that is not UTF-8; the agent's keys must remain readable.
-    return KeyValue(
+    return store.KeyValue(
         key=kv.key.decode(errors="backslashreplace"),
         value=kv.value,
         create_revision=kv.create_revision,
@@ -118,7 +96,7 @@ def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
     )
 
 
-def holds_fence(response: etcd_pb2.TxnResponse, fence: Fence) -> bool:
+def holds_fence(response: etcd_pb2.TxnResponse, fence: store.Fence) -> bool:
     """Return True if the lock, read in the failure branch of a fenced write, is still that of `fence`."""
     found = [kv.create_revision for each in response.responses for kv in each.response_range.kvs]
     return found == [fence.create_revision]
@@ -140,7 +118,7 @@ HAS_LEADER: Metadata = (("hasleader", "true"),)
 class Tokens:
     """The metadata of calls. One token is valid on all members; one thread at a time requests it."""
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: store.StoreSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self.has_user = settings.user is not None
@@ -170,7 +148,7 @@ class Tokens:
                 request, timeout=AUTHENTICATE_TIMEOUT_S, metadata=HAS_LEADER
             )
         except FAILURES as error:
-            failure = failure_of(error, connection.endpoint)
+            failure = channel.failure_of(error, connection.endpoint)
             if _auth_is_off(failure):
                 return HAS_LEADER
             refused = failure.as_error()
@@ -261,11 +239,9 @@ Observer = Callable[[str, float, str | None], None]
 class Calls:
     """Single attempts on one connection, and repeated attempts on all endpoints. Thread-safe."""
 
-    def __init__(self, settings: StoreSettings, pool: Pool, progress: Progress, observe: Observer) -> None:
-        self._settings = settings
-        self._pool = pool
-        self._progress = progress
-        self._observe = observe
+    def __init__(self, settings: store.StoreSettings, observe: Observer) -> None:
+        self._settings, self._observe = settings, observe
+        self.pool, self.progress = channel.Pool(settings), Progress()
         self._tokens = Tokens(settings)
         self._closed = threading.Event()
 
@@ -279,7 +255,7 @@ class Calls:
         repeated once: etcd checks the token before it carries out anything.
         """
         timeout_s = self._settings.timeout_s if timeout_s is None else timeout_s
-        with self._pool.borrowed() as connection:
+        with self.pool.borrowed() as connection:
             metadata = self.metadata(connection)
             answer = self._observed(op, connection, call, timeout_s, metadata)
             if isinstance(answer, Failure) and answer.is_stale_token and self._tokens.has_user:
@@ -298,9 +274,8 @@ class Calls:
         with the cause of each endpoint that was tried.
         """
         budget_s = self._settings.budget_s if budget_s is None else budget_s
-        attempt_s = (
-            self._settings.timeout_s if timeout_s is None else min(timeout_s, self._settings.timeout_s)
-        )
+        most_s = self._settings.timeout_s
+        attempt_s = most_s if timeout_s is None else min(timeout_s, most_s)
         deadline = time.monotonic() + budget_s
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unreachable),
@@ -309,13 +284,13 @@ class Calls:
             sleep=tenacity.sleep_using_event(self._closed),
             reraise=True,
         )
-        causes: dict[Endpoint, str] = {}
+        causes: dict[store.Endpoint, str] = {}
 
         def one_attempt() -> T:
             left_s = max(deadline - time.monotonic(), 0.1)
             try:
                 return self.once(op, call, timeout_s=min(attempt_s, left_s))
-            except EndpointUnreachable as error:
+            except channel.EndpointUnreachable as error:
                 # A last attempt without enough time times out; the failure before it tells more.
                 if error.failure.endpoint not in causes or left_s >= attempt_s:
                     causes[error.failure.endpoint] = cut(error.failure.cause, 200)
@@ -323,22 +298,22 @@ class Calls:
 
         try:
             return attempts(one_attempt)
-        except EndpointUnreachable as error:
+        except channel.EndpointUnreachable as error:
             raise Unreachable(self._summary(causes) or str(error)) from None
 
-    def _summary(self, causes: Mapping[Endpoint, str]) -> str:
+    def _summary(self, causes: Mapping[store.Endpoint, str]) -> str:
         """Return the endpoints with their causes in the order of the settings: equal outages have equal texts."""
-        known = (each for each in endpoints_of(self._settings) if each in causes)
+        known = (each for each in store.endpoints_of(self._settings) if each in causes)
         tried = "; ".join(f"{each}: {causes[each]}" for each in known)
         return cut(f"etcd does not answer: {tried}") if tried else ""
 
     def transact(self, client: Any, request: etcd_pb2.TxnRequest) -> etcd_pb2.TxnResponse:
         """Send a transaction. It uses the stub, because etcd3's `transaction` drops the revision."""
-        seen_before = self._progress.revision
+        seen_before = self.progress.revision
         response: etcd_pb2.TxnResponse = client.kvstub.Txn(
             request, timeout=client.timeout, metadata=client.metadata
         )
-        self._progress.linearized(response.header, seen_before=seen_before)
+        self.progress.linearized(response.header, seen_before=seen_before)
         return response
 
     def metadata(self, connection: Connection) -> Metadata:
@@ -346,7 +321,7 @@ class Calls:
         try:
             return self._tokens.metadata(connection)
         except Unreachable:
-            self._pool.give_up(connection)
+            self.pool.give_up(connection)
             raise
 
     def _observed(
@@ -357,10 +332,10 @@ class Calls:
         try:
             answer = call(connection.client(timeout_s=timeout_s, metadata=metadata))
         except FAILURES as error:
-            answer = failure = failure_of(error, connection.endpoint)
+            answer = failure = channel.failure_of(error, connection.endpoint)
         self._observe(op, time.monotonic() - start, failure.kind if failure else None)
         if failure and failure.is_ambiguous:
-            self._pool.give_up(connection)
+            self.pool.give_up(connection)
         else:
-            self._progress.contact()
+            self.progress.contact()
         return answer

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from agent.clients.etcd import calls, channel
+from agent.clients.etcd import calls
 from agent.clients.etcd.pages import read_pages
 from agent.clients.etcd.watch import EtcdWatch
 from agent.clients.etcdpb import etcd_pb2
@@ -29,9 +29,7 @@ class EtcdStore:
     def __init__(
         self, settings: store.StoreSettings, *, observe_call: calls.Observer = lambda *_: None
     ) -> None:
-        self._pool = channel.Pool(settings)
-        self._progress = calls.Progress()
-        self._calls = calls.Calls(settings, self._pool, self._progress, observe_call)
+        self._calls = calls.Calls(settings, observe_call)
         self._watches: list[EtcdWatch] = []
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
@@ -43,9 +41,9 @@ class EtcdStore:
 
         Raises Unreachable, Refused.
         """
-        request = calls.first_key_request(start, end)
-        found = calls.snapshot_of(self._read(request)).values
-        return next(iter(found), None)
+        get = etcd_pb2.RangeRequest(key=start.encode(), range_end=end.encode(), keys_only=True, limit=1)
+        request = etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
+        return next(iter(calls.snapshot_of(self._read(request)).values), None)
 
     def read_at(self, key: str, revision: int) -> store.KeyValue | None:
         """Return the value that `key` had at `revision`; None if it had none, or etcd has had no such revision.
@@ -137,7 +135,7 @@ class EtcdStore:
         The watch's own thread calls it; it must return quickly. There may be a call without a change, or one for many
         changes; at least one call follows the last change.
         """
-        watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
+        watch = EtcdWatch(self._calls, ranges, on_wake)
         self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
 
@@ -156,14 +154,14 @@ class EtcdStore:
     @property
     def last_contact_s(self) -> float | None:
         """Time of etcd's last answer on the monotonic clock; None: before the first one."""
-        return self._progress.last_contact_s
+        return self._calls.progress.last_contact_s
 
     def close(self) -> None:
         """End all watches and calls. Every later call raises Unreachable."""
         self._calls.close()
         for watch in self._watches:
             watch.close()
-        self._pool.close()
+        self._calls.pool.close()
 
     def _read(self, request: etcd_pb2.TxnRequest) -> etcd_pb2.TxnResponse:
         return self._calls.repeated("read", self._transaction(request))

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import structlog
 
 from agent.clients.etcd.calls import Calls, Progress, bounds, read_request
-from agent.clients.etcd.channel import FAILURES, Connection, Metadata, Pool, failure_of
+from agent.clients.etcd.channel import FAILURES, Connection, Metadata, failure_of
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, Unreachable
 from agent.model.phrases import cut
@@ -47,10 +47,8 @@ class WatchStream:
     def __init__(
         self, connection: Connection, ranges: Sequence[KeyRange], metadata: Metadata, progress: Progress
     ) -> None:
-        self._connection = connection
-        self._ranges = tuple(ranges)
-        self._metadata = metadata
-        self._progress = progress
+        self._connection, self._ranges = connection, tuple(ranges)
+        self._metadata, self._progress = metadata, progress
         self._requests: queue.SimpleQueue[etcd_pb2.WatchRequest | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._call: Any = None
@@ -168,19 +166,8 @@ REARMED = "rearmed"
 class EtcdWatch:
     """A subscription with its own thread, from construction to close(). `on_wake` gets the reason of each wake."""
 
-    def __init__(
-        self,
-        calls: Calls,
-        pool: Pool,
-        progress: Progress,
-        ranges: Sequence[KeyRange],
-        on_wake: Callable[[str], None],
-    ) -> None:
-        self._calls = calls
-        self._pool = pool
-        self._progress = progress
-        self._ranges = tuple(ranges)
-        self._on_wake = on_wake
+    def __init__(self, calls: Calls, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> None:
+        self._calls, self._ranges, self._on_wake = calls, tuple(ranges), on_wake
         self._lock = threading.Lock()
         self._stream: WatchStream | None = None
         self._closed = threading.Event()
@@ -188,7 +175,7 @@ class EtcdWatch:
         self.fault: str | None = None
         """Text of the failure; None while the watch is healthy or not yet tried."""
         self._failures = 0
-        progress.subscribe(self._other_etcd)
+        calls.progress.subscribe(self._other_etcd)
         self._thread = threading.Thread(target=self._run, name="etcd watch", daemon=True)
         self._thread.start()
 
@@ -209,7 +196,7 @@ class EtcdWatch:
 
     def close(self) -> None:
         self._closed.set()
-        self._progress.unsubscribe(self._other_etcd)
+        self._calls.progress.unsubscribe(self._other_etcd)
         self._end_stream("closed", "the watch was closed")
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_S)
@@ -220,10 +207,8 @@ class EtcdWatch:
                 self._watch_once()
             except StreamEnded as ended:
                 self._broken(ended.reason, ended.details)
-            except Unreachable as error:
-                self._broken("unreachable", str(error))
-            except Refused as error:
-                self._broken("refused", str(error))
+            except (Unreachable, Refused) as error:
+                self._broken("refused" if isinstance(error, Refused) else "unreachable", str(error))
             except Exception as error:
                 # A watch whose thread ended would never wake its subscriber again.
                 log.exception("watch: unexpected fault")
@@ -233,9 +218,9 @@ class EtcdWatch:
         ranges = self._ranges
         request = read_request(ranges, count_only=True)
         answer = self._calls.once("watch", lambda client: self._calls.transact(client, request))
-        with self._pool.borrowed() as connection:
+        with self._calls.pool.borrowed() as connection:
             metadata = self._calls.metadata(connection)
-            stream = WatchStream(connection, ranges, metadata, self._progress)
+            stream = WatchStream(connection, ranges, metadata, self._calls.progress)
             with self._lock:
                 if self._closed.is_set() or ranges != self._ranges:
                     return

@@ -68,8 +68,8 @@ def test_a_write_under_way_is_not_cut_off_by_the_failure_of_another_call(new_sto
         store = new_store(endpoint, timeout_s=5, budget_s=5)
         write = pool.submit(store.txn, [], [Put(key="/c/a", value=b"")])
         assert etcd.waiting.wait(5)
-        with store._pool.borrowed() as connection:
-            store._pool.give_up(connection)
+        with store._calls.pool.borrowed() as connection:
+            store._calls.pool.give_up(connection)
         assert store.read(RANGES).revision == 7
         etcd.slow.set()
         assert write.result(5).succeeded

@@ -31,7 +31,7 @@ def put(store: EtcdStore, key: str, value: bytes = b"x") -> int:
 
 def endpoint_of(store: EtcdStore) -> str:
     """The endpoint of its next call."""
-    return str(store._pool._endpoints[store._pool._next])
+    return str(store._calls.pool._endpoints[store._calls.pool._next])
 
 
 def silent_for_s(store: EtcdStore) -> float:
@@ -157,7 +157,7 @@ def test_a_wiped_etcd_is_named_and_watched_from_its_new_beginning(
     server.start()
     eventually(lambda: watch.healthy and "watch: revision went back" in wakes.reasons, 5)
     assert wakes.reasons.count("watch: revision went back") == 1
-    assert store._progress.revision < 20
+    assert store._calls.progress.revision < 20
     assert value_of(store, "/c/intent") is None
     wakes.clear()
     put(store, "/c/intent", b"restored")

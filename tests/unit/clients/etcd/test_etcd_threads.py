@@ -36,7 +36,7 @@ def write_until(stop: threading.Event, store: EtcdStore, name: int) -> tuple[set
 
 
 def has_reached(store: EtcdStore, revision: int) -> bool:
-    return store._progress.revision >= revision
+    return store._calls.progress.revision >= revision
 
 
 def test_what_was_confirmed_is_there_and_nothing_but_unreachable_is_raised(
@@ -50,7 +50,7 @@ def test_what_was_confirmed_is_there_and_nothing_but_unreachable_is_raised(
         results = [pool.submit(write_until, stop, store, name) for name in range(THREADS)]
         try:
             for _ in range(2):
-                enough = store._progress.revision + 200
+                enough = store._calls.progress.revision + 200
                 eventually(partial(has_reached, store, enough), 10)
                 server.kill()
                 server.start()
