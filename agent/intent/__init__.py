@@ -4,15 +4,16 @@ It reads each section by its table, resolves names across sections, and then che
 wait until what is declared beside the services has no fault, so that one error is reported once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any, get_args
 
 from agent.diff.container import TABLE
 from agent.intent import forms
 from agent.intent.checks import check_sections, with_pool
 from agent.intent.cluster import CLUSTER, Cluster, read_cluster
-from agent.intent.deploy import settle_hosts
+from agent.intent.deploy import Hosts, settle_hosts
 from agent.intent.extent import check_extent
 from agent.intent.forms import Field, Section
 from agent.intent.guard import document_hash
@@ -20,11 +21,11 @@ from agent.intent.mounts import CONFIG, FILE, Kind, read_file
 from agent.intent.networks import NETWORK, VOLUME, read_network, read_volume
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
-from agent.intent.resolve import Files, resolve
+from agent.intent.resolve import resolve
 from agent.intent.service import FIELDS, SERVICE, read_service
 from agent.intent.values import name, project_name
 from agent.intent.vocabulary import Notes, normalised
-from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
+from agent.model.intent import Intent, ServiceIntent
 from agent.yamldoc import Cursor, Fields, open_document
 
 __all__ = ["json_schema", "parse_intent", "read_intent", "warnings"]
@@ -50,7 +51,6 @@ TOP = Section(
     },
     TOP_REFUSED,
 )
-TOP_KEYS = tuple(TOP.known)
 
 
 def parse_intent(raw: bytes, revision: int) -> Intent:
@@ -77,7 +77,9 @@ def read_intent(root: Cursor, revision: int) -> Intent:
             read_service(key, place, ())
         root.faults.stop()
     cluster: Cluster = found["x-cluster"]
-    services = _services(root, fields, networks, volumes, files, cluster.hosts)
+    of_networks, of_volumes = {each.key: each for each in networks}, {each.key: each for each in volumes}
+    change = partial(resolve, networks=of_networks, volumes=of_volumes, files=files)
+    services = _services(root, fields, change, cluster.hosts)
     swarm = with_pool(cluster, networks)
     check_sections(root, cluster, swarm, networks, volumes, services)
     root.faults.raise_if_any()
@@ -97,28 +99,21 @@ def read_intent(root: Cursor, revision: int) -> Intent:
 
 
 def _services(
-    root: Cursor,
-    fields: Fields,
-    networks: tuple[NetworkIntent, ...],
-    volumes: tuple[VolumeIntent, ...],
-    files: Mapping[Kind, Files],
-    hosts: tuple[HostIntent, ...],
+    root: Cursor, fields: Fields, resolved: Callable[[ServiceIntent, Cursor], ServiceIntent], hosts: Hosts
 ) -> tuple[ServiceIntent, ...]:
     if not check_lines(root.at("services")):
         return ()
     names = tuple(each.name for each in hosts)
-    of_networks, of_volumes = {each.key: each for each in networks}, {each.key: each for each in volumes}
     places = dict(_named(fields, "services"))
     services: list[ServiceIntent] = []
     for key, place in places.items():
         before, service = len(root.faults), read_service(key, place, names)
         is_good = len(root.faults) == before
-        services.append(resolve(service, place, of_networks, of_volumes, files) if is_good else service)
+        services.append(resolved(service, place) if is_good else service)
     if (fitting := check_extent(root, services, hosts)) is None:
         return ()
-    return tuple(
-        settle_hosts(each, places[each.name], hosts, fitting[each.where.constraints]) for each in services
-    )
+    settled = ((each, fitting[each.where.constraints]) for each in services)
+    return tuple(settle_hosts(each, places[each.name], hosts, fit) for each, fit in settled)
 
 
 def _named(fields: Fields, section: str) -> list[tuple[str, Cursor]]:

@@ -31,20 +31,29 @@ _GOSSIP_PORT = 7946
 _DATA_PATH_PORT = 4789
 
 
+Networks = tuple[NetworkIntent, ...]
+Volumes = tuple[VolumeIntent, ...]
+Services = tuple[ServiceIntent, ...]
+
+
 def check_sections(
     root: Cursor,
     cluster: Cluster,
     swarm: SwarmIntent,
-    networks: tuple[NetworkIntent, ...],
-    volumes: tuple[VolumeIntent, ...],
-    services: tuple[ServiceIntent, ...],
+    networks: Networks,
+    volumes: Volumes,
+    services: Services,
 ) -> None:
     """Note each fault that spans sections. `swarm` has the chosen address pool, or none if no /16 is free."""
-    _check_managers(root, cluster)
+    if not any(each.role == "manager" for each in cluster.hosts):
+        remedy = "a swarm needs at least one; three survive a loss"
+        root.at("x-cluster", "hosts").conflict("no host is a manager", remedy)
     _check_names(root, networks, volumes)
-    check_addresses(root, cluster, networks)
-    check_registries(root, cluster, networks, services)
-    check_fixed_addresses(root, networks, services)
+    claims = list(_claims(root, cluster, networks))
+    _check_overlaps(claims)
+    _check_hosts(root, cluster, claims)
+    _check_registries(root, cluster, networks, services)
+    _check_fixed_addresses(root, networks, services)
     _check_host_ports(root, services, swarm)
     _check_sizes(root, services)
     _check_dependencies(root, services)
@@ -53,15 +62,7 @@ def check_sections(
         root.at("x-cluster").conflict(problem, "give a default_addr_pool")
 
 
-def _check_managers(root: Cursor, cluster: Cluster) -> None:
-    if not any(each.role == "manager" for each in cluster.hosts):
-        remedy = "a swarm needs at least one; three survive a loss"
-        root.at("x-cluster", "hosts").conflict("no host is a manager", remedy)
-
-
-def _check_names(
-    root: Cursor, networks: tuple[NetworkIntent, ...], volumes: tuple[VolumeIntent, ...]
-) -> None:
+def _check_names(root: Cursor, networks: Networks, volumes: Volumes) -> None:
     """Note a fault for each network or volume whose name in Docker another one has."""
     for section, things in (("networks", networks), ("volumes", volumes)):
         seen: dict[str, str] = {}
@@ -72,19 +73,21 @@ def _check_names(
             seen[each.name] = each.key
 
 
-def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
+def _check_host_ports(root: Cursor, services: Services, swarm: SwarmIntent) -> None:
     """Note a fault for each port of a host that two replicas publish, or that the swarm itself uses."""
     published = sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
     if published > MOST_PUBLISHED:
         problem = f"more than {MOST_PUBLISHED} published ports"
         root.at("services").fault(problem, "use network_mode: host for some", kind="size")
         return
+    data = swarm.data_path_port or _DATA_PATH_PORT
+    own = (_RAFT_PORT, "tcp"), (_GOSSIP_PORT, "tcp"), (_GOSSIP_PORT, "udp"), (data, "udp")
     taken: dict[tuple[str, int, str], list[tuple[Port, str]]] = {}
     for service in services:
         place = root.at("services", service.name, "ports")
         for port in service.spec.ports:
             low, high = map(int, port.among.split("-")) if port.among else (port.published or 0,) * 2
-            for number, protocol in _swarm_ports(swarm):
+            for number, protocol in own:
                 if protocol == port.protocol and low <= number <= high:
                     problem = f"the swarm itself uses port {number}/{protocol} of a host"
                     place.conflict(problem, "publish another port")
@@ -104,12 +107,7 @@ def _check_published(place: Cursor, port: Port, host: str, published: list[tuple
         place.conflict(problem, "publish another port, or run it on another host")
 
 
-def _swarm_ports(swarm: SwarmIntent) -> tuple[tuple[int, str], ...]:
-    data = swarm.data_path_port or _DATA_PATH_PORT
-    return (_RAFT_PORT, "tcp"), (_GOSSIP_PORT, "tcp"), (_GOSSIP_PORT, "udp"), (data, "udp")
-
-
-def _check_sizes(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
+def _check_sizes(root: Cursor, services: Services) -> None:
     """Note a fault for each service too large for a key of etcd, and for all specs together being too large."""
     whole = 0
     for each in services:
@@ -122,7 +120,7 @@ def _check_sizes(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
         refuse(root.at("services"), f"have {whole} bytes as JSON, aliases expanded", MOST_OF_SPECS)
 
 
-def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
+def _check_dependencies(root: Cursor, services: Services) -> None:
     """Note a fault for each undeclared dependency, each condition that is never met, and each service in a cycle."""
     specs = {each.name: each.spec for each in services}
     for service in services:
@@ -190,14 +188,7 @@ class _Claim(NamedTuple):
     place: Cursor
 
 
-def check_addresses(root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> None:
-    """Note a fault for each two declared networks that overlap, and for each unusable host address."""
-    claims = list(_claims(root, cluster, networks))
-    _check_overlaps(claims)
-    _check_hosts(root, cluster, claims)
-
-
-def _claims(root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> Iterator[_Claim]:
+def _claims(root: Cursor, cluster: Cluster, networks: Networks) -> Iterator[_Claim]:
     yield _Claim(cluster.gwbridge.subnet, GWBRIDGE, root.at("x-cluster", "gwbridge", "subnet"))
     for number, pool in enumerate(cluster.swarm.default_addr_pool):
         place = root.at("x-cluster", "swarm", "default_addr_pool", number)
@@ -215,9 +206,8 @@ def _check_overlaps(claims: list[_Claim]) -> None:
         while around and not claim.network.subnet_of(around[-1].network):
             around.pop()
         if around:
-            one, other = sorted(
-                (around[-1], claim), key=lambda each: (each.place.node.line, each.place.node.column)
-            )
+            pair = (around[-1], claim)
+            one, other = sorted(pair, key=lambda each: (each.place.node.line, each.place.node.column))
             problem = f"{other.network} ({other.what}) overlaps {one.network} ({one.what})"
             other.place.conflict(problem, "choose networks that share no address")
         around.append(claim)
@@ -239,15 +229,10 @@ def _check_hosts(root: Cursor, cluster: Cluster, claims: list[_Claim]) -> None:
                 place.conflict(problem, "the host would become unreachable: choose another network")
 
 
-def check_registries(
-    root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...], services: tuple[ServiceIntent, ...]
-) -> None:
+def _check_registries(root: Cursor, cluster: Cluster, networks: Networks, services: Services) -> None:
     """Note a fault for each image whose registry has an address in the subnet of a bridge on every host."""
-    bridges = [
-        (network.subnet, network.gateway, f"network {network.key}")
-        for network in networks
-        if network.driver == "bridge" and network.subnet is not None
-    ]
+    local = [(each, each.subnet) for each in networks if each.driver == "bridge" and each.subnet]
+    bridges = [(subnet, each.gateway, f"network {each.key}") for each, subnet in local]
     bridges.append((cluster.gwbridge.subnet, cluster.gwbridge.gateway, GWBRIDGE))
     for service in services:
         registry = _registry_address(service.spec.image)
@@ -268,7 +253,7 @@ def _registry_address(image: str) -> IPv4Address | None:
         return None
 
 
-def with_pool(cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> SwarmIntent:
+def with_pool(cluster: Cluster, networks: Networks) -> SwarmIntent:
     """Return the swarm settings with an address pool: the declared one, or the first /16 that overlaps no network.
 
     Docker's default is 10.0.0.0/8, which overlaps many declared networks. This function tries 10.200.0.0/16 first,
@@ -285,9 +270,7 @@ def with_pool(cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> SwarmInt
     return replace(cluster.swarm, default_addr_pool=(free,) if free else (), mask_length=mask_length)
 
 
-def check_fixed_addresses(
-    root: Cursor, networks: tuple[NetworkIntent, ...], services: tuple[ServiceIntent, ...]
-) -> None:
+def _check_fixed_addresses(root: Cursor, networks: Networks, services: Services) -> None:
     """Note a fault for each `ipv4_address` that its network does not offer, or that two replicas declare."""
     by_name = {each.name: each for each in networks}
     taken: dict[tuple[str, str], str] = {}

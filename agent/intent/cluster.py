@@ -14,18 +14,8 @@ from agent.model import Frozen, intent
 from agent.model.intent import GWBRIDGE
 from agent.model.network_options import BRIDGE_NAME
 from agent.model.spec import Pairs
-from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.readers import (
-    address,
-    after,
-    boolean,
-    choice,
-    derived,
-    duration,
-    integer,
-    matching,
-    sequence_of,
-)
+from agent.yamldoc import Cursor, Fields, readers
+from agent.yamldoc.readers import after, boolean, derived, duration, matching
 
 VERSION = 1
 MOST_HOSTS = 1000
@@ -50,7 +40,7 @@ class Cluster(Frozen):
     policy: intent.PolicyIntent = _DEFAULTS
 
 
-@after(integer(0, 10_000))
+@after(readers.integer(0, 10_000))
 def _version(cursor: Cursor, version: int) -> dict[str, Any] | None:
     """Read the version, which is no field of the cluster."""
     if version == VERSION:
@@ -70,7 +60,7 @@ def _hosts(cursor: Cursor) -> tuple[intent.HostIntent, ...]:
 
 HOST = Section(
     {
-        "address": Field(address, forms.ADDRESS),
+        "address": Field(readers.address, forms.ADDRESS),
         "role": Field.choice(get_args(intent.Role)),
         "availability": Field.choice(get_args(intent.Availability)),
         "labels": Field(pairs(), forms.PAIRS),
@@ -92,7 +82,7 @@ def _host(key: Cursor, cursor: Cursor) -> intent.HostIntent | None:
 BRIDGE = Section(
     {
         "subnet": Field(usable_network, forms.NETWORK),
-        "gateway": Field(address, forms.ADDRESS),
+        "gateway": Field(readers.address, forms.ADDRESS),
         "driver_opts": Field(driver_options, forms.PAIRS, "options"),
         "method": Field.choice(get_args(intent.BridgeMethod)),
     },
@@ -135,7 +125,8 @@ def _tokens(cursor: Cursor) -> dict[str, Any]:
 SWARM = Section(
     {
         "default_addr_pool": Field(
-            sequence_of(usable_network, not_empty=True, distinct=True), forms.list_of(forms.NETWORK, 1)
+            readers.sequence_of(usable_network, not_empty=True, distinct=True),
+            forms.list_of(forms.NETWORK, 1),
         ),
         "default_addr_pool_mask_length": Field.integer(8, _LONGEST_MASK, "mask_length"),
         "data_path_port": Field.integer(1024, 49151),
@@ -165,7 +156,7 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
             place.conflict(problem, "write a longer mask length")
 
 
-@after(integer(1, 1000))
+@after(readers.integer(1, 1000))
 def _one_at_a_time(cursor: Cursor, value: int) -> int | None:
     """Read the number 1. Two hosts could be two managers, or all hosts of a service: only 1 is always safe."""
     if value > 1:
@@ -192,7 +183,7 @@ POLICY = Section(
         "reschedule_after": Field(duration(), forms.DURATION, "reschedule_after_s"),
         # agent.intent.vocabulary heeds it; no record has it.
         "deploy_labels": Field(
-            derived(choice(_DEPLOY_LABELS), lambda _: {}), forms.choice(_DEPLOY_LABELS), None
+            derived(readers.choice(_DEPLOY_LABELS), lambda _: {}), forms.choice(_DEPLOY_LABELS), None
         ),
     },
     extensions=False,

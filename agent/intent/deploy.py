@@ -57,9 +57,8 @@ def constraint(cursor: Cursor, written: str) -> Constraint | None:
         remedy = cursor.guess(value, values, f"write {' or '.join(values[-2:])}")
         return cursor.fault(f"'{value}' is not {what}", remedy)
     if of == "id" and not _NODE_ID.fullmatch(value):
-        return cursor.fault(
-            f"'{value}' is not the id of a node", "write one of 25 characters, as `docker node ls` lists them"
-        )
+        remedy = "write one of 25 characters, as `docker node ls` lists them"
+        return cursor.fault(f"'{value}' is not the id of a node", remedy)
     if of is None:
         return None
     return Constraint(of=of, equal=found["operator"] == "==", value=value)
@@ -81,9 +80,8 @@ def _feature(cursor: Cursor, name: str) -> str | None:
 def _spread(cursor: Cursor, name: str) -> str | None:
     found = _feature(cursor, name)
     if found in (*REPORTED, "platform.os"):
-        return cursor.fault(
-            f"replicas are not spread over '{name}'", "label the hosts and write node.labels.<name>"
-        )
+        remedy = "label the hosts and write node.labels.<name>"
+        return cursor.fault(f"replicas are not spread over '{name}'", remedy)
     return found
 
 

@@ -178,8 +178,6 @@ def guarding(cluster: ClusterState) -> tuple[str, str] | None:
     newest = cluster.document.intent if cluster.document else None
     if cluster.accepted is None or newest is None:
         return None
-    taken, confirm = (
-        guarded_removals(cluster.accepted, newest, cluster.statuses),
-        confirmation(cluster.accepted, newest),
-    )
+    taken = guarded_removals(cluster.accepted, newest, cluster.statuses)
+    confirm = confirmation(cluster.accepted, newest)
     return (confirm, taken) if taken and newest.policy.confirm != confirm else None

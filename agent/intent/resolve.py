@@ -104,9 +104,8 @@ def resolve(
         volumes=tuple(sorted(mounts, key=lambda each: each.target)),
     )
     on = {each.network for each in spec.networks}
-    overlays = {
-        key: each.name for key, each in networks.items() if each.name in on and each.driver == "overlay"
-    }
+    joinable = ((key, each.name) for key, each in networks.items() if each.driver == "overlay")
+    overlays = {key: name for key, name in joinable if name in on}
     is_whole = len(on) >= (len(service.spec.networks) or (0 if service.spec.network_mode else 1))
     _check_placeholders(cursor, overlays if is_whole else None)
     return replace(service, spec=with_overlays(spec, overlays))

@@ -47,9 +47,8 @@ def platform(cursor: Cursor, written: str) -> str | None:
     system, *processor = found.split("/")
     if system != "linux":
         return cursor.fault(f"{cursor.shown} is not a platform of Linux", "write for example linux/amd64")
-    if processor and (
-        processor[0] not in ARCHITECTURES or not re.fullmatch(r"(v\d)?", "/".join(processor[1:]))
-    ):
+    is_known = not processor or processor[0] in ARCHITECTURES
+    if not is_known or not re.fullmatch(r"(v\d)?", "/".join(processor[1:])):
         known = [f"linux/{each}" for each in ARCHITECTURES]
         remedy = cursor.guess(found, known, "write for example linux/amd64")
         return cursor.fault(f"{cursor.shown} is not a platform", remedy)
@@ -234,9 +233,7 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
     spec = _spec(fields, of_spec, found.pop("spec", {}))
     if len(cursor.faults) == before:
         check_together(fields, spec)
-        _check_hostname(
-            fields, spec, {"Service.Name": name, "Node.Hostname": max(hosts, key=len, default="")}
-        )
+        _check_hostname(fields, spec, name, max(hosts, key=len, default=""))
     service = ServiceIntent(name=name, spec=spec, **found)
     return replace(service, placement=read_placement(fields, hosts, service))
 
@@ -257,10 +254,9 @@ def check_together(fields: Fields, spec: specs.ContainerSpec) -> None:
         _exclude(fields, "cpus", ("cpu_period", "cpu_quota"))
     if spec.uts is not None:
         _exclude(fields, "uts: host", ("hostname", "domainname"))
-    shared = {"network": spec.network_mode, "ipc": spec.ipc, "uts": spec.uts}
-    process.check_namespaces(
-        fields, spec.sysctls, frozenset(each for each, mode in shared.items() if mode == "host")
-    )
+    modes = {"network": spec.network_mode, "ipc": spec.ipc, "uts": spec.uts}
+    shared = frozenset(each for each, mode in modes.items() if mode == "host")
+    process.check_namespaces(fields, spec.sysctls, shared)
     _check_command(fields, spec)
     _check_targets(fields, spec)
 
@@ -271,9 +267,9 @@ _ADDRESS = "255.255.255.255"
 _LONGEST_VALUES = {"Node.ID": "x" * 25, "Host.Address": _ADDRESS, OVERLAY_IP: _ADDRESS}
 
 
-def _check_hostname(fields: Fields, spec: specs.ContainerSpec, values: Mapping[str, str]) -> None:
+def _check_hostname(fields: Fields, spec: specs.ContainerSpec, service: str, longest_host: str) -> None:
     """Note a fault if the placeholders can make the hostname longer than the kernel takes."""
-    known = {**_LONGEST_VALUES, **values}
+    known = {**_LONGEST_VALUES, "Service.Name": service, "Node.Hostname": longest_host}
 
     def longest_of(found: re.Match[str]) -> str:
         return known.get(found[1], _ADDRESS if ON_OVERLAY.fullmatch(found[1]) else "0")

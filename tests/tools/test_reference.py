@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.intent import MOST_NAMED, TOP_KEYS, cluster, deploy, limits, mounts, networks, ports, process
+from agent.intent import MOST_NAMED, TOP, cluster, deploy, limits, mounts, networks, ports, process
 from agent.intent.checks import MOST_OF_SPECS, MOST_PUBLISHED
 from agent.intent.extent import MOST_CONSIDERED, MOST_IN_ALL
 from agent.intent.process import MOST_SPLIT
@@ -35,7 +35,7 @@ def keys_of_the_table(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("title", "keys"),
     [
-        ("Top level", TOP_KEYS),
+        ("Top level", tuple(TOP.known)),
         ("networks.*", (*networks.NETWORK.known, *networks.SUBNET.known)),
         ("volumes.*", networks.VOLUME.known),
         (
