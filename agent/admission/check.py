@@ -91,10 +91,8 @@ class Gate:
         """Return the refusals of each spec that is not admitted, by its hash. All are of one host."""
         known, gate = tuple(volumes), replace(self, real_path=cache(self.real_path))
         crossed = gate.crossed(specs.values(), known)
-        texts = {
-            digest: self.describe(gate.container(spec, known, crossed)) for digest, spec in specs.items()
-        }
-        return {digest: text for digest, text in texts.items() if text}
+        found = ((digest, gate.container(spec, known, crossed)) for digest, spec in specs.items())
+        return {digest: text for digest, refusals in found if (text := self.describe(refusals))}
 
     def crossed(self, specs: Iterable[ContainerSpec], volumes: Iterable[Volume]) -> _Crossed:
         """Return the refusal of each bind below a path that a container of the host writes, and of that path.

@@ -226,10 +226,8 @@ class StateDirectory:
 
 def _digest(values: Sequence[KeyValue]) -> str:
     # An agent that did not know `dropped` has saved the state with a checksum without it. A saved value has none.
-    saved = [
-        {key: each for key, each in msgspec.to_builtins(value).items() if each or key != "dropped"}
-        for value in values
-    ]
+    plain = map(msgspec.to_builtins, values)
+    saved = [{key: each for key, each in value.items() if each or key != "dropped"} for value in plain]
     return hashlib.sha256(msgspec.json.encode(saved)).hexdigest()
 
 

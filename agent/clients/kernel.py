@@ -94,14 +94,11 @@ class LinuxKernel:
         """Return True if the control group of a container, by its id, has processes; None: not known."""
         seen = False
         try:
-            own = (
-                each.split(":", 2)[-1] for each in self._tables.with_name("cgroup").read_text().splitlines()
-            )
-            mine = max(own, key=len, default="/")
+            lines = self._tables.with_name("cgroup").read_text().splitlines()
+            mine = max((each.split(":", 2)[-1] for each in lines), key=len, default="/")
             for folder, _, _ in os.walk(self._groups, onerror=_unless_gone):
-                seen = seen or folder.endswith(
-                    mine
-                )  # the groups of a whole host have that of this process, too
+                # The groups of a whole host have that of this process, too.
+                seen = seen or folder.endswith(mine)
                 with suppress(FileNotFoundError):
                     if container in folder and Path(folder, "cgroup.procs").read_bytes().strip():
                         return True

@@ -149,14 +149,10 @@ class WithKeys:
         # The bytes after the version are the time; the key has authenticated it.
         at, newest = int.from_bytes(base64.urlsafe_b64decode(value.sealed)[1:9]), self._newest(secret)
         if not newest <= at <= self.now() + SEAL_LASTS_S:
-            known = (
-                f"this host knows a value of {timestamp(newest)}"
-                if at < newest
-                else "that is in the future here"
-            )
-            raise NotUsed(
-                f"sealed at {timestamp(at)}, and {known}: an earlier value came back, or a clock is wrong"
-            )
+            of_now = "that is in the future here"
+            known = f"this host knows a value of {timestamp(newest)}" if at < newest else of_now
+            why = "an earlier value came back, or a clock is wrong"
+            raise NotUsed(f"sealed at {timestamp(at)}, and {known}: {why}")
         self.opened = replace(self.opened, **{secret: at})
         return content
 
@@ -180,7 +176,6 @@ def load_seal(cluster: str, key_file: str | None, *, accept_unsealed: bool = Fal
     except binascii.Error:
         keys = []
     if not keys or any(len(key) != KEY_BYTES for key in keys):
-        raise Invalid(
-            f"tokens.key_file: {key_file} must hold 32 random bytes in base64: openssl rand -base64 32"
-        )
+        why = "must hold 32 random bytes in base64: openssl rand -base64 32"
+        raise Invalid(f"tokens.key_file: {key_file} {why}")
     return WithKeys(cluster, keys, key_file, accepts=accept_unsealed)

@@ -22,7 +22,7 @@ import structlog
 from agent.config import read_file
 from agent.errors import Invalid
 from agent.yamldoc import Cursor
-from agent.yamldoc.readers import matching, text
+from agent.yamldoc.readers import after, matching, text
 
 log = structlog.get_logger()
 
@@ -81,18 +81,14 @@ def _read(root: Cursor, base: Path) -> WebConfig:
 
 
 _name = matching(r"[^:\x00-\x1f\x7f]+", "a name without a colon", "operator")
-_hashed = matching(_HASH, "a bcrypt hash", "what `htpasswd -nBC 10 name` prints after the colon")
 
 
-def _hash(cursor: Cursor) -> str | None:
-    found = _hashed(cursor)
-    if found is not None and int(found[4:6]) > MOST_ROUNDS:
-        cursor.fault(
-            f"a bcrypt hash of 2^{found[4:6]} rounds",
-            f"2^{MOST_ROUNDS} at most: each request takes that long",
-        )
-        return None
-    return found
+@after(matching(_HASH, "a bcrypt hash", "what `htpasswd -nBC 10 name` prints after the colon"))
+def _hash(cursor: Cursor, found: str) -> str | None:
+    if int(found[4:6]) <= MOST_ROUNDS:
+        return found
+    remedy = f"2^{MOST_ROUNDS} at most: each request takes that long"
+    return cursor.fault(f"a bcrypt hash of 2^{found[4:6]} rounds", remedy)
 
 
 def _no_passphrase() -> str:

@@ -49,9 +49,8 @@ def page(target: str, sources: Sources) -> Page:
         return show(sources)
     except Exception:
         log.exception("page failed", page=target.partition("?")[0])
-        return Page(
-            status=HTTPStatus.INTERNAL_SERVER_ERROR, body=b"internal error: see the log of the agent\n"
-        )
+        body = b"internal error: see the log of the agent\n"
+        return Page(status=HTTPStatus.INTERNAL_SERVER_ERROR, body=body)
 
 
 _STALLED = "the loop is stalled: it has made no progress recently"

@@ -16,6 +16,8 @@ from agent.model.phrases import cut, short_id
 from agent.model.spec import Attachment, ContainerSpec
 
 FillFor = Callable[[records.Replica], labelled.FillContext]
+Raw = Mapping[str, Any]
+Labels = Mapping[str, str]
 
 _SLOW_S = 60.0
 """Create, start and connect wait for the swarm: up to 20 s in a healthy swarm, 30 s without a leader."""
@@ -39,7 +41,7 @@ class _Inspection(NamedTuple):
 class Containers(images.Images):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._images: dict[str, Mapping[str, Any]] = {}
+        self._images: dict[str, Raw] = {}
         self._inspections: dict[str, _Inspection] = {}
         """The last inspections of managed containers, by id."""
         self._lock = threading.Lock()
@@ -91,12 +93,10 @@ class Containers(images.Images):
             frozenset(each.rpartition("/")[2] for each in mounts),
         )
 
-    def _replica(self, labels: Mapping[str, str]) -> records.Replica | None:
+    def _replica(self, labels: Labels) -> records.Replica | None:
         return labelled.identity(labels) if labels.get(labelled.CLUSTER) == self._cluster else None
 
-    def _listed_replica(
-        self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
-    ) -> records.Replica | None:
+    def _listed_replica(self, listed: Raw, labels: Labels, names: Iterable[str]) -> records.Replica | None:
         """Return the replica; None for a container of an image that `docker commit` made from a replica."""
         replica = self._replica(labels)
         # The image of a replica can itself come from `docker commit`: the name then identifies the replica.
@@ -108,7 +108,7 @@ class Containers(images.Images):
 
     def _inspected(
         self,
-        listed: Mapping[str, Any],
+        listed: Raw,
         replica: records.Replica,
         spec: ContainerSpec | None,
         fill_for: FillFor,
@@ -128,11 +128,7 @@ class Containers(images.Images):
         return last.state
 
     def _state(
-        self,
-        listed: Mapping[str, Any],
-        replica: records.Replica,
-        spec: ContainerSpec | None,
-        context: labelled.FillContext,
+        self, listed: Raw, replica: records.Replica, spec: ContainerSpec | None, context: labelled.FillContext
     ) -> host_state.ContainerState | None:
         """Return the state; None when the container vanished since it was listed."""
         try:
@@ -145,7 +141,7 @@ class Containers(images.Images):
         return reading.container_state(raw, replica, self._differences(raw, spec, context))
 
     def _differences(
-        self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: labelled.FillContext
+        self, raw: Raw, spec: ContainerSpec | None, context: labelled.FillContext
     ) -> tuple[host_state.Difference, ...]:
         if spec is None:
             return ()
@@ -155,7 +151,7 @@ class Containers(images.Images):
             return ()  # a placeholder without a value on this host cannot be compared
         return labelled.differences(wanted, raw, self._known_image(raw.get("Image") or ""))
 
-    def _known_image(self, image_id: str) -> Mapping[str, Any] | None:
+    def _known_image(self, image_id: str) -> Raw | None:
         """Return the image of an id; the content of an id never changes, so each is asked for once."""
         with self._lock:
             known = self._images.get(image_id)
@@ -171,9 +167,9 @@ class Containers(images.Images):
         config = (self._known_image(image_id) or {}).get("Config") or {}
         return tuple(sorted(config.get("Volumes") or ()))
 
-    def _container(self, container: str, timeout_s: float | None = None) -> Mapping[str, Any]:
+    def _container(self, container: str, timeout_s: float | None = None) -> Raw:
         path = f"/containers/{quoted(container)}/json"
-        raw: Mapping[str, Any] = self._ask("container_inspect", "GET", path, timeout_s=timeout_s)
+        raw: Raw = self._ask("container_inspect", "GET", path, timeout_s=timeout_s)
         return raw
 
     def output(self, container: str, lines: int) -> bytes:

@@ -19,6 +19,7 @@ from agent.model.spec import Pairs
 
 # ---- Peers and users of an overlay in dockerd's answers. Pure: JSON in, names out
 
+Listed = Iterable[Mapping[str, Any]]
 _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 """States in which a task uses no network or address any more."""
 
@@ -33,9 +34,7 @@ def overlay_peers(raw: Mapping[str, Any]) -> reading.OverlayPeers:
     return reading.OverlayPeers(tuple(sorted(peers)), _bare(own.get("IPv4Address") or ""), tuple(duplicates))
 
 
-def overlay_users(
-    network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
-) -> Pairs:
+def overlay_users(network_id: str, tasks: Listed, services: Listed) -> Pairs:
     """Return (user, node id) of all users that keep a swarm from removing a network: container ids, service names.
 
     `tasks` of GET /tasks include those of attached containers; `services` of GET /services have no node.
@@ -45,9 +44,7 @@ def overlay_users(
     return tuple(sorted(set(found)))
 
 
-def overlay_addresses(
-    network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
-) -> host_state.GivenOut:
+def overlay_addresses(network_id: str, tasks: Listed, services: Listed) -> host_state.GivenOut:
     """Return (address, user, node id) of all addresses that the swarm has allocated on a network.
 
     The users are those of `overlay_users`. An address is free when its task has ended. No manager reports the address
@@ -145,10 +142,8 @@ class Networks(transport.Part):
 
     def volumes(self) -> tuple[host_state.VolumeState, ...]:
         """Return all volumes, sorted by name."""
-        found = self._ask("volumes", "GET", "/volumes")["Volumes"] or ()
-        return tuple(
-            reading.volume_state(raw, self._cluster) for raw in sorted(found, key=lambda raw: raw["Name"])
-        )
+        found = sorted(self._ask("volumes", "GET", "/volumes")["Volumes"] or (), key=lambda raw: raw["Name"])
+        return tuple(reading.volume_state(raw, self._cluster) for raw in found)
 
     def create_bridge(self, bridge: intent.BridgeIntent, labels: Pairs = ()) -> None:
         """Create docker_gwbridge; Refused when the created bridge differs from the request."""
@@ -173,11 +168,8 @@ class Networks(transport.Part):
             # Another program created the network meanwhile; it is used if it is as declared. A bridge has to be ours.
             wanted = network.name, network.driver == "overlay"
             theirs = network.driver == "overlay" or network.name == intent.GWBRIDGE
-            named = [
-                each
-                for each in self.networks()
-                if (each.name, each.scope == "swarm") == wanted and not each.left_behind
-            ]
+            present = (each for each in self.networks() if not each.left_behind)
+            named = [each for each in present if (each.name, each.scope == "swarm") == wanted]
             if len(named) == 1 and (theirs or named[0].ours) and not _faults(named[0], network):
                 return
             raise
@@ -249,10 +241,7 @@ class Networks(transport.Part):
     def _is_up(self, container: str) -> bool:
         """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""
         params = {"filters": json.dumps({"id": [container]})}
-        found = [
-            reading.attached(each)
-            for each in self._ask("containers", "GET", "/containers/json", params=params)
-        ]
+        found = map(reading.attached, self._ask("containers", "GET", "/containers/json", params=params))
         return any(each.id == container and each.running and each.networks for each in found)
 
     def _remove_endpoint(self, owner: str, network: str, *, force: bool) -> None:

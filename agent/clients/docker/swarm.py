@@ -301,7 +301,5 @@ def node_certificate(root: str) -> NodeCertificate | None:
         names = {each.oid: str(each.value) for each in x509.load_pem_x509_certificate(raw).subject}
     except ValueError:
         return None
-    swarm_id, node_id = (
-        names.get(each) for each in (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME)
-    )
+    swarm_id, node_id = map(names.get, (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME))
     return NodeCertificate(swarm_id=swarm_id, node_id=node_id) if swarm_id and node_id else None

@@ -242,10 +242,8 @@ class Transport:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         self._version = None  # the next dockerd may have another version
-        slow = timed_out(error)
-        return Unreachable(
-            f"dockerd at {self.url} does not answer: {'timeout' if slow else cut(cause(error))}"
-        )
+        why = "timeout" if timed_out(error) else cut(cause(error))
+        return Unreachable(f"dockerd at {self.url} does not answer: {why}")
 
     @contextmanager
     def _timed(self, call: str) -> Iterator[None]:

@@ -30,6 +30,7 @@ from agent.model.store import KeyRange
 PROBE_AFTER_S = 30.0
 PROBE_ANSWER_S = 5.0
 GIVEN_UP = "given up"
+Notify = Callable[[], None]
 
 
 class StreamEnded(Exception):
@@ -57,9 +58,7 @@ class WatchStream:
         self._last_message_s = time.monotonic()
         self._asked_s = 0.0
 
-    def listen(
-        self, *, after_revision: int, on_open: Callable[[], None], on_change: Callable[[], None]
-    ) -> NoReturn:
+    def listen(self, *, after_revision: int, on_open: Notify, on_change: Notify) -> NoReturn:
         """Watch all changes after `after_revision` until the stream ends; always raises StreamEnded.
 
         Calls `on_open` when every range is confirmed, `on_change` for every message with changes.
@@ -107,9 +106,7 @@ class WatchStream:
     def _retired(self) -> None:
         self.end(GIVEN_UP, f"a call to {self._connection.endpoint} failed")
 
-    def _take(
-        self, response: etcd_pb2.WatchResponse, on_open: Callable[[], None], on_change: Callable[[], None]
-    ) -> None:
+    def _take(self, response: etcd_pb2.WatchResponse, on_open: Notify, on_change: Notify) -> None:
         self._last_message_s = time.monotonic()
         self._progress.contact()
         if response.compact_revision:
@@ -226,9 +223,8 @@ class EtcdWatch:
                     return
                 self._stream = stream
             try:
-                stream.listen(
-                    after_revision=answer.header.revision, on_open=self._opened, on_change=self._changed
-                )
+                after = answer.header.revision
+                stream.listen(after_revision=after, on_open=self._opened, on_change=self._changed)
             finally:
                 self._stream = None
 
