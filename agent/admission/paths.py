@@ -59,9 +59,8 @@ def above(path: str) -> Iterator[str]:
 
 
 def _usable(entries: Entries, *, read_only: bool) -> list[str]:
-    return [
-        clean(each.removesuffix(READ_ONLY)) for each in entries if read_only or not each.endswith(READ_ONLY)
-    ]
+    usable = (each for each in entries if read_only or not each.endswith(READ_ONLY))
+    return [clean(each.removesuffix(READ_ONLY)) for each in usable]
 
 
 def _meet(places: Iterable[str], others: Iterable[str]) -> bool:

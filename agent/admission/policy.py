@@ -111,9 +111,8 @@ def decode(text: str) -> Policy | None:
     with suppress(msgspec.DecodeError, RecursionError):
         read = msgspec.json.decode(text, type=Policy)
         given = msgspec.json.decode(text, type=dict[str, object])
-        return replace(
-            level_policy(read.level), **{each: getattr(read, each) for each in _FIELDS if each in given}
-        )
+        own = {each: getattr(read, each) for each in _FIELDS if each in given}
+        return replace(level_policy(read.level), **own)
     return None
 
 

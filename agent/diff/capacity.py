@@ -81,9 +81,8 @@ def why_unknown(service: ServiceIntent, status: HostStatus | None) -> str:
         return ""
     if status is None or not status.engine_version:
         return NOT_REPORTED
-    if not status.machine.platform or (
-        reserves and not (status.machine.cpus and status.machine.memory_bytes)
-    ):
+    has_size = status.machine.cpus and status.machine.memory_bytes
+    if not status.machine.platform or (reserves and not has_size):
         return _EARLIER
     return "it is not in the swarm" if by_id and not status.node_id else ""
 

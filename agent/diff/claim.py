@@ -40,9 +40,8 @@ def next_claimant(intent: Intent, observed: Observed) -> Heir | None:
     if cluster.record_held or record is None or record.swarm_id or record.claimed_by != observed.me:
         return None
     failed_before = [host for host, _ in record.unable]
-    able = [
-        each.name for each in intent.managers if each.name != observed.me and can_init(each.name, cluster)
-    ]
+    others = (each.name for each in intent.managers if each.name != observed.me)
+    able = [each for each in others if can_init(each, cluster)]
     if observed.led_s < AWAY_S:
         able = [each for each in able if each not in failed_before]
     if not able or not (why := _why_unable(observed, cluster)):

@@ -123,8 +123,7 @@ def _orders(intent: Intent) -> Iterator[str]:
     for service in intent.services:
         asked = [each for each in (service.update, service.rollback) if each and each.order == "start-first"]
         reserved = intent.policy.reserve_addresses or overlays_in(service.spec)
-        why = why_alone(service.spec) or (
-            "its address is reserved" if reserved and service.spec.networks else ""
-        )
+        is_reserved = bool(reserved and service.spec.networks)
+        why = why_alone(service.spec) or ("its address is reserved" if is_reserved else "")
         if asked and why:
             yield f"service {service.name}: order start-first has no effect, replicas are replaced stop-first: {why}"

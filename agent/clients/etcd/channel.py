@@ -267,10 +267,8 @@ class Failure:
 
     @property
     def is_tls(self) -> bool:
-        lowered = self.details.lower()
-        return (
-            self.endpoint.tls and self.code == "UNAVAILABLE" and any(each in lowered for each in _TLS_TEXTS)
-        )
+        is_named = any(each in self.details.lower() for each in _TLS_TEXTS)
+        return self.endpoint.tls and self.code == "UNAVAILABLE" and is_named
 
     @property
     def kind(self) -> str:

@@ -102,9 +102,8 @@ class EtcdStore:
         def call(client: Any) -> float:
             # Not etcd3's call: for its stream gRPC starts two threads. One request and its answer are the same.
             request, answer = etcd_pb2.LeaseKeepAliveRequest, etcd_pb2.LeaseKeepAliveResponse.FromString
-            renew = client.channel.unary_unary(
-                "/etcdserverpb.Lease/LeaseKeepAlive", request.SerializeToString, answer
-            )
+            path = "/etcdserverpb.Lease/LeaseKeepAlive"
+            renew = client.channel.unary_unary(path, request.SerializeToString, answer)
             return float(renew(request(ID=lease_id), timeout=client.timeout, metadata=client.metadata).TTL)
 
         return self._calls.repeated("keepalive", call)

@@ -51,9 +51,8 @@ class _Kept:
         """Add a page. Return True, with the rest in `get`, if there is more. Raises Refused for too much."""
         if found.count > MOST_KEYS:
             begin = get.key.decode(errors="backslashreplace")
-            raise Refused(
-                f"{found.count} keys begin with {begin}, and at most {MOST_KEYS} are read: {_REMEDY}"
-            )
+            what = f"{found.count} keys begin with {begin}"
+            raise Refused(f"{what}, and at most {MOST_KEYS} are read: {_REMEDY}")
         for each in map(calls.key_value, found.kvs):
             self.values[each.key] = each
             self._read += len(each.value)
