@@ -59,7 +59,6 @@ class Gate:
     """Returns the data directory of dockerd, which is protected; empty: it is not known."""
 
     def refuse(self, found: Iterable[Refusal]) -> None:
-        """Raise NotAdmitted if there is a refusal."""
         if text := self.describe(found):
             raise NotAdmitted(text)
 
@@ -122,7 +121,6 @@ class Gate:
             yield _lacking("image", reference, "digest", self.policy)
 
     def registry(self, reference: str) -> Iterator[Refusal]:
-        """Yield a refusal if the image is of no admitted registry."""
         registry, entries = registry_of(reference), self.policy.registries
         path = reference.partition("@")[0].removeprefix("index.").removeprefix(f"{registry}/")
         if registry == HUB and "/" not in path:
@@ -184,7 +182,6 @@ def _is_bind(mount: Mount) -> bool:
 
 
 def _bind_of(volume: Volume) -> Mount | None:
-    """Return the bind that a volume is; None: it is none."""
     options = dict(volume.options)
     is_bind = volume.driver == "local" and {"bind", "rbind"} & set(options.get("o", "").split(","))
     return Mount(type="bind", target="/", source=options.get("device", "")) if is_bind else None

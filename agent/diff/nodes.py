@@ -87,7 +87,6 @@ class NodeOwners(Frozen):
     """Nodes that several hosts report, with those hosts; such a node has no owner."""
 
     def previous_of(self, host: str) -> tuple[NodeState, ...]:
-        """The previous nodes of that host."""
         return tuple(node for name, node in self.previous if name == host)
 
 

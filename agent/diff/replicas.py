@@ -45,7 +45,6 @@ def declared_address(observed: Observed) -> IPv4Address | None:
 
 
 def has_address(host: HostState, wanted: IPv4Address | None) -> bool:
-    """Return True if a device of the host has that address."""
     return any(address.ip == wanted for address, _ in host.addresses)
 
 

@@ -224,13 +224,7 @@ class Use(Frozen):
 
 def read_uses(cursor: Cursor, kind: Kind) -> tuple[Use, ...]:
     """Read `secrets` or `configs` of a service: names, or mappings with a source and a target."""
-    found = [_long_use(place, kind) if place.is_mapping else _use(place, kind) for place in cursor.items()]
-    return tuple(each for each in found if each)
-
-
-def _use(place: Cursor, kind: Kind) -> Use | None:
-    source = name(place)
-    return None if source is None else Use(name=source, target=_usual(source, kind), place=place)
+    return tuple(use for place in cursor.items() if (use := _use(place, kind)))
 
 
 def _usual(source: str, kind: Kind) -> str:
@@ -258,9 +252,13 @@ USE = _uses("secrets")
 USES = forms.list_of(forms.either(forms.NAME, USE.form))
 
 
-def _long_use(place: Cursor, kind: Kind) -> Use | None:
-    fields, found = _uses(kind).read(place)
-    source, written = found.get("source"), fields.at("target")
+def _use(place: Cursor, kind: Kind) -> Use | None:
+    written: Cursor | None = None
+    if place.is_mapping:
+        fields, found = _uses(kind).read(place)
+        source, written = found.get("source"), fields.at("target")
+    else:
+        source = name(place)
     if source is None:
         return None
     target = _usual(source, kind) if written is None else _use_target(written, kind)
@@ -334,7 +332,9 @@ _EXAMPLE = "write for example /run:size=64m"
 def tmpfs(cursor: Cursor) -> Pairs | None:
     """Read one or several `path[:options]`, sorted by path."""
     found: dict[str, str] = {}
-    for place, written in _written(cursor):
+    for place in cursor.items() if cursor.is_sequence else [cursor]:
+        if (written := text(place)) is None:
+            continue
         path, _, options = written.partition(":")
         target = target_of(place, path)
         if ":" in written and not _are_options(place, options):
@@ -344,11 +344,6 @@ def tmpfs(cursor: Cursor) -> Pairs | None:
         elif target is not None:
             found[target] = options
     return tuple(sorted(found.items()))
-
-
-def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
-    places = cursor.items() if cursor.is_sequence else [cursor]
-    return [(place, written) for place in places if (written := text(place)) is not None]
 
 
 def _are_options(place: Cursor, options: str) -> bool:

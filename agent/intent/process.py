@@ -9,7 +9,7 @@ from agent.intent import forms
 from agent.intent.forms import Field, Section
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import Healthcheck, Pairs, Restart, RestartName
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.readers import after, boolean, choice, duration, matching, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
@@ -81,8 +81,8 @@ RESTART = forms.either(
 """It includes false, because in YAML 1.1, which many editors use, a plain `no` is false."""
 
 
-def unshared(options: tuple[W, ...]) -> Reader[W]:
-    """Return a reader of one of `options` for a namespace. It refuses the namespace of another container."""
+def unshared(options: tuple[W, ...]) -> Field:
+    """Return the key of a namespace with one of `options`. It refuses the namespace of another container."""
     one_of = choice(options)
 
     def read(cursor: Cursor) -> W | None:
@@ -91,7 +91,7 @@ def unshared(options: tuple[W, ...]) -> Reader[W]:
             return cursor.fault(problem, "use networks: replicas are replaced one by one")
         return one_of(cursor)
 
-    return read
+    return Field(read, forms.choice(options))
 
 
 # ---- Signals

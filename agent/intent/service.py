@@ -105,7 +105,6 @@ def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
 
 
 def pull_policy(cursor: Cursor) -> Pull | None:
-    """Read when an image is pulled."""
     written = text(cursor)
     if written is None or written in PULLS:
         return None if written is None else PULLS[written]
@@ -115,10 +114,6 @@ def pull_policy(cursor: Cursor) -> Pull | None:
         return cursor.fault("'build' is not supported", "push an image to a registry, and write missing")
     remedy = cursor.guess(written, PULLS, "write one of them")
     return cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", remedy)
-
-
-def _unshared(options: tuple[str, ...]) -> Field:
-    return Field(process.unshared(options), forms.choice(options))
 
 
 _FROM_AGENT = ("has no value", 'the agent\'s environment is not read: write a value, or "" for none')
@@ -146,7 +141,7 @@ FIELDS: dict[str, Field] = {
     "ports": Field(ports.ports, ports.PORTS),
     "volumes": Field(mounts.mounts, mounts.MOUNTS),
     "networks": Field(networks.attachments, networks.ATTACHMENTS),
-    "network_mode": _unshared(get_args(specs.NetworkMode)),
+    "network_mode": process.unshared(get_args(specs.NetworkMode)),
     "restart": Field(process.restart, process.RESTART),
     "healthcheck": Field(process.healthcheck, process.HEALTH.form),
     "stop_signal": Field(process.stop_signal, forms.TEXT),
@@ -178,8 +173,8 @@ FIELDS: dict[str, Field] = {
     "mem_reservation": Field(limits.memory, forms.SIZE, "memory_reservation_bytes"),
     "cpus": Field(limits.cpus, forms.number(0.01, 10_000), "nano_cpus"),
     "pids_limit": Field(limits.pids, forms.integer(-1, 1 << 22)),
-    "pid": _unshared(get_args(specs.Pid)),
-    "ipc": _unshared(get_args(specs.Ipc)),
+    "pid": process.unshared(get_args(specs.Pid)),
+    "ipc": process.unshared(get_args(specs.Ipc)),
     "uts": Field.choice(get_args(specs.Uts)),
     "userns_mode": Field.choice(get_args(specs.UserNamespace)),
     "cgroup": Field.choice(get_args(specs.CgroupNamespace)),

@@ -186,26 +186,19 @@ Reader = Callable[[Cursor], T | None]
 """Reads one value; returns None after a fault."""
 
 
-class Fields:
+class Fields(dict[str, Cursor]):
     """The fields of a mapping with known keys."""
 
     def __init__(self, cursor: Cursor, found: dict[str, Cursor], meant: frozenset[str]) -> None:
-        self.cursor = cursor
-        self._found, self._meant = found, meant
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        super().__init__(found)
+        self.cursor, self._meant = cursor, meant
 
     def at(self, key: str) -> Cursor | None:
-        return self._found.get(key)
+        return self.get(key)
 
     def read(self, key: str, reader: Reader[T]) -> T | None:
         """Return the value of `key`; None if it is absent or has a fault."""
-        place = self._found.get(key)
-        return None if place is None else reader(place)
+        return reader(self[key]) if key in self else None
 
     def require(self, key: str, reader: Reader[T], remedy: str) -> T | None:
         """Return the value of `key`; None, with a fault, if it is absent or invalid."""

@@ -69,6 +69,7 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
     """Convert `Swarm` of GET /info; `ours` is the name of the cluster."""
     cluster = raw.get("Cluster") or {}
     managers = {each["NodeID"]: each["Addr"] for each in raw.get("RemoteManagers") or ()}
+    pool = cluster.get("DefaultAddrPool") or ()
     return host_state.SwarmState(
         local=cast(host_state.LocalState, raw.get("LocalNodeState") or "inactive"),
         error=cut(raw.get("Error") or ""),
@@ -77,7 +78,7 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
         is_manager=bool(raw.get("ControlAvailable")),
         address=raw.get("NodeAddr") or None,
         managers=pairs(managers),
-        pool=_pool(cluster.get("DefaultAddrPool") or ()),
+        pool=tuple(IPv4Network(each, strict=False) for each in pool if ":" not in each),
         made_here=made_for(cluster) == ours,
         cluster=made_for(cluster),
         autolock=autolocks(cluster) if cluster.get("ID") else None,
@@ -101,10 +102,6 @@ def autolocks(cluster: Mapping[str, Any]) -> bool:
     """Return True if autolock is on in the swarm (`Cluster` of GET /info, or GET /swarm)."""
     encryption = (cluster.get("Spec") or {}).get("EncryptionConfig") or {}
     return bool(encryption.get("AutoLockManagers"))
-
-
-def _pool(raw: Iterable[str]) -> tuple[IPv4Network, ...]:
-    return tuple(IPv4Network(each, strict=False) for each in raw if ":" not in each)
 
 
 def node_state(raw: Mapping[str, Any]) -> host_state.NodeState:
