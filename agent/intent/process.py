@@ -264,8 +264,8 @@ def _is_good(place: Cursor, name: str, value: str) -> bool:
         place.fault(f"'{name[:60]}' is not a setting", "write for example net.core.somaxconn")
     elif not value.strip():
         place.fault("is empty, and the kernel ignores that", "write a value, or remove the key")
-    elif _is_text(name):
-        return True
+    elif name == _UTS or _LOGGERS in name or name.rpartition(".")[2] in _NO_NUMBERS:
+        return True  # any text
     elif not _NUMBERS.fullmatch(value.strip()):
         place.fault(f"'{value[:60]}' is not a number", f"write the value that sysctl {name} shows on a host")
     elif not all(_fits(each, name) for each in re.findall(r"(?<![0-9])-?[0-9]+", value)):
@@ -273,10 +273,6 @@ def _is_good(place: Cursor, name: str, value: str) -> bool:
     else:
         return True
     return False
-
-
-def _is_text(name: str) -> bool:
-    return name == _UTS or _LOGGERS in name or name.rpartition(".")[2] in _NO_NUMBERS
 
 
 def _fits(number: str, name: str) -> bool:

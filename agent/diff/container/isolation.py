@@ -3,7 +3,7 @@
 from typing import Any
 
 from agent.diff.container.row import AtLeast, Default, Found, plain, unordered
-from agent.model.spec import ContainerSpec, Device, DeviceRequest
+from agent.model.spec import Device, DeviceRequest
 
 _SHARED = frozenset({"", "private", "shareable"})
 
@@ -30,13 +30,6 @@ def _added_options(found: Found) -> frozenset[str]:
     # daemon.generateSecurityOpt).
     modes = [found.at(f"HostConfig.{each}") for each in ("PidMode", "IpcMode")]
     return frozenset({"label=disable"} if found.at("HostConfig.Privileged") or "host" in modes else ())
-
-
-def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
-    # The engine's configuration chooses private or shareable; any other mode was set on purpose.
-    return spec.ipc or (
-        Default.ENGINE if found.at("HostConfig.IpcMode") in _SHARED else "private or shareable"
-    )
 
 
 def _device(raw: dict[str, str]) -> str:
@@ -98,7 +91,12 @@ ROWS = (
     # The engine shows null where its configuration decides, and without one there is no init.
     plain("init", "HostConfig.Init", default=False, read=bool),
     plain("pid", "HostConfig.PidMode", default=""),
-    plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, wanted=_wanted_ipc, usual="private"),
+    # The engine's configuration chooses private or shareable; any other mode was set on purpose.
+    plain(
+        "ipc", "HostConfig.IpcMode", default=Default.ENGINE, usual="private",
+        wanted=lambda spec, found: spec.ipc
+        or (Default.ENGINE if found.at("HostConfig.IpcMode") in _SHARED else "private or shareable"),
+    ),
     plain("uts", "HostConfig.UTSMode", default=""),
     plain("userns_mode", "HostConfig.UsernsMode", default=""),
     plain("cgroup", "HostConfig.CgroupnsMode", default=Default.ENGINE, usual="private"),
