@@ -160,19 +160,73 @@ def test_an_assignment_of_what_no_document_declares_starts_nothing_and_is_named(
 
 
 def test_no_fixed_or_global_replica_stops_whatever_the_assignment_lacks(cluster: GuardedCluster) -> None:
+    """Neither one for whose platform the host's own engine is the right one, as the leader alone knows the others'."""
+    platform = document(DOCUMENT, services={"everywhere": {"platform": "linux/amd64"}})
+    cluster.wait_converged(cluster.put(platform), CONVERGE_S)
     before = fixed(cluster)
     user, victim = manager(cluster)
     found = cluster.record(Assignment, f"assignments/{victim.name}")
     since = now(victim)
 
     cluster.forge(user, f"assignments/{victim.name}", encode(replace(found, replicas=())).decode())
-    eventually(
-        lambda: "terminal" in said_on(victim, since), NAMED_S, "the host names what the assignment lacks"
-    )
+
+    def are_named() -> None:
+        said = said_on(victim, since)
+        for name in ("terminal", "everywhere"):
+            assert [each for each in said.splitlines() if name in each and "it stays" in each], name
+
+    eventually(are_named, NAMED_S, "the host names what the assignment lacks")
     stays(cluster, before)
     code, said = cluster.as_user(user, "del", f"{PREFIX}assignments/{victim.name}")
     assert code == 0, said
     stays(cluster, before)
+
+
+ROLLS_BACK = document(
+    DOCUMENT,
+    services={"everywhere": {"deploy": {"mode": "global", "update_config": {"failure_action": "rollback"}}}},
+)
+
+
+def test_a_forged_rollback_takes_a_replica_there_and_back_once_whatever_restarts(
+    cluster: GuardedCluster,
+) -> None:
+    cluster.wait_converged(cluster.put(ROLLS_BACK), CONVERGE_S)
+    user, victim = manager(cluster)
+    earlier = cluster.record(Assignment, f"assignments/{victim.name}")
+    (old,) = (each.spec for each in earlier.replicas if each.service == "everywhere")
+    spec = cluster.etcdctl("get", "--print-value-only", f"{PREFIX}specs/{old}").strip()
+    cluster.wait_converged(
+        cluster.put(document(ROLLS_BACK, services={"everywhere": {"labels": {"version": "2"}}})), CONVERGE_S
+    )
+    with lock_of_thief(cluster, user):
+        cluster.forge(user, f"specs/{old}", spec)
+        latest = cluster.record(Assignment, f"assignments/{victim.name}")
+        back = tuple(
+            replace(each, spec=old) if each.service == "everywhere" else each for each in latest.replicas
+        )
+
+        def write(*replicas: Replica) -> None:
+            forged = encode(replace(latest, replicas=replicas)).decode()
+            cluster.forge(user, f"assignments/{victim.name}", forged)
+
+        def runs() -> list[str]:
+            return [at for name, at in fixed(cluster).items() if "-everywhere-" in name and victim.name in at]
+
+        for replicas in (back, latest.replicas):
+            before = runs()
+            write(*replicas)
+
+            def follows(before: list[str] = before) -> None:
+                assert len(runs()) == 1
+                assert runs() != before
+
+            eventually(follows, CONVERGE_S, "the replica follows")
+        victim.systemctl("restart", UNIT)
+        last, since = fixed(cluster), now(victim)
+        write(*back)
+        eventually(lambda: "left its spec before" in said_on(victim, since), NAMED_S, "the host names it")
+        stays(cluster, last)
 
 
 def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:

@@ -6,7 +6,7 @@ A replica that asks for one of them is not placed on a host whose report lacks i
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from agent.model.intent import REPORTED, Intent, Machine, ServiceIntent
 from agent.model.phrases import counted, first_of, shorten
@@ -58,7 +58,14 @@ def asks(service: ServiceIntent) -> bool:
     return bool(service.spec.platform) or any(each.of in REPORTED for each in service.where.constraints)
 
 
-def why_unmet(service: ServiceIntent, status: HostStatus | None) -> str:
+class _Engine(Protocol):
+    @property
+    def machine(self) -> Machine: ...
+    @property
+    def node_id(self) -> str | None: ...
+
+
+def why_unmet(service: ServiceIntent, status: _Engine | None) -> str:
     """Return why the engine of a host must not run a service; empty if it may, or if it is not known."""
     if status is None:
         return ""

@@ -126,16 +126,18 @@ def with_confirmed_overlays(cluster: ClusterState, host: HostState, me: str) -> 
     """Return the state with the overlays in use in the record where neither engine nor managers confirm another one.
 
     Any host that may lead can write the record, and replicas leave an overlay that it does not name. An engine that
-    lists every overlay, or the recorded one, needs no confirmation; else the reports of most managers have to list it.
+    lists every overlay, or has containers on the recorded one, confirms it; else most managers have to report it.
     """
     intent, record, key = cluster.accepted, cluster.record, f"{cluster.root}swarm"
-    listed, managers = {each.id for each in host.networks}, intent.managers if intent else ()
+    managers = intent.managers if intent else ()
     reports = [cluster.status_of(each.name) for each in managers if each.name != me]
     for name, recorded in record.overlay_ids if record and not sees_overlays(host) else ():
-        wanted = intent.network(name) if intent and recorded not in listed else None
-        used = found_for(wanted, host, None) if wanted and wanted.driver == "overlay" else None
+        wanted = intent.network(name) if intent else None
+        named = (each for each in host.networks if wanted and _can_be(wanted, each))
+        on = {each.id: each for each in named if each.driver == "overlay" and running_on(each, host)}
+        used = min(on.values(), key=lambda each: (not each.ours, each.id), default=None)
         count = sum(recorded in {each.id for each in status.networks} for status in reports if status)
-        if record is None or used is None or not running_on(used, host) or count >= quorum(len(reports)):
+        if record is None or used is None or recorded in on or count >= quorum(len(reports)):
             continue
         ids = {**dict(record.overlay_ids), name: used.id}
         record = replace(record, overlay_ids=tuple(sorted(ids.items())))

@@ -5,25 +5,29 @@ that `x-hosts` or mode global puts on this host stay, also if the assignment in 
 that the document does not have end.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from agent.diff.capacity import asks
+from agent.diff.capacity import why_unmet
 from agent.diff.networks import asks_of
 from agent.diff.replicas import STOPPABLE
 from agent.model.host_state import HostState
-from agent.model.intent import Intent, ServiceIntent
+from agent.model.intent import NO_MACHINE, Intent, Machine, ServiceIntent
 from agent.model.keys import Keys
 from agent.model.phrases import MISUSED_IF_NEW, short_id
-from agent.model.records import Assignment, Replica, encode
+from agent.model.records import Assignment, Replica, decode, encode
 from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.store import KeyValue
 from agent.observe.declared import DeclaredSpecs
 
-MOST_CHANGES = 4
-"""Changes of one replica's spec by assignments of one document. Each restarts it."""
+MOST_RETURNS = 1
+"""Times that a replica which has not failed gets another spec than the document's, or another digest with it. With
+`policy.resolve_digests` once more. The way back is free: it follows one of them, and what fails may be tried again."""
+HELD_S = 300.0
+"""Seconds for which an assignment can hold a fixed or global replica that is down. Then its engine decides: it refuses
+to start a container with an address that another one has, and leaves nothing behind."""
 _STAYS = f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {MISUSED_IF_NEW}"
 _HOLDS = f"the document gives it no reason to wait, and its assignment in etcd does: it does not wait; {MISUSED_IF_NEW}"
 _KEEPS = (
@@ -31,37 +35,48 @@ _KEEPS = (
     f"announce no second container with that address, give a reason: it runs on; {MISUSED_IF_NEW}"
 )
 _GONE = "the accepted document does not have it on this host"
-_MANY = f"its spec changed {MOST_CHANGES} times under one document, so it stays as it is; {MISUSED_IF_NEW}"
+_LATE = f"its assignment has held it for {HELD_S:g} s: it starts, if docker gives it its address; {MISUSED_IF_NEW}"
+_MANY = f"it has not failed, and left its spec before under this document: it stays; {MISUSED_IF_NEW}"
 
 
 class Evidence(NamedTuple):
-    """The addresses of the replicas of a host, as its engine shows them."""
+    """The host and its replicas as its engine shows them."""
 
     running: Mapping[Key, tuple[str, Pairs]]
     """Running replica -> id and addresses of its container."""
     duplicates: frozenset[tuple[str, str]]
     """(overlay, address) that two endpoints of the swarm have."""
+    failed: frozenset[tuple[Key, str]] = frozenset()
+    """(replica, spec) of the containers that fail."""
+    machine: Machine = NO_MACHINE
+    node_id: str | None = None
 
     @classmethod
     def of(cls, host: HostState) -> "Evidence":
         up = (each for each in host.containers if each.status in STOPPABLE)
         twice = frozenset((each.name, address) for each in host.networks for address in each.duplicates)
-        return cls({each.replica.key: (each.id, each.addresses) for each in up}, twice)
+        fail = (one for one in host.containers if one.error or one.crashes or one.health == "unhealthy")
+        failed = frozenset((each.replica.key, each.replica.spec) for each in fail)
+        running = {each.replica.key: (each.id, each.addresses) for each in up}
+        return cls(running, twice, failed, host.machine, host.swarm.node_id)
 
 
 class AllowedAssignment:
     """Compares each assignment with the accepted document and with the last allowed assignment."""
 
-    def __init__(self, keys: Keys, me: str, declared: DeclaredSpecs) -> None:
-        self._key, self._me, self._declared = keys.assignment(me), me, declared
+    def __init__(self, keys: Keys, me: str, declared: DeclaredSpecs, clock: Callable[[], float]) -> None:
+        self._key, self._me, self._declared, self._clock = keys.assignment(me), me, declared, clock
+        self._kept_key = f"{keys.root}returned"  # in the saved state alone, not in etcd
         self.last: Assignment | None = None
         self.refused: dict[Key, str] = {}
         """Replica -> why the document does not allow what the assignment in etcd has of it."""
         self.seen: Evidence | None = None  # until the engine answers
         self._saved = b""
         """`last` if etcd has another assignment."""
-        self._changes, self._under = Counter[Key](), 0
-        """Changes of each replica under the document of that revision."""
+        self._returned = Assignment(revision=0, project="")
+        """The replicas that left their spec under the document of that revision, once for each time."""
+        self._held, self._late = dict[Key, float](), frozenset[Key]()
+        """Replica that is down -> when an assignment that holds it was first seen; those held for HELD_S."""
         self._digests: dict[str, tuple[int, list[str]]] = {}
         """Service -> (most, specs as in that document that its replicas had). A tag may keep its digest at first."""
         self._asked: tuple[object, ...] = ()
@@ -70,13 +85,25 @@ class AllowedAssignment:
         """Return the value of this host's assignment as it is saved on disk; any other value as it is."""
         return replace(value, value=self._saved) if value.key == self._key and self._saved else value
 
+    @property
+    def kept(self) -> KeyValue:
+        """The replicas that left their spec, to save on disk: a restart of the agent must not forget them."""
+        return KeyValue(key=self._kept_key, value=encode(self._returned), create_revision=0, mod_revision=0)
+
+    def recall(self, kept: Mapping[str, KeyValue]) -> None:
+        """Load what was saved. Raises Invalid."""
+        mine, returned = kept.get(self._key), kept.get(self._kept_key)
+        self.last = decode(Assignment, mine.value) if mine else None
+        self._returned = decode(Assignment, returned.value) if returned else self._returned
+
     def look(
         self, found: Assignment | None, intent: Intent | None, specs: Mapping[str, ContainerSpec]
     ) -> Assignment | None:
         """Return what this host acts on of the assignment in etcd."""
         if intent is None:
             return found
-        asked = (found, intent, frozenset(specs), self._declared.kept, self.seen)
+        self._look_at_held(found)
+        asked = (found, intent, frozenset(specs), self._declared.kept, self.seen, self._late)
         if asked != self._asked:
             self._asked, self.refused = asked, {}
             if found:
@@ -85,11 +112,20 @@ class AllowedAssignment:
                 self.last = None
         return self.last
 
+    def _look_at_held(self, found: Assignment | None) -> None:
+        up, now = self.seen.running if self.seen else {}, self._clock()
+        replicas = (each for one in (found, self.last) if one for each in one.replicas)
+        held = {each.key for each in replicas if each.held and each.key not in up}
+        self._held = {key: self._held.get(key, now) for key in held}
+        self._late = frozenset(key for key, since in self._held.items() if now - since >= HELD_S)
+
     def _compare(self, found: Assignment, intent: Intent, specs: Mapping[str, ContainerSpec]) -> None:
-        if intent.revision != self._under:
-            self._changes, self._under, self._digests = Counter(), intent.revision, {}
+        if intent.revision != self._returned.revision:
+            self._returned, self._digests = Assignment(revision=intent.revision, project=intent.project), {}
         last = self.last or Assignment(revision=0, project=intent.project)
-        same = (last.epoch, last.revision) == (found.epoch, found.revision)
+        # One of an earlier document than the accepted one is forged, or of a moment ago.
+        of = (found.epoch, found.revision)
+        same = of == (last.epoch, last.revision) or found.revision < intent.revision
         wanted, before = _by_service(found), _by_service(last)
         allowed: list[Replica] = []
         for name in sorted({*wanted, *before}):
@@ -105,6 +141,9 @@ class AllowedAssignment:
                 replica = self._replica(mine[key], had.get(key), intent, specs) if key in mine else had[key]
                 if replica and not most:
                     replica = replace(replica, held=_GONE, waits_on="", held_by_fault=True)
+                if replica and replica.held and least and key in self._late:
+                    self.refused.setdefault(key, _LATE)
+                    replica = replace(replica, held="", held_by_fault=False, stops_first=False)
                 allowed += [replica] if replica else []
         self.last = replace(found, project=intent.project, replicas=tuple(sorted(allowed)))
         self._saved = b"" if self.last == found else encode(self.last)
@@ -116,9 +155,8 @@ class AllowedAssignment:
             return 0, 0
         if service.replicas is None:
             count = dict(service.placement).get(self._me, 0)
-            # The leader alone knows whether the engine of another host meets what the service asks for.
-            may_end = host.availability == "drain" or (service.everywhere and asks(service))
-            return count, 0 if may_end else count
+            unmet = service.everywhere and why_unmet(service, self.seen)
+            return count, 0 if unmet or host.availability == "drain" else count
         return min(service.replicas, service.where.most_per_host or service.replicas), 0
 
     def _chosen(
@@ -126,8 +164,9 @@ class AllowedAssignment:
     ) -> list[Key]:
         """Return the replicas of a service that are or stay assigned; `same`: `had` is of the same document."""
         kept, new = [key for key in wanted if key in had], [key for key in wanted if key not in had]
-        # Within one document a fixed replica keeps its slot.
-        lacks = max(0, least - len(kept) - (0 if same else len(new)))
+        # Within one document a fixed replica keeps its slot, and none ends for one that is not to start.
+        starts = sum(not (wanted[key].held or wanted[key].waits) for key in new)
+        lacks = max(0, least - len(kept) - (0 if same else starts))
         stays = [key for key in had if key not in wanted][:lacks]
         left = max(0, most - len(kept) - len(stays))
         self.refused |= dict.fromkeys(stays, _STAYS) | dict.fromkeys(new[left:], f"{_GONE}; {MISUSED_IF_NEW}")
@@ -145,13 +184,23 @@ class AllowedAssignment:
             wanted = self._confirmed(asked, old, asks_of(intent, spec).reserved, intent)
             if (wanted.addresses, wanted.recreate) != (asked.addresses, asked.recreate):
                 self.refused[wanted.key] = _KEEPS
-            if old and wanted.spec != old.spec:
-                self._changes[wanted.key] += 1
-                why = _MANY if self._changes[wanted.key] > MOST_CHANGES else ""
+            if old and wanted.spec != old.spec and self._returns_too_often(wanted, old, intent):
+                why = _MANY
         if not why:
             return wanted
         self.refused[wanted.key] = why
         return old and replace(old, recreate=(), stops_first=False)
+
+    def _returns_too_often(self, wanted: Replica, old: Replica, intent: Intent) -> bool:
+        """Count a change away from the document's spec, or to another digest; True: no more of them count."""
+        before, now = (self._declared.age(each.service, each.spec) for each in (old, wanted))
+        if before != 0 == now or (self.seen and (old.key, old.spec) in self.seen.failed):
+            return False
+        often = sum(each.key == old.key for each in self._returned.replicas)
+        if often >= MOST_RETURNS + intent.policy.resolve_digests:
+            return True
+        self._returned = replace(self._returned, replicas=(*self._returned.replicas, old.made_as))
+        return False
 
     def _confirmed(
         self, wanted: Replica, old: Replica | None, reserved: frozenset[str], intent: Intent
@@ -162,7 +211,7 @@ class AllowedAssignment:
         fixes this one for a service.
         """
         had, given = dict(old.addresses if old else ()), dict(wanted.addresses)
-        running, duplicates = self.seen or ({wanted.key: ("", (*had.items(),))}, frozenset())
+        running, duplicates, *_ = self.seen or Evidence({wanted.key: ("", (*had.items(),))}, frozenset())
         container, addresses = running.get(wanted.key, ("", ()))
         now, twice = dict(addresses), duplicates & {*addresses}
         for network in reserved & now.keys() & {*had, *given}:

@@ -1,6 +1,7 @@
 """Reads and decodes the keys of a cluster. An unreadable value is reported, and its last readable one stays."""
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -38,8 +39,10 @@ class Reading:
 class ClusterReader:
     """Reads the keys of one cluster. It parses a document once per revision and a spec once per hash."""
 
-    def __init__(self, keys: Keys, me: str, seal: Seal | None = None) -> None:
-        """`seal` None: a command that only reads."""
+    def __init__(
+        self, keys: Keys, me: str, seal: Seal | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`seal` None: a command that only reads. `clock` returns monotonic seconds."""
         self._keys, self._me, self.seal = keys, me, seal or Unopened()
         self._opened_key = f"{keys.root}opened"  # in the saved state alone, not in etcd
         self._newest: observed.Document | None = None
@@ -47,7 +50,7 @@ class ClusterReader:
         """mod_revision and value of `_newest`."""
         self._accepted_revision = AcceptedStore(keys, me)
         self._declared = DeclaredSpecs(keys)
-        self._allowed = AllowedAssignment(keys, me, self._declared)
+        self._allowed = AllowedAssignment(keys, me, self._declared, clock)
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
         self._known: Known = {}
@@ -118,8 +121,7 @@ class ClusterReader:
         if opened := values.pop(self._opened_key, None):
             self.seal.opened = records.decode(records.Opened, opened.value)
         self._declared.recall(values)
-        if mine := values.get(self._keys.assignment(self._me)):
-            self._allowed.last = records.decode(records.Assignment, mine.value)
+        self._allowed.recall(values)
         revision = max((each.mod_revision for each in kept), default=0)
         return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state
 
@@ -301,7 +303,7 @@ class ClusterReader:
     def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
         specs = (self._spec_values[digest] for digest in sorted(self._spec_values.keys() & mine))
         saved = (self._allowed.saved(each) for each in self._accepted_revision.kept)
-        kept = (*saved, *specs, self._declared.kept)
+        kept = (*saved, *specs, self._declared.kept, self._allowed.kept)
         if (opened := self.seal.opened) == records.Opened():
             return kept
         value = records.encode(opened)

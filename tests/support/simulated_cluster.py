@@ -162,7 +162,7 @@ class SimulatedAgent(Agent):
             lease_store=self.lease_store,
             engine=host.engine,
             kernel=host.kernel,
-            reader=ClusterReader(KEYS, host.name, host.new_seal()),
+            reader=ClusterReader(KEYS, host.name, host.new_seal(), clock if stepped else time.monotonic),
             presence=lambda: encode(presence),
             left_here=lambda value: decode(Presence, value).boot_id == presence.boot_id,
             metrics=Metrics(version="test"),

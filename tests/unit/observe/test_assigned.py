@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from agent.model.intent import Intent
-from agent.model.records import Assignment, Replica
+from agent.model.host_state import ContainerState, HostState, SwarmState
+from agent.model.intent import Intent, Machine
+from agent.model.records import Assignment, Replica, encode
 from agent.model.spec import spec_hash, with_digest
-from agent.observe.assigned import MOST_CHANGES, AllowedAssignment, Evidence
+from agent.model.store import KeyValue
+from agent.observe.assigned import HELD_S, MOST_RETURNS, AllowedAssignment, Evidence
 from agent.observe.declared import DeclaredSpecs
 from tests.support.document import document
 from tests.support.etcd_keys import DOCUMENT, KEYS, ME, OTHER
@@ -36,11 +38,21 @@ class Desk:
 
     def __init__(self, text: str = FIXED) -> None:
         self.declared = DeclaredSpecs(KEYS)
-        self.allowed = AllowedAssignment(KEYS, ME, self.declared)
+        self.now = 0.0
+        self.allowed = AllowedAssignment(KEYS, ME, self.declared, lambda: self.now)
         self.specs: dict[str, Any] = {}
         self.revision = 6
         self.intent: Intent
         self.accept(text)
+
+    def restart(self, last: bytes) -> None:
+        """Begin anew with what is on the disk; `last`: the assignment."""
+        kept = (
+            KeyValue(key=KEYS.assignment(ME), value=last, create_revision=0, mod_revision=0),
+            self.allowed.kept,
+        )
+        self.allowed = AllowedAssignment(KEYS, ME, self.declared, lambda: self.now)
+        self.allowed.recall({each.key: each for each in kept})
 
     def accept(self, text: str) -> None:
         self.revision += 1
@@ -93,6 +105,20 @@ def test_a_later_document_may_give_a_fixed_replica_another_slot() -> None:
     desk.slots(1, 2)
     desk.accept(LATER)
     assert (desk.slots(2, 3), desk.refused) == ([2, 3], set())
+
+
+def test_a_later_document_gives_other_slots_once_whatever_revisions_assignments_have() -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    first = desk.revision
+    for _ in range(5):
+        desk.accept(LATER)
+    last = desk.revision
+    for desk.revision in range(first + 1, last):  # the revisions in between
+        assert desk.slots(40 + desk.revision, 41 + desk.revision) == [1, 2]
+    desk.revision = last
+    assert desk.slots(51, 52) == [51, 52]
+    assert desk.slots(61, 62) == [51, 52]
 
 
 @pytest.mark.parametrize("availability", ["active", "pause", "drain"])
@@ -244,19 +270,73 @@ def test_an_address_that_was_changed_by_hand_is_put_right() -> None:
     assert desk.refused == set()
 
 
-def test_a_replica_changes_its_spec_so_often_under_one_document() -> None:
-    desk = Desk(ON_OVERLAY)
+ROLLS_BACK = {"deploy": {"update_config": {"failure_action": "rollback"}}}
+UP = Evidence({("order", 1): ("c1", ())}, frozenset())
+
+
+def rolled_out() -> tuple[Desk, Replica, Replica]:
+    """A host that followed a rollout; its first replica now, and as it was before."""
+    desk = Desk()
     desk.look(desk.replica(1), desk.replica(2))
-    rolls_back = {"deploy": {"update_config": {"failure_action": "rollback"}}}
-    desk.accept(document(ON_OVERLAY, tags={"order": "2"}, services={"order": rolls_back}))
-    latest, earlier = desk.replica(1), desk.replica(1, ON_OVERLAY)
-    for number in range(MOST_CHANGES + 3):
-        wanted = earlier if number % 2 else latest
-        changed = wanted in desk.look(wanted, desk.replica(2, ON_OVERLAY))
-        assert changed == (number < MOST_CHANGES or wanted == earlier)
-    assert "so it stays as it is" in desk.allowed.refused["order", 1]
-    desk.accept(document(desk_text(rolls_back), tags={"order": "3"}))
+    desk.accept(document(FIXED, tags={"order": "2"}, services={"order": ROLLS_BACK}))
+    desk.allowed.seen = UP
+    latest, earlier = desk.replica(1), desk.replica(1, FIXED)
+    assert latest in desk.look(latest, desk.replica(2))
+    return desk, latest, earlier
+
+
+def test_a_replica_goes_back_so_often_under_one_document_and_may_always_come_forth() -> None:
+    desk, latest, earlier = rolled_out()
+    for number in range(MOST_RETURNS + 3):
+        assert (earlier in desk.look(earlier, desk.replica(2))) == (number < MOST_RETURNS)
+        assert ("left its spec before" in desk.allowed.refused.get(("order", 1), "")) == (
+            number >= MOST_RETURNS
+        )
+        assert latest in desk.look(latest, desk.replica(2))
+    desk.accept(document(desk_text(ROLLS_BACK), tags={"order": "3"}))
     assert desk.replica(1) in desk.look(desk.replica(1), desk.replica(2))
+    assert latest in desk.look(latest, desk.replica(2))
+
+
+def test_a_restart_of_the_agent_forgets_no_replica_that_went_back() -> None:
+    desk, latest, earlier = rolled_out()
+    desk.look(earlier, desk.replica(2))
+    desk.look(latest, desk.replica(2))
+    last = desk.allowed.last
+    assert last is not None
+    desk.restart(encode(last))
+    desk.allowed.seen = UP
+    assert latest in desk.look(earlier, desk.replica(2))
+    assert desk.refused == {1}
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_failed_on_this_host_goes_back_whenever_the_leader_says_so(fails: bool) -> None:
+    """An operator may have the same spec tried again."""
+    desk, latest, earlier = rolled_out()
+    if fails:
+        desk.allowed.seen = UP._replace(failed=frozenset({(latest.key, latest.spec)}))
+    for number in range(3):
+        assert (earlier in desk.look(earlier, desk.replica(2))) == (fails or not number)
+        assert latest in desk.look(latest, desk.replica(2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fails"),
+    [
+        ({}, False),
+        ({"crashes": 1}, True),
+        ({"health": "unhealthy"}, True),
+        ({"status": "created", "error": "no such file"}, True),
+    ],
+)
+def test_a_container_that_fails_is_seen(changes: Any, fails: bool) -> None:
+    mine = Replica(service="order", slot=1, spec="s")
+    found = replace(ContainerState(id="c", name="n", status="running", replica=mine), **changes)
+    host = HostState(
+        engine_version="1", live_restore=False, swarm=SwarmState(local="inactive"), containers=(found,)
+    )
+    assert Evidence.of(host).failed == ({(mine.key, "s")} if fails else set())
 
 
 def desk_text(rolls_back: dict[str, Any]) -> str:
@@ -275,6 +355,63 @@ def test_a_fixed_replica_is_held_only_for_an_address_and_what_else_holds_it_is_n
     reserves = Desk(document(ON_OVERLAY, policy={"reserve_addresses": True}))
     assert reserves.look(reserves.replica(1, **held))[0] == reserves.replica(1, **held)
     assert reserves.refused == set()
+
+
+def test_a_fixed_replica_that_is_down_is_held_for_a_time_only_whatever_its_assignment_becomes() -> None:
+    desk = Desk(RESERVES)
+    held: dict[str, Any] = {"held": "forged", "held_by_fault": True, "addresses": ((NET, X),)}
+    first, free = desk.replica(1, **held), desk.replica(1, addresses=((NET, X),))
+    desk.allowed.seen = NOTHING_RUNS
+    assert first in desk.look(first, desk.replica(2))
+    desk.now += HELD_S / 2
+    assert first in desk.look(desk.replica(2))  # left out: it stays as it was
+    desk.now += HELD_S / 2 - 1
+    assert first in desk.look(first, desk.replica(2))
+    desk.now += 1
+    assert free in desk.look(first, desk.replica(2))
+    assert "has held it for 300 s" in desk.allowed.refused["order", 1]
+    desk.allowed.seen = runs(X)
+    desk.look(first, desk.replica(2))
+    desk.allowed.seen = NOTHING_RUNS  # it ended again
+    assert first in desk.look(first, desk.replica(2))
+
+
+def test_a_replica_that_the_scheduler_places_is_held_for_as_long_as_its_assignment_says() -> None:
+    desk = Desk(SCHEDULED)
+    held = desk.replica(1, held="node-2 still runs it", waits_on="host/h2")
+    desk.allowed.seen = NOTHING_RUNS
+    desk.look(held)
+    desk.now += 10 * HELD_S
+    assert (desk.look(held), desk.refused) == ((held,), set())
+
+
+@pytest.mark.parametrize("how", ["held", "waits"])
+def test_no_fixed_replica_ends_for_another_slot_that_may_not_start(how: str) -> None:
+    desk = Desk(RESERVES)
+    had = desk.look(desk.replica(1), desk.replica(2))
+    needs = {"db": {"image": "db:1", "network_mode": "none", "deploy": {"replicas": 0}}}
+    desk.intent = replace(
+        parsed(document(RESERVES, services={**needs, "order": {"depends_on": ["db"]}})),
+        revision=desk.revision + 1,
+    )
+    desk.revision += 1
+    spec = had[0].spec
+    waits: dict[str, Any] = {how: "forged"}
+    forged = [Replica(service="order", slot=slot, spec=spec, **waits) for slot in (51, 52)]
+    assert (desk.look(*forged), desk.refused) == (had, {1, 2, 51, 52})
+
+
+AMD = {"platform": "linux/amd64", "x-hosts": None, "deploy": {"mode": "global"}}
+
+
+@pytest.mark.parametrize(("platform", "stays"), [("linux/amd64", True), ("", True), ("linux/arm64", False)])
+def test_a_global_replica_ends_for_a_platform_only_on_an_engine_of_another_one(
+    platform: str, stays: bool
+) -> None:
+    desk = Desk(document(FIXED, services={"order": AMD}))
+    desk.look(desk.replica(1))
+    desk.allowed.seen = UP._replace(machine=Machine(platform=platform))
+    assert (desk.slots(), desk.refused) == (([1], {1}) if stays else ([], set()))
 
 
 def test_a_replica_that_the_scheduler_places_is_held_by_its_assignment() -> None:

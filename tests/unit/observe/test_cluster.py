@@ -565,6 +565,7 @@ def test_no_join_token_and_nobody_elses_business_is_kept(leading: Scene) -> None
         KEYS.spec(DIGEST),
         KEYS.spec(OLD_DIGEST),
         f"{KEYS.root}declared",
+        f"{KEYS.root}returned",
     }
     assert b"SWMTKN" not in b"".join(each.value for each in kept)
 
