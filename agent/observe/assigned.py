@@ -141,7 +141,13 @@ class AllowedAssignment:
                 replica = self._replica(mine[key], had.get(key), intent, specs) if key in mine else had[key]
                 if replica and not most:
                     replica = replace(replica, held=_GONE, waits_on="", held_by_fault=True)
-                if replica and replica.held and least and key in self._late:
+                if (
+                    replica
+                    and replica.held
+                    and least
+                    and key in self._late
+                    and _has_addresses(replica, specs, intent)
+                ):
                     self.refused.setdefault(key, _LATE)
                     replica = replace(replica, held="", held_by_fault=False, stops_first=False)
                 allowed += [replica] if replica else []
@@ -242,6 +248,11 @@ class AllowedAssignment:
         if before is None or age <= before or (service and service.update.failure_action == "rollback"):
             return ""
         return f"{name} is earlier, and its `update.failure_action` is not rollback; {MISUSED_IF_NEW}"
+
+
+def _has_addresses(replica: Replica, specs: Mapping[str, ContainerSpec], intent: Intent) -> bool:
+    spec = specs.get(replica.spec)
+    return spec is not None and asks_of(intent, spec).reserved <= dict(replica.addresses).keys()
 
 
 def _by_service(assignment: Assignment) -> defaultdict[str, dict[Key, Replica]]:

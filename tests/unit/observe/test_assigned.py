@@ -376,6 +376,16 @@ def test_a_fixed_replica_that_is_down_is_held_for_a_time_only_whatever_its_assig
     assert first in desk.look(first, desk.replica(2))
 
 
+def test_a_replica_without_the_address_that_it_is_to_reserve_does_not_start() -> None:
+    desk = Desk(RESERVES)
+    held = desk.replica(1, held="no free address is left")
+    desk.allowed.seen = NOTHING_RUNS
+    desk.look(held, desk.replica(2))
+    desk.now += 10 * HELD_S
+    assert held in desk.look(held, desk.replica(2))
+    assert desk.refused == set()
+
+
 def test_a_replica_that_the_scheduler_places_is_held_for_as_long_as_its_assignment_says() -> None:
     desk = Desk(SCHEDULED)
     held = desk.replica(1, held="node-2 still runs it", waits_on="host/h2")
