@@ -29,7 +29,7 @@ PAGE = """\
 
 Each file has the output of real commands in a state that a test of the lab brought about.
 `script/test --record integration/test_states.py` writes the files and this page
-([the lab](../lab.md)). Ids, times, ages, revisions and ephemeral ports are replaced by fixed ones.
+([the lab](../lab.md)). Ids, times, ages, revisions, ephemeral ports and addresses on the overlay are replaced.
 """
 
 
@@ -128,6 +128,8 @@ _VARYING: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"(?:(?<=AgentStopped )|(?<=stopped for ))\d+ s\b", lambda _: "30 s"),
     (r"(?<=for )(?:[6-9]|\d{2,}) (?P<unit>s|m|h|d)\b(?: \d+ [sm]\b)?", _age),
     (r"\b\d+ (?P<unit>s|m|h|d)(?: \d+ [sm])?(?= ago\b)", _age),
+    (r"(?<=  )\d+ (?:s|m|h|d)(?m:(?=\??$))", lambda _: "6 m"),
+    (r"\b10\.10\.0\.\d+(?P<old>\??)(?![\d./])", lambda found: f"10.10.0.7{found['old']}"),
     (r"\b\d+\.\d+ s\b", lambda _: "1.0 s"),
     (r"\b\d+(?= times\b)", lambda _: "7"),
     (r"\b\d+(?= (?:attempts|restarts|ends)\b)", lambda _: "7"),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -84,9 +84,9 @@ def capture(host: Host, *argv: str, timeout: float = 60) -> Capture:
     return Capture(command=" ".join(command), output=done.stdout + done.stderr, code=done.returncode)
 
 
-def record(name: str, done: str, shown: Shown, group: str = "Cluster") -> None:
-    """Record `status` and `status --check` of a state, if that is asked for."""
-    recorder.record(name, done, (shown.status, shown.check), group=group, instead=shown.revisions)
+def record(name: str, done: str, shown: Shown, group: str = "Cluster", more: Iterable[Capture] = ()) -> None:
+    """Record `status`, `status --check` and further captures of a state, if that is asked for."""
+    recorder.record(name, done, (shown.status, shown.check, *more), group=group, instead=shown.revisions)
 
 
 def check_tables(shown: Shown) -> None:

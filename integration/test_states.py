@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from integration import shown
+from integration import recorder, shown
 from integration.cluster import EXAMPLE, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
@@ -32,7 +32,12 @@ def test_a_state_is_shown_with_its_cause_first(cluster: Cluster, state: State) -
         shown.check_tables(seen)
         if state.led:
             eventually(partial(is_measured, cluster, state), state.within_s, "the leader's metrics say it")
-        shown.record(state.name, state.done, seen)
+        more = [shown.capture(cluster.lab[state.asked], *each) for each in state.more]
+        for each in more:
+            assert each.code == 0, each
+            assert state.reason in each.output, each
+            assert all(len(line) <= recorder.COLUMNS for line in each.output.splitlines()), each
+        shown.record(state.name, state.done, seen, more=more)
     back(cluster)
 
 

@@ -26,8 +26,10 @@ from agent.cli.options import (
     given,
     name_of,
     needed,
+    seconds,
 )
 from agent.cli.output import Output, OutputOption
+from agent.cli.resource_commands import RESOURCE_COMMANDS, resource_command
 
 # ruff: noqa: PLC0415 - each command imports its own module when it runs
 
@@ -265,7 +267,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
         float | None,
         typer.Option(
             "--timeout",
-            min=0,
+            parser=seconds,
             metavar="SECONDS",
             help="Longest wait.",
             show_default="60 for the verdict, 600 with --wait",
@@ -343,6 +345,10 @@ def status(
             watch_status(connection, wish)
         else:
             show_status(connection, wish, config)
+
+
+for _each in RESOURCE_COMMANDS:
+    app.command()(resource_command(*_each))
 
 
 @app.command(short_help="Print the commands that create etcd roles.")

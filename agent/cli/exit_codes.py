@@ -1,5 +1,6 @@
 """The exit codes. A command that fails prints its error and returns one; only --debug prints a traceback."""
 
+import os
 from typing import Any
 
 import typer
@@ -34,6 +35,8 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False  # of all that typer.echo prints; rich reads the variable itself
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

@@ -104,6 +104,7 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         last = number == len(cells) - 1
         line.append_text(cell).append("" if last else " " * (width - cell.cell_len + GAP))
+    line.rstrip()  # the last cell may be empty
     return line
 
 

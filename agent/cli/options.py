@@ -28,6 +28,13 @@ def checked_name(option: typer.CallbackParam, name: str | None) -> str | None:
     return name
 
 
+def seconds(value: str) -> float:
+    """Return a number of seconds. Raises BadParameter for anything else."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        raise typer.BadParameter(f"{value!r} is no number of seconds, as 90 or 0.5")
+    return float(value)
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -35,12 +35,13 @@ def print_data(data: Any, output: Output, *, stream: bool = False) -> None:
     One of a `stream` of JSON values takes one line; each of a stream of YAML documents begins with `---`.
     """
     if output is Output.YAML:
-        typer.echo(_yaml(data, stream=stream), nl=False)
+        typer.echo(as_yaml(data, stream=stream), nl=False)
     else:
         typer.echo(json.dumps(data, indent=None if stream else 2))
 
 
-def _yaml(data: Any, *, stream: bool) -> str:
+def as_yaml(data: Any, *, stream: bool = False) -> str:
+    """Return `data` as YAML in ASCII."""
     import yaml  # noqa: PLC0415 - 20 ms that only this form costs
 
     return str(yaml.safe_dump(data, sort_keys=False, explicit_start=stream, width=110))

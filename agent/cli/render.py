@@ -1,7 +1,7 @@
 """The conditions of a cluster as lines of text: the answer, services, hosts, problems, progress, document, notes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import maxsize
 from typing import TypeVar
 
@@ -69,8 +69,8 @@ class Page:
 def render(name: str, found: ClusterConditions, page: Page, accepted: int = 0) -> list[Text]:
     """Return the status of the cluster called `name`, in which the document of revision `accepted` counts; 0: none."""
     sections = (
-        _services(found.services, page),
-        _hosts(found.hosts, page),
+        service_table(found.services, page),
+        host_table(found.hosts, page),
         _problems(found, page),
         _progress(found, page),
         [*_document(found, accepted, page), *_notes(found.notes, page)],
@@ -106,7 +106,10 @@ def _answer(cluster: Condition) -> str:
 # ---- Services and hosts
 
 
-def _services(services: tuple[ServiceCondition, ...], page: Page) -> list[Text]:
+def service_table(
+    services: tuple[ServiceCondition, ...], page: Page, *, detailed: bool = False
+) -> list[Text]:
+    """Return one row for each service; `detailed` adds what `status` shows elsewhere or not at all."""
     shown = _selected(services, page.limits.services)
     columns = [
         Column(head="Service", cells=[text(each.condition.name, "bold") for each in shown], least=8),
@@ -116,6 +119,10 @@ def _services(services: tuple[ServiceCondition, ...], page: Page) -> list[Text]:
         Column(head="Ready", cells=[_number(each.ready, each) for each in shown]),
         Column(head="Updated", cells=[_number(each.updated, each) for each in shown]),
     ]
+    if detailed:
+        images = [each.image if page.wide else each.image.partition("@")[0] for each in shown]
+        columns.append(Column(head="Image", cells=[*map(text, images)], least=10, omit=1))
+        return _with_messages(columns, [each.condition for each in shown], page)
     return [*table(columns, page.width), *_more(len(services) - len(shown), "service", page, ready=True)]
 
 
@@ -127,7 +134,8 @@ def _number(count: int, service: ServiceCondition) -> Text:
     return text(f"{known}{UNKNOWN}", "dim")
 
 
-def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
+def host_table(hosts: tuple[HostCondition, ...], page: Page, *, detailed: bool = False) -> list[Text]:
+    """Return one row for each host; `detailed` adds what `status` shows elsewhere or not at all."""
     shown = _selected(hosts, page.limits.hosts)
     columns = [
         Column(head="Host", cells=[text(each.condition.name, "bold") for each in shown], least=8),
@@ -143,20 +151,39 @@ def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
             Column(head="Steps", cells=[_known(each, str(each.open_steps)) for each in shown]),
             Column(head="Reported", cells=[_reported(each, page) for each in shown]),
         ]
+    if detailed:
+        columns += [
+            Column(head="Address", cells=[text(each.address or UNKNOWN) for each in shown], omit=2),
+            Column(head="Docker", cells=[_known(each, each.engine_version or "-") for each in shown], omit=5),
+            Column(head="Agent", cells=[_known(each, each.agent_version or "-") for each in shown], omit=6),
+        ]
+        return _with_messages(columns, [each.condition for each in shown], page)
     return [*table(columns, page.width), *_more(len(hosts) - len(shown), "host", page, ready=True)]
 
 
 def _states(conditions: Sequence[Condition], page: Page) -> list[Column]:
     """Return the column with the reason, which says more than the state, and its age; wide: also with the state."""
-
-    def reason(each: Condition) -> Text:
-        return text(each.reason if each.state == "Ready" else _aged(each, page), STYLES[each.state])
-
-    reasons = Column(head="State", cells=tuple(map(reason, conditions)), least=8)
+    reasons = Column(head="State", cells=[reason(each, page) for each in conditions], least=8)
     if not page.wide:
         return [reasons]
     states = tuple(text(each.state, STYLES[each.state]) for each in conditions)
     return [Column(head="State", cells=states), Column(head="Reason", cells=reasons.cells)]
+
+
+def reason(condition: Condition, page: Page) -> Text:
+    """Return the reason, with its age unless it is Ready."""
+    shown = condition.reason if condition.state == "Ready" else aged(condition, page)
+    return text(shown, STYLES[condition.state])
+
+
+def _with_messages(columns: list[Column], conditions: Sequence[Condition], page: Page) -> list[Text]:
+    """Return the table with what is wrong in each row: as its last column, or below where lines have a width."""
+    wrong = [replace(each, text="") if each.state == "Ready" else each for each in conditions]
+    if page.width is None:
+        cells = [text(each.text, STYLES[each.state]) for each in wrong]
+        return table([*columns, Column(head="Message", cells=cells)], None)
+    below = [text(f"{each.name}: {each.text}", STYLES[each.state]) for each in wrong if each.text]
+    return [*table(columns, page.width), *(line for each in below for line in paragraph(each, page.width))]
 
 
 def _role(host: HostCondition) -> Text:
@@ -218,7 +245,7 @@ def _problems(found: ClusterConditions, page: Page) -> list[Text]:
 
 def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: Page) -> list[Text]:
     condition = problem.condition
-    lines = paragraph(text(_described(condition, page), "red"), page.width, indent=2)
+    lines = paragraph(text(described(condition, page), "red"), page.width, indent=2)
     if problem.consequences:
         affected = text(f"→ affects {_affected(problem.consequences, page)}")
         lines += paragraph(affected, page.width, indent=4)
@@ -243,13 +270,14 @@ def _host_of(condition: Condition, concerned: Sequence[ReplicaCondition]) -> str
     return next((each.host for each in concerned if each.condition.reason == condition.reason), "")
 
 
-def _described(condition: Condition, page: Page) -> str:
+def described(condition: Condition, page: Page) -> str:
     """Return `host h2 (Unreachable 6m): text`, with the word and the age that the table has."""
     details = f": {condition.text}" if condition.text else ""
-    return f"{title(condition)} ({_aged(condition, page)}){details}"
+    return f"{title(condition)} ({aged(condition, page)}){details}"
 
 
-def _aged(condition: Condition, page: Page) -> str:
+def aged(condition: Condition, page: Page) -> str:
+    """Return the reason and the age of a condition, as far as it is known: `Unreachable 6 m`."""
     return f"{condition.reason} {since(condition.since, page.now_s)}".rstrip()
 
 
@@ -301,7 +329,7 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
         return []
     lines = [text("In progress", "bold")]
     for each in shown[: page.limits.problems]:
-        lines += paragraph(text(_described(each, page), "yellow"), page.width, indent=2)
+        lines += paragraph(text(described(each, page), "yellow"), page.width, indent=2)
     return lines + _more(len(shown) - page.limits.problems, "operation", page)
 
 

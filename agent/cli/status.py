@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -132,15 +133,23 @@ def _console() -> tuple[Console, int | None]:
     return Console(highlight=False, width=NO_TERMINAL), None
 
 
-def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
-    conditions = found.conditions(found.read_s)
+def print_view(
+    found: Look, wish: Wish, data: object, lines: Callable[[Page], list[Text]], *, stream: bool = False
+) -> None:
+    """Print `data` after the head that all forms have, or the `lines` for people."""
     if wish.output.is_data:
-        form = status_form(found.cluster, conditions, now_s=found.read_s, accepted=found.accepted)
+        form = status_form(found.cluster, data, now_s=found.read_s, accepted=found.accepted)
         print_data(form, wish.output, stream=stream)
         return
     console, width = _console()
-    page = wish.page(None if wish.output is Output.WIDE else width, found.read_s, Limits())
-    _put(console, render(found.cluster, conditions, page, found.accepted))
+    shown = lines(wish.page(None if wish.output is Output.WIDE else width, found.read_s, Limits()))
+    _put(console, shown or [text(f"None: {found.conditions(found.read_s).cluster.text}")])
+
+
+def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
+    conditions = found.conditions(found.read_s)
+    lines = partial(render, found.cluster, conditions, accepted=found.accepted)
+    print_view(found, wish, conditions, lines, stream=stream)
 
 
 def _put(console: Console, lines: list[Text]) -> None:

@@ -16,13 +16,13 @@ Source = Literal["etcd", "agent"]
 
 def status_form(
     name: str,
-    found: ClusterConditions,
+    found: object,
     *,
     now_s: float,
     accepted: int = 0,
     page: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the conditions of the cluster called `name` in JSON's types.
+    """Return what was found of the cluster called `name` in JSON's types, as its conditions.
 
     `accepted` is the revision of the accepted document, 0 if none is or it is not known.
     `page` is the report of the agent of this host, if etcd did not answer.
@@ -35,7 +35,7 @@ def status_form(
         accepted_revision=accepted,
     )
     agent = {"agent": page} if page else {}
-    return {**_json(head), **_json(found), **agent}
+    return {**as_json(head), **as_json(found), **agent}
 
 
 def status_schema() -> dict[str, Any]:
@@ -60,12 +60,12 @@ def status_schema() -> dict[str, Any]:
             key: {**each, "required": list(each["properties"])} for key, each in sorted(definitions.items())
         },
     }
-    return _json(schema)
+    return as_json(schema)
 
 
-def _json(found: Any) -> dict[str, Any]:
+def as_json(found: Any) -> dict[str, Any]:
     """Return `found` in JSON's types: `to_builtins` leaves tuples, which no schema takes for arrays."""
-    return dict(msgspec.json.decode(msgspec.json.encode(found)))
+    return dict(msgspec.json.decode(msgspec.json.encode(found, enc_hook=str)))  # str: of an IP address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

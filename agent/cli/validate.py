@@ -1,6 +1,5 @@
 """The command `validate`: the faults of a document."""
 
-import os
 from dataclasses import asdict, replace
 from itertools import chain
 
@@ -104,12 +103,9 @@ def _extent(intent: Intent) -> dict[str, int]:
     return {"hosts": len(intent.hosts), "services": len(intent.services), "replicas": replicas}
 
 
-# ---- Text for a terminal: without colours where NO_COLOR is set or the output is no terminal
+# ---- Text for a terminal
 
 
 def painted(text: object, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
-    """Return `text`, which may be untrusted, for `typer.echo`, which strips colours if the output is no terminal."""
-    shown = printable(str(text))
-    if os.environ.get("NO_COLOR"):
-        return shown
-    return typer.style(shown, fg=colour, bold=bold or None, dim=dim or None)
+    """Return `text`, which may be untrusted, for `typer.echo`, which strips colours where they are not wanted."""
+    return typer.style(printable(str(text)), fg=colour, bold=bold or None, dim=dim or None)

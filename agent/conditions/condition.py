@@ -89,6 +89,8 @@ class ServiceCondition(Frozen):
     updated: int
     """Replicas that have the spec that the document asks for."""
     unknown: int
+    image: str = ""
+    """Image that the document asks for, with its resolved digest."""
 
 
 class HostCondition(Frozen):
@@ -97,6 +99,8 @@ class HostCondition(Frozen):
     condition: Condition
     declared: Role | None
     """Declared role; None: the document does not declare the host."""
+    address: str = ""
+    """Address of the document, else the last reported one; empty: not known."""
     role: str = ""
     """manager or worker as last reported; empty outside a swarm, or not known."""
     drained: bool = False
@@ -105,6 +109,9 @@ class HostCondition(Frozen):
     """True if the report is that of the running agent, and not too old."""
     reported_at: str = ""
     """Time of the last report, RFC 3339; empty: none."""
+    agent_version: str = ""
+    """As last reported, like the version of the engine; empty: not known."""
+    engine_version: str = ""
     engine_up: bool = False
     subnet: str = ""
     """Subnet of docker_gwbridge as last reported; empty: none."""

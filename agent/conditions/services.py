@@ -74,6 +74,7 @@ def service_condition(
         ready=sum(each.ready for each in known),
         updated=sum(each.updated for each in known),
         unknown=len(replicas) - len(known),
+        image=reports.target(service.name)[1].image,
     )
     return replace(row, condition=replace(row.condition, critical=_is_down(row, replicas)))
 

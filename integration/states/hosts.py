@@ -50,6 +50,7 @@ STATES = (
         code=CRITICAL,
         first=("node-232", "unreachable for", "billing"),
         follows=("(replica|service)/billing.*",),
+        more=(("ps",), ("services",), ("hosts",), ("describe", "billing-1"), ("describe", "node-232")),
         core=True,
     ),
     State(

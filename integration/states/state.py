@@ -40,6 +40,8 @@ class State:
     """What other lines of `status` have."""
     follows: tuple[str, ...] = ()
     """Conditions that are folded under the first problem, so that they are no problems of their own."""
+    more: tuple[tuple[str, ...], ...] = ()
+    """Further commands that show it: each has its reason and succeeds."""
     document: str = EXAMPLE
     fault: Fault = no_fault
     asked: str = "node-231"

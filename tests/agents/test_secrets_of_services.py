@@ -12,9 +12,11 @@ import structlog
 
 from agent.admission.policy import Policy
 from agent.cli.connect import Connection
+from agent.cli.describe import show_description
 from agent.cli.output import Output
 from agent.cli.plan import show_plan, with_document
-from agent.cli.status import Wish, show_status
+from agent.cli.resources import show_rows
+from agent.cli.status import Wish, look, show_status
 from tests.fakes.store import FakeStore
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, SimulatedCluster, images
@@ -145,6 +147,11 @@ def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
         output = Output.JSON if as_json else Output.WIDE
         show_plan(mind, output=output)
         show_status(reader(cluster), Wish(output=output), None)
+        found = look(reader(cluster))
+        for command in ("ps", "services", "hosts"):
+            show_rows(command, found, (), output)
+        for each in found.conditions(found.read_s).every():
+            show_description(each.key, found, output)
     told = capsys.readouterr()
     assert "environment PASSWORD changed" in told.out
     assert MARK not in told.out + told.err

@@ -34,7 +34,7 @@ def condition(
 
 def service(name: str, found: Condition | None = None, **numbers: int) -> ServiceCondition:
     counted = {"desired": 2, "running": 2, "ready": 2, "updated": 2, "unknown": 0, **numbers}
-    return ServiceCondition(condition=found or condition("service", name), **counted)
+    return ServiceCondition(condition=found or condition("service", name), **counted)  # type: ignore[arg-type]
 
 
 def host(name: str, found: Condition | None = None, **more: object) -> HostCondition:

@@ -1,16 +1,24 @@
 import os
+import re
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from agent import __version__
+from agent.cli.app import app
 from tests.unit.cli.conftest import swarmkeeper
 
 EXAMPLE = Path(__file__).parents[3] / "deploy/examples/cluster.yaml"
-COMMANDS = ("run", "validate", "plan", "apply", "status", "etcd-roles")
+COMMANDS = tuple(get_command(app).commands)  # type: ignore[attr-defined]
+PYTHONS = re.compile(
+    r"\b(TEXT|INTEGER|FLOAT|PATH|FILENAME|FILE_PATH|BOOLEAN|UUID|RANGE|LIST)\b|x>=|<function|None\b"
+)
+"""Names of Python's and of its libraries' types, and signs of them, that no operator has to know."""
 
 
 def test_the_version_is_told() -> None:
@@ -22,7 +30,34 @@ def test_every_command_explains_itself(command: str) -> None:
     ended = swarmkeeper(command, "--help")
 
     assert ended.code == 0
-    assert len(ended.out.splitlines()) > 8
+    assert len(ended.out.splitlines()) > 7
+    assert PYTHONS.findall(ended.out) == []
+
+
+@pytest.mark.parametrize("text", ["foo", "-1", "1e9", "nan", "inf", "0x1", "\x1b[2J", "9" * 40])
+def test_a_wrong_number_of_seconds_is_refused_without_names_of_types(text: str) -> None:
+    ended = swarmkeeper("apply", f"--timeout={text}", str(EXAMPLE))
+
+    assert (ended.code, ended.out) == (64, "")
+    assert f"{text!r} is no number of seconds, as 90 or 0.5" in ended.err
+    assert PYTHONS.findall(ended.err) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("validate", str(Path(__file__))), ("status", "--config=/no/such/file")]
+)
+@pytest.mark.parametrize(("value", "coloured"), [("1", False), ("", True), (None, True)])
+def test_no_color_is_obeyed_on_a_terminal(
+    arguments: tuple[str, ...], value: str | None, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NO_COLOR", value)
+    ended = CliRunner().invoke(app, arguments, color=True)
+
+    assert ended.exit_code == 1
+    assert ("\x1b[31m" in ended.output) is coloured
+    assert coloured or "\x1b" not in ended.output
 
 
 def test_the_help_names_every_command_and_exit_code() -> None:

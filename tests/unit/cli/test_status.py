@@ -277,12 +277,15 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
     for each in (keys.presence(name), keys.presence(f"away{OBEYED}"), keys.assignment(OBEYED)):
         cluster.put(each, "{")
 
-    commands = [("status", "-o", form) for form in ("table", "wide", "json", "yaml")]
+    commands: list[tuple[str, ...]] = [("status", "-o", form) for form in ("table", "wide", "json", "yaml")]
+    commands += [(each, "-o", form) for each in ("ps", "services", "hosts") for form in ("wide", "yaml")]
+    commands += [("describe", f"host/{name}"), ("describe", f"host/{name}", "-o", "json")]
     for arguments in (*commands, ("status", "--check"), ("plan",)):
         ended = cluster.run(*arguments)
         shown = f"{ended.out}{ended.err}".replace("\n", "")
         assert shown.isprintable()
-        if arguments[-1] != "--check":
+        assert ended.code == 0 or arguments not in commands
+        if arguments[-1] != "--check" and "services" not in arguments:
             assert "owned" in shown
             assert "\\x1b" in shown or "\\u001b" in shown or "\\e" in shown
 
