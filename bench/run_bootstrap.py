@@ -22,8 +22,8 @@ from integration.lab.lab import Lab
 
 WITHIN_S = 120
 TARGETS = (
-    Target(of=Swarmkeeper.name, against=Floor.name, at_most=1.3),
-    Target(of=Swarmkeeper.name, against=Ansible.name, at_most=0.5),
+    Target(of=Swarmkeeper.name, against=Floor.name, at_most=1.1),
+    Target(of=Swarmkeeper.name, against=Ansible.name, at_most=0.6),
 )
 
 
@@ -63,7 +63,8 @@ def main(
     with benchmark_lab(lab) as hosts:
         for number in range(1, rounds + 1):
             for contender in contenders:
-                taken[contender.name].append(one_round(hosts, contender, number))
+                if took := one_round(hosts, contender, number):
+                    taken[contender.name].append(took)
         if swarmkeeper in contenders and idle:
             watch(swarmkeeper.cluster(hosts), swarmkeeper.revision, idle)
     print_results(taken)
@@ -77,20 +78,34 @@ def watch(cluster: Cluster, revision: int, seconds: float) -> None:
     keep_journals(cluster.lab, WORK / "unchanged")
 
 
-def one_round(lab: Lab, contender: Contender, number: int) -> Round:
-    """Wipe the hosts and let one contender bring the cluster up, from its start to the start of the last replica."""
+def one_round(lab: Lab, contender: Contender, number: int) -> Round | None:
+    """Wipe the hosts and let one contender bring the cluster up, from its start to the start of the last replica.
+
+    None: the round of another contender than Swarmkeeper failed, for example by an error of Docker.
+    """
     lab.renew()
     contender.prepare(lab)
+    try:
+        took = one_start(lab, contender)
+    except (RuntimeError, TimeoutError) as error:
+        if isinstance(contender, Swarmkeeper):
+            raise
+        print(f"round {number}  {contender.name:14} is lost: {error}", flush=True)
+        return None
+    print(f"round {number}  {contender.name:14} {took}   (load of the machine: {load()})", flush=True)
+    if isinstance(contender, Swarmkeeper):
+        keep_journals(lab, WORK / f"round-{number}")
+    return took
+
+
+def one_start(lab: Lab, contender: Contender) -> Round:
+    """Raises RuntimeError if the contender fails, TimeoutError if not every replica runs in time."""
     with listening(lab.hosts) as listener:
         used_before_s, began_ns = used_s(lab), time.time_ns()
         contender.go(lab)
         found = partial(all_running, wanted=REPLICAS)
         ended_ns = listener.wait_for(found, WITHIN_S, f"{contender.name}: every replica runs")
-    took = Round(seconds=(ended_ns - began_ns) / 1e9, processor_s=used_s(lab) - used_before_s)
-    print(f"round {number}  {contender.name:14} {took}   (load of the machine: {load()})", flush=True)
-    if isinstance(contender, Swarmkeeper):
-        keep_journals(lab, WORK / f"round-{number}")
-    return took
+    return Round(seconds=(ended_ns - began_ns) / 1e9, processor_s=used_s(lab) - used_before_s)
 
 
 def load() -> str:
@@ -99,6 +114,7 @@ def load() -> str:
 
 
 def print_results(taken: dict[str, list[Round]]) -> None:
+    taken = {name: rounds for name, rounds in taken.items() if rounds}
     seconds = [Series(name=name, values_s=tuple(e.seconds for e in rounds)) for name, rounds in taken.items()]
     used = [
         Series(name=name, values_s=tuple(e.processor_s for e in rounds)) for name, rounds in taken.items()

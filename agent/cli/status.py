@@ -4,8 +4,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from agent.cli.render import EVERYTHING, Limits, Page, check_line, first_line, r
 from agent.cli.status_form import status_form
 from agent.conditions import ClusterConditions, conditions_of
 from agent.conditions.reports import duration
+from agent.conditions.shared import upkeep_notes
 from agent.errors import Denied, Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.model.observed import ClusterState
+from agent.model.store import Upkeep
 
 NO_TERMINAL = 160
 """Characters in a line of a table that does not go to a terminal, such as a log. Other lines are not broken there."""
@@ -37,7 +39,7 @@ class Look:
 
     cluster: str
     state: ClusterState
-    store_error: str
+    upkeep: Upkeep
     read_s: float
 
     @property
@@ -47,7 +49,8 @@ class Look:
 
     def conditions(self, now_s: float) -> ClusterConditions:
         """Return the conditions now: what is current by the reading may be too old a little later."""
-        return conditions_of(self.state, now_s=now_s, store_error=self.store_error)
+        found = conditions_of(self.state, now_s=now_s, store_error=self.upkeep.alarm)
+        return replace(found, notes=(*found.notes, *upkeep_notes(self.upkeep)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +73,11 @@ def look(connection: Connection) -> Look:
     """Read the cluster. Raises Unreachable, Refused; Invalid, with the existing ones, if etcd has no such cluster."""
     state = connection.read()
     refuse_unknown(connection.store, connection.keys, state)
-    alarm = ""
-    with suppress(Refused):  # it is not for this user to see
-        alarm = connection.store.alarm()
-    return Look(cluster=connection.keys.cluster, state=state, store_error=alarm, read_s=time.time())
+    try:
+        upkeep = connection.store.upkeep(connection.keys.leader)
+    except Refused as error:  # it is not for this user to see
+        upkeep = Upkeep(fault=str(error))
+    return Look(cluster=connection.keys.cluster, state=state, upkeep=upkeep, read_s=time.time())
 
 
 def show_status(connection: Connection, wish: Wish, config: Path | None) -> None:

@@ -11,6 +11,7 @@ from agent.model.intent import NetworkIntent
 from agent.model.phrases import and_more
 from agent.model.spec import registry_of
 from agent.model.status import BlockedReport, HostStatus
+from agent.model.store import DEFAULT_QUOTA, NEARLY_FULL, OLD_REVISIONS, Upkeep
 
 TOKENS, ACCEPTED = "tokens", "accepted"
 _SEALED = (TOKENS, "unlock")
@@ -40,6 +41,20 @@ def store_finding(reports: Reports) -> Finding:
         text = "etcd has corrupt data and refuses writes, so no report is current: see docs/operate/backup.md"
         return Unknown("StoreUnreachable", text)
     return Unknown("StoreUnreachable", f"etcd is unreachable ({error}); running containers go on")
+
+
+def upkeep_notes(upkeep: Upkeep) -> Iterator[str]:
+    """Yield what to do before the database of etcd is full, and what is not known of that."""
+    size, quota = upkeep.size or 0, upkeep.quota or DEFAULT_QUOTA
+    if size > NEARLY_FULL * quota:
+        which = "its quota" if upkeep.quota else "etcd's default quota"
+        sizes = f"{size / 1e6:,.0f} of {quota / 1e6:,.0f} MB, {which}"
+        yield f"etcd's database has {sizes}: compact and defragment it (docs/operate/etcd.md)"
+    if upkeep.keeps_history:
+        remedy = "set --auto-compaction-retention=1h (docs/operate/etcd.md)"
+        yield f"etcd keeps more than {OLD_REVISIONS:,} old revisions, until its database is full: {remedy}"
+    if upkeep.fault:
+        yield f"not known whether etcd's database fills up: {upkeep.fault}"
 
 
 def key_conditions(reports: Reports) -> tuple[Condition, ...]:

@@ -10,7 +10,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.status import HostStatus
-from agent.model.store import Fence
+from agent.model.store import Fence, Upkeep
 
 ReplicaKey = tuple[str, str, int]
 """(host, service, slot)"""
@@ -151,8 +151,8 @@ class Observed(Frozen):
     """True if etcd does not answer; `cluster` is its last answer or the saved state."""
     store_error: str = ""
     """Error of the last read of etcd; empty: etcd answers."""
-    store_alarm: str = ""
-    """NOSPACE or CORRUPT: etcd answers and refuses every write; empty: none."""
+    upkeep: Upkeep = Upkeep()
+    """The alarm and the database of etcd, at most half a minute old."""
     source: Literal["etcd", "disk"] = "etcd"
     """Origin of the assignment in use; disk: the saved state, from this run of the agent or an earlier one."""
     seen_at: float = 0.0

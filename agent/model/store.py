@@ -81,6 +81,27 @@ class Lease(Frozen):
     ttl_s: float
 
 
+OLD_REVISIONS = 20_000
+"""Weeks of an idle cluster. They take at most a fifth of DEFAULT_QUOTA."""
+DEFAULT_QUOTA, NEARLY_FULL = 2 << 30, 0.8
+"""etcd's own quota, in bytes, and the share of a quota from which status and an alert tell."""
+
+
+class Upkeep(Frozen):
+    """The alarm of etcd, and the database of the member that answered, in bytes; None: not known."""
+
+    alarm: str = ""
+    """NOSPACE or CORRUPT, which stops all writes; empty: none."""
+    size: int | None = None
+    """Size of the file, which the quota limits."""
+    in_use: int | None = None
+    quota: int | None = None
+    keeps_history: bool | None = None
+    """True if etcd still has the revision that is OLD_REVISIONS older than its newest."""
+    fault: str = ""
+    """Error of the look at the database; empty: none."""
+
+
 class StoreSettings(Frozen):
     """Endpoints of etcd, with TLS, authentication and timeouts.
 

@@ -18,7 +18,7 @@ from agent.model import host_state, observed, records
 from agent.model.observed import ClusterState, Observed
 from agent.model.spec import Key
 from agent.model.status import HostStatus, ReplicaReport
-from agent.model.store import Compare, Fence, KeyRange, KeyValue, Put, SessionSettings
+from agent.model.store import Compare, Fence, KeyRange, KeyValue, Put, SessionSettings, Upkeep
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader, Timers
 from agent.observe.lock import LockWatch
@@ -169,7 +169,7 @@ class Identity:
 
 
 ALARM_S = 30.0
-"""Maximum age in seconds of the alarm of etcd, which costs a call of its own."""
+"""Maximum age in seconds of the alarm and the database of etcd, which cost a call, on the leader two."""
 
 
 def _lacks_name(host: host_state.HostState | None, cluster: ClusterState | None) -> bool:
@@ -221,8 +221,8 @@ class Observer:
         self._state_fault = ""
         self.page_fault = ""
         """Error of the HTTP server; empty: it serves. Any thread may set it."""
-        self._alarm = ""
-        self._alarm_read_at = -math.inf
+        self._upkeep, self._upkeep_read_at = Upkeep(), -math.inf
+        self._upkeep_fence: Fence | None = None
 
     def recall(self) -> None:
         """Load the state that an earlier run saved on disk, for the time until etcd answers."""
@@ -285,13 +285,14 @@ class Observer:
             cluster=cluster,
             stale=bool(store_error),
             store_error=store_error,
-            store_alarm="" if store_error else self._store_alarm(),
+            upkeep=Upkeep() if store_error else self._look_at_store(fence),
             source="disk" if store_error or (cluster and cluster.assignment_held) else "etcd",
             seen_at=self._seen_at,
             state_fault="; ".join(filter(None, (self._state_fault, self._host.memory.fault))),
             page_fault=self.page_fault,
             fence=fence,
-            lock_fault="" if store_error or self._alarm else self._lock_fault,  # an alarm stops all verdicts
+            # An alarm stops all verdicts.
+            lock_fault="" if store_error or self._upkeep.alarm else self._lock_fault,
             lock_unread=self._lock_unread(lease_id) if store_error else None,
             # Up to the last renewal: an unreachable etcd renews no lease.
             unread_s=max(0.0, held_s["etcd down"] - self._renewed_s()),
@@ -337,13 +338,15 @@ class Observer:
         except (Unreachable, Refused) as error:
             log.warning("an older agent may be the leader", error=str(error), remedy="upgrade every host")
 
-    def _store_alarm(self) -> str:
-        """Return the alarm of etcd, at most ALARM_S old; the last known one if etcd does not tell."""
-        if self._clock() - self._alarm_read_at >= ALARM_S:
-            self._alarm_read_at = self._clock()
+    def _look_at_store(self, fence: Fence | None) -> Upkeep:
+        """Return the alarm of etcd, the last known one if etcd does not tell, and what is known of its database."""
+        now = self._clock()
+        if now - self._upkeep_read_at >= ALARM_S or fence != self._upkeep_fence:
+            self._upkeep_read_at, self._upkeep_fence = now, fence
+            self._upkeep = Upkeep(alarm=self._upkeep.alarm)
             with suppress(Unreachable, Refused):
-                self._alarm = self._store.alarm()
-        return self._alarm
+                self._upkeep = self._store.upkeep(fence.key if fence else "")
+        return self._upkeep
 
     def forget_lock(self) -> None:
         """Forget the lock, which was released without a read of etcd. Any thread may call it."""

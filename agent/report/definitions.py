@@ -27,6 +27,7 @@ OPERATIONS = ("read", "txn", "grant", "keepalive", "lease", "revoke", "status")
 PHASES = ("observe", "plan", "apply")
 STATES: tuple[str, ...] = get_args(finding.State)
 REPLICAS = ("desired", "running", "ready", "updated", "unknown")
+SIZES = ("size", "in_use", "quota")
 MANAGERS = ("declared", "listed", "reachable", "needed")
 
 
@@ -88,6 +89,7 @@ DEFINITIONS = (
         _each(OPERATIONS),
     ),
     Metric("store_errors_total", ("op",), "Failed attempts of calls to etcd.", _each(OPERATIONS)),
+    Metric("store_database_bytes", ("kind",), "Database of the etcd member that answered, as far as known."),
     Metric("status_write_failures_total", (), "Failed writes of this host's status to etcd."),
     Metric("reconcile_duration_seconds", ("phase",), "Phases of a pass.", _each(PHASES)),
     Metric("reconcile_total", ("result",), "Passes, by result.", _each(RESULTS)),
@@ -136,4 +138,5 @@ DEFINITIONS = (
         ("state",),
         "Managers of the swarm: listed by the leader's manager, else counted from reports.",
     ),
+    Metric("cluster_store_keeps_history", (), "1 if etcd has revisions over 20,000 changes old."),
 )

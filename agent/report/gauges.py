@@ -113,6 +113,9 @@ def _store(observed: Observed) -> dict[str, Series]:
         "assignment_source": _one_of(definitions.SOURCES, observed.source if observed.cluster else None),
         "assignment_seen_timestamp_seconds": {(): observed.seen_at},
         "state_kept": _is(not observed.state_fault),
+        "store_database_bytes": {
+            (kind,): float(size) for kind in definitions.SIZES if (size := getattr(observed.upkeep, kind))
+        },
     }
 
 
@@ -251,7 +254,7 @@ class ClusterGauges:
         observed = self._observed
         if observed.fence is None or observed.cluster is None or observed.stale:
             return {}
-        error = observed.store_alarm or observed.store_error
+        error = observed.upkeep.alarm or observed.store_error
         try:
             return cluster_gauges(
                 conditions_of(observed.cluster, now_s=self._now(), store_error=error), observed
@@ -279,6 +282,7 @@ def cluster_gauges(conditions: ClusterConditions, observed: Observed) -> dict[st
         "cluster_condition": _count(conditions),
         "cluster_rollout_state": {(each.name, each.reason): 1.0 for each in conditions.rollouts},
         "cluster_quorum": _quorum(conditions, observed),
+        "cluster_store_keeps_history": {} if (keeps := observed.upkeep.keeps_history) is None else _is(keeps),
     }
 
 

@@ -34,7 +34,7 @@ def local_page(view: View, unready: Sequence[str]) -> Mapping[str, Any]:
         "store": {
             "answers": view.etcd_answered,
             "error": observed.store_error,
-            "alarm": observed.store_alarm,
+            "alarm": observed.upkeep.alarm,
             "read_at": timestamp(observed.seen_at) if observed.seen_at else "",
         },
         "engine": {

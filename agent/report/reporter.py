@@ -130,7 +130,7 @@ class Reporter:
         unwritten = (f"the status of this host cannot be written: {fault}",) if fault else ()
         if view is None:
             return ("no pass has ended yet",)
-        alarm = view.observed.store_alarm
+        alarm = view.observed.upkeep.alarm
         full = (f"etcd refuses every write: its alarm is {alarm}; see docs/operate/etcd.md",) if alarm else ()
         return (*unready(view), *full, *unwritten)
 

@@ -1,9 +1,11 @@
 """The alerts of what all hosts share: etcd, leader, swarm, and that anything reports at all."""
 
+from agent.model.store import DEFAULT_QUOTA, NEARLY_FULL
 from deploy.mixin import queries
 from deploy.mixin.alert import Alert
 from deploy.mixin.queries import JOB, PREFIX, cluster
 
+_DATABASE = f'max by (cluster) ({PREFIX}store_database_bytes{{kind="size"}})'
 _DOWN_NODES = f'max by (cluster) ({PREFIX}swarm_nodes{{state="down"}})'
 
 CLUSTER = (
@@ -56,6 +58,32 @@ CLUSTER = (
             "Containers keep running. No host can report, so the state of the cluster is unknown; no document is "
             "accepted and no replica moves. Compact and defragment etcd, or raise its quota, then etcdctl alarm "
             "disarm."
+        ),
+    ),
+    Alert(
+        name="StoreLarge",
+        expr=(
+            f"{_DATABASE} > on (cluster) {NEARLY_FULL} * "
+            f'(max by (cluster) ({PREFIX}store_database_bytes{{kind="quota"}}) '
+            f"or {_DATABASE} * 0 + {DEFAULT_QUOTA}) unless on (cluster) {queries.STORE_FULL}"
+        ),
+        wait="15m",
+        severity="warning",
+        summary="etcd of cluster {{ $labels.cluster }} has {{ $value | humanize1024 }}B, near its quota",
+        description=(
+            "At its quota etcd refuses every write. Its quota is 2 GiB unless --quota-backend-bytes sets another; only "
+            "etcd 3.6 and newer tell the agents. Compact and defragment etcd, and set --auto-compaction-retention."
+        ),
+    ),
+    Alert(
+        name="StoreKeepsHistory",
+        expr=f"{cluster('store_keeps_history')} == 1",
+        wait="1h",
+        severity="warning",
+        summary="etcd of cluster {{ $labels.cluster }} keeps old revisions until it is full",
+        description=(
+            "etcd still has the value that a key had 20,000 changes ago. Its database grows until it refuses every "
+            "write. Set --auto-compaction-retention=1h on each member."
         ),
     ),
     Alert(

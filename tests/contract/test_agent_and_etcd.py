@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from agent.errors import Refused
 from agent.model.keys import Keys
 from agent.model.records import Accepted, Assignment, Verdict, decode
 from agent.model.status import HostStatus
-from agent.model.store import Delete, KeyRange, Put, StoreSettings
+from agent.model.store import OLD_REVISIONS, Delete, KeyRange, Put, StoreSettings
 from tests.support.agent_process import WITHIN_S, running
 from tests.support.etcd_server import EtcdServer, eventually
 from tests.support.etcd_server import running as running_etcd
@@ -166,6 +167,32 @@ def test_an_agent_keeps_its_lease_and_the_lock_on_an_etcd_without_space_and_goes
         etcd.ctl("alarm", "disarm")
         assert judged(store, put(store, f"{DOCUMENT}# again\n")).accepted
         assert store.read([KeyRange(key=KEYS.leader)]).get(KEYS.leader) == lock
+
+
+def test_the_leader_exposes_an_etcd_that_never_compacts_and_the_size_of_its_database(
+    tmp_path: Path, etcd: EtcdServer, store: EtcdStore
+) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        some = [Put(key="/filler/often", value=b"x")]
+        list(pool.map(lambda _: store.txn([], some), range(OLD_REVISIONS)))
+    put(store, DOCUMENT)
+    with running(tmp_path / "agent", etcd.endpoint, how="all-is-well") as agent:
+
+        def exposed(series: str) -> float | None:
+            values = [
+                line.rpartition(" ")[2] for line in agent.get("/metrics")[1].splitlines() if series in line
+            ]
+            return float(values[0]) if values else None
+
+        agent.until_it_says("READY=1")
+        agent.eventually(
+            lambda: exposed("swarmkeeper_cluster_store_keeps_history{") is not None,
+            WITHIN_S,
+            "the leader looks",
+        )
+        assert exposed("swarmkeeper_cluster_store_keeps_history{") == 1
+        assert (exposed('kind="size"') or 0) > 1_000_000
+        assert exposed('kind="quota"') is None  # etcd 3.4 does not tell it
 
 
 def fill(store: EtcdStore) -> None:

@@ -433,4 +433,4 @@ def test_a_closed_store_is_unreachable(store: Store, root: str) -> None:
 
 
 def test_a_healthy_etcd_has_no_alarm(store: Store) -> None:
-    assert store.alarm() == ""
+    assert store.upkeep().alarm == ""

@@ -5,12 +5,14 @@ It passes tests/contract/test_store.py, as the real client does; that is why it 
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from agent.clients.etcd import EtcdStore
 from agent.clients.etcd.watch import EtcdWatch
-from agent.errors import Conflict, Denied, LeadershipLost, Unreachable
+from agent.errors import Compacted, Conflict, Denied, LeadershipLost, Unreachable
 from agent.model.keys import EtcdRole, after
 from agent.model.store import (
+    OLD_REVISIONS,
     Compare,
     Delete,
     Fence,
@@ -20,6 +22,7 @@ from agent.model.store import (
     Put,
     Snapshot,
     TxnResult,
+    Upkeep,
 )
 from tests.fakes.etcd import FakeClock, FakeEtcd, in_any
 
@@ -171,9 +174,17 @@ class FakeStore(EtcdStore):
         watch.wake("watch: open")
         return watch
 
-    def alarm(self) -> str:
+    def upkeep(self, key: str = "") -> Upkeep:
         self._reach()
-        return "NOSPACE" if self.etcd.out_of_space else ""
+        alarm = "NOSPACE" if self.etcd.out_of_space else ""
+        if not key:
+            return Upkeep(alarm=alarm)
+        self._check_role(read=[(key, False)])
+        revision, keeps = self.etcd.revision - OLD_REVISIONS, False
+        with suppress(Compacted):
+            self.etcd.past(key, revision)
+            keeps = revision > 0
+        return Upkeep(alarm=alarm, keeps_history=keeps)
 
     @property
     def last_contact_s(self) -> float | None:

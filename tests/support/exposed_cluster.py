@@ -14,7 +14,7 @@ from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan
 from agent.model.status import HostStatus, Waiting
-from agent.model.store import Fence
+from agent.model.store import Fence, Upkeep
 from agent.report.counters import Counters
 from agent.report.drift import Look, find_drift
 from agent.report.gauges import ClusterGauges, View
@@ -59,7 +59,7 @@ def _view(state: ClusterState, host: str, status: HostStatus | None, store_error
         cluster=replace(state, assignment=state.assignments.get(host)),
         stale=away,
         store_error=store_error if away else "",
-        store_alarm="" if away else store_error,
+        upkeep=Upkeep(alarm="" if away else store_error),
         fence=FENCE if state.leader == host and not away else None,
     )
     plan = Plan(

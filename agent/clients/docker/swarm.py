@@ -293,7 +293,7 @@ def node_certificate(root: str) -> NodeCertificate | None:
         raw = Path(root, _CERTIFICATE).read_bytes()
     except OSError:
         return None
-    # Imported here because it takes 1.6 MB, and the engine of a manager reports its swarm itself.
+    # Imported here because it takes 11 MB, and only an agent that runs as root can read the file.
     from cryptography import x509  # noqa: PLC0415
 
     try:

@@ -9,7 +9,7 @@ from agent.clients.etcd import calls
 from agent.clients.etcd.pages import read_pages
 from agent.clients.etcd.watch import EtcdWatch
 from agent.clients.etcdpb import etcd_pb2
-from agent.errors import Conflict, LeadershipLost, Missing
+from agent.errors import Compacted, Conflict, LeadershipLost, Missing
 from agent.model import store
 
 REVOKE_BUDGET_S = 1.0
@@ -138,17 +138,32 @@ class EtcdStore:
         self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
 
-    def alarm(self) -> str:
-        """Return etcd's alarm, NOSPACE or CORRUPT, which stops all writes; empty: none. Raises Unreachable, Refused."""
+    def upkeep(self, key: str = "") -> store.Upkeep:
+        """Return etcd's alarm and sizes; with a `key` that the user may read, also whether it keeps old revisions.
 
-        def call(client: Any) -> str:
-            # Every member reports the alarms of all, to every user, in texts such as `memberID:1 alarm:NOSPACE`.
-            stub, request = client.maintenancestub, etcd_pb2.StatusRequest()
-            response = stub.Status(request, timeout=client.timeout, metadata=client.metadata)
-            errors = " ".join(response.errors)
-            return next((each for each in ("CORRUPT", "NOSPACE") if each in errors), "")
+        Raises Unreachable, Refused.
+        """
+        status: etcd_pb2.StatusResponse = self._calls.repeated(
+            "status",
+            lambda client: client.maintenancestub.Status(
+                etcd_pb2.StatusRequest(), timeout=client.timeout, metadata=client.metadata
+            ),
+        )
+        # Every member reports the alarms of all, in texts such as `memberID:1 alarm:NOSPACE`.
+        errors = " ".join(status.errors)
+        return store.Upkeep(
+            alarm=next((each for each in ("CORRUPT", "NOSPACE") if each in errors), ""),
+            size=status.dbSize or None,
+            in_use=status.dbSizeInUse or None,
+            quota=status.dbSizeQuota or None,
+            keeps_history=self._has(key, status.header.revision - store.OLD_REVISIONS) if key else None,
+        )
 
-        return self._calls.repeated("status", call)
+    def _has(self, key: str, revision: int) -> bool:
+        ranges = [store.KeyRange(key=key, keys_only=True)]
+        with suppress(Compacted):
+            return revision > 0 and bool(self._read(calls.read_request(ranges, revision=revision)))
+        return False
 
     @property
     def last_contact_s(self) -> float | None:

@@ -9,6 +9,7 @@ import pytest
 
 from agent.clients.etcd import EtcdStore
 from agent.errors import Refused
+from agent.model import store as model
 from agent.model.keys import Keys
 from agent.model.store import Delete, KeyRange, Put
 from tests.support.agent_process import WITHIN_S, running
@@ -152,3 +153,16 @@ def test_without_a_name_it_says_how_to_give_one(tmp_path: Path) -> None:
 
     assert ended.code == 1
     assert "give --cluster" in ended.err
+
+
+@pytest.mark.parametrize("user", ["operator", "agent"])
+def test_each_role_sees_the_size_of_the_database_and_whether_etcd_keeps_old_revisions(
+    login: Login, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    monkeypatch.setattr(model, "OLD_REVISIONS", 1)
+    store = login("agent")
+    for number in range(3):
+        store.txn([], [Put(key=KEYS.accepted, value=b"%d" % number)])
+    found = login(user).upkeep(KEYS.leader)
+    assert (found.alarm, found.keeps_history) == ("", True)
+    assert found.size

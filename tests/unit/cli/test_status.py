@@ -25,7 +25,7 @@ from agent.model.status import (
     StepReport,
     Waiting,
 )
-from agent.model.store import KeyRange, Put, Snapshot
+from agent.model.store import OLD_REVISIONS, KeyRange, Put, Snapshot, Upkeep
 from tests.fakes.store import FakeStore
 from tests.unit.cli.conftest import GOOD as DOCUMENT
 from tests.unit.cli.conftest import Cluster, swarmkeeper
@@ -142,9 +142,44 @@ def test_an_etcd_out_of_space_is_a_problem_and_no_report_is_current() -> None:
     assert conditions.code == 3
 
 
+def test_an_etcd_that_keeps_every_revision_is_a_note_until_it_compacts() -> None:
+    store, keys = FakeStore(), Keys("prod")
+    store.txn([], [Put(key=keys.intent, value=DOCUMENT.encode())])
+    connection = Connection(store=store, keys=keys)
+    assert look(connection).conditions(NOW_S).notes == ()
+    store.etcd.revision += OLD_REVISIONS
+    (note,) = look(connection).conditions(NOW_S).notes
+    assert note.startswith(
+        "etcd keeps more than 20,000 old revisions, until its database is full: set --auto"
+    )
+    store.etcd.compact()
+    assert look(connection).conditions(NOW_S).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("upkeep", "notes"),
+    [
+        (Upkeep(size=1_717_986_918), []),
+        (Upkeep(size=1_717_986_919), ["etcd's database has 1,718 of 2,147 MB, etcd's default quota: "]),
+        (Upkeep(size=1_717_986_919, quota=8 << 30), []),
+        (Upkeep(size=81, quota=100), ["etcd's database has 0 of 0 MB, its quota: "]),
+        (
+            Upkeep(fault="permission denied"),
+            ["not known whether etcd's database fills up: permission denied"],
+        ),
+    ],
+)
+def test_a_database_near_its_quota_and_one_that_nobody_may_look_at_are_notes(
+    upkeep: Upkeep, notes: list[str]
+) -> None:
+    found = replace(LOOK, upkeep=upkeep).conditions(NOW_S).notes
+    assert len(found) == len(notes)
+    assert all(map(str.startswith, found, notes))
+
+
 # ---- The watch
 
-LOOK = Look(cluster="prod", state=ClusterState(revision=1), store_error="", read_s=NOW_S)
+LOOK = Look(cluster="prod", state=ClusterState(revision=1), upkeep=Upkeep(), read_s=NOW_S)
 
 
 def test_while_etcd_does_not_answer_the_last_view_stays_with_its_age_and_without_colours(

@@ -15,7 +15,7 @@ from agent.errors import Refused, Unreachable
 from agent.model.host_state import NodeState
 from agent.model.observed import Observed
 from agent.model.records import Assignment, Verdict, decode, encode
-from agent.model.store import KeyRange
+from agent.model.store import OLD_REVISIONS, KeyRange, Upkeep
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.observe.observer import ALARM_S
 from tests.fakes.engine import FakeEngine
@@ -361,17 +361,32 @@ def test_what_counts_is_said_to_be_from_etcd_or_from_the_disk_and_how_old_it_is(
 
 
 def test_an_alarm_of_etcd_is_seen_within_half_a_minute_and_so_is_its_end(bench: Bench) -> None:
-    assert bench.observe().store_alarm == ""
+    assert bench.observe().upkeep.alarm == ""
     bench.store.etcd.out_of_space = True
     bench.now += ALARM_S
-    assert bench.observe().store_alarm == "NOSPACE"
+    assert bench.observe().upkeep.alarm == "NOSPACE"
     bench.store.cut()
-    assert bench.observe().store_alarm == ""
+    assert bench.observe().upkeep.alarm == ""
     bench.store.heal()
     bench.store.etcd.out_of_space = False
-    assert bench.observe().store_alarm == "NOSPACE"
+    assert bench.observe().upkeep.alarm == "NOSPACE"
     bench.now += ALARM_S
-    assert bench.observe().store_alarm == ""
+    assert bench.observe().upkeep.alarm == ""
+
+
+def test_the_leader_alone_looks_whether_etcd_keeps_old_revisions_and_what_it_cannot_ask_is_not_known(
+    bench: Bench,
+) -> None:
+    bench.store.etcd.revision += OLD_REVISIONS
+    assert bench.observe().upkeep.keeps_history is None
+    bench.lead()
+    assert bench.observe().upkeep.keeps_history is True
+    bench.store.etcd.compact()
+    assert bench.observe().upkeep.keeps_history is True
+    bench.now += ALARM_S
+    assert bench.observe().upkeep.keeps_history is False
+    bench.store.cut()
+    assert bench.observe().upkeep == Upkeep()
 
 
 def test_what_another_cluster_kept_is_reported_and_not_used(

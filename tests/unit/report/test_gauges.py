@@ -11,6 +11,7 @@ from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.model.records import SwarmRecord
 from agent.model.status import Waiting
 from agent.model.steps import StartContainer
+from agent.model.store import Upkeep
 from agent.report.definitions import Series
 from agent.report.gauges import NOTHING_YET, gauges
 from tests.support.scenes import (
@@ -207,3 +208,11 @@ def test_how_many_replicas_run_is_not_claimed_while_dockerd_is_away() -> None:
 
     assert seen["service_replicas_desired"] == {("order",): 2}
     assert "service_replicas_running" not in seen
+
+
+def test_the_database_of_etcd_is_shown_as_far_as_it_is_known() -> None:
+    seen = replace(observed(), upkeep=Upkeep(size=3_000, in_use=2_000))
+    assert shown(seen)["store_database_bytes"] == {("size",): 3_000, ("in_use",): 2_000}
+    told = replace(observed(), upkeep=Upkeep(quota=9_000))
+    assert shown(told)["store_database_bytes"] == {("quota",): 9_000}
+    assert shown(observed())["store_database_bytes"] == {}

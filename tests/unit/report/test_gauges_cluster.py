@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from agent.conditions import conditions_of, finding
 from agent.diff.reported import host_of
 from agent.model.observed import Observed
+from agent.model.store import Upkeep
 from agent.report import definitions
 from agent.report.definitions import DEFINITIONS, Series
 from agent.report.gauges import ClusterGauges
@@ -32,7 +33,7 @@ def shown(name: str) -> dict[str, Series]:
         host=host_of(status) if status else None,
         cluster=state,
         fence=FENCE,
-        store_alarm=STORE_ERRORS.get(name, ""),
+        upkeep=Upkeep(alarm=STORE_ERRORS.get(name, "")),
     )
     return ClusterGauges(me, lambda: NOW_S)()
 
@@ -296,3 +297,13 @@ def test_three_hosts_stay_under_the_number_of_series_that_the_page_allows(name: 
 
 
 HEALED = "swarmkeeper_drift_healed_total"
+
+
+@pytest.mark.parametrize(
+    ("keeps", "series"), [(None, {}), (False, {(): 0.0}), (True, {(): 1.0})], ids=["not known", "no", "yes"]
+)
+def test_the_leader_shows_whether_etcd_keeps_old_revisions_unless_that_is_not_known(
+    keeps: bool | None, series: Series
+) -> None:
+    seen = Observed(me="node-1", host=None, cluster=HEALTHY, fence=FENCE, upkeep=Upkeep(keeps_history=keeps))
+    assert ClusterGauges(seen, lambda: NOW_S)()["cluster_store_keeps_history"] == series

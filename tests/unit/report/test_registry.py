@@ -87,6 +87,7 @@ def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_before
         definitions.STATES,
         definitions.REPLICAS,
         definitions.MANAGERS,
+        definitions.SIZES,
     )
     page = PAGE.read_text()
 

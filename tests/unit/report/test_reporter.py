@@ -10,7 +10,7 @@ from agent.model.observed import Document, Observed
 from agent.model.plan import Blocked, Failure, Outcome, Plan
 from agent.model.records import encode
 from agent.model.steps import PullImage, StartContainer
-from agent.model.store import Put
+from agent.model.store import Put, Upkeep
 from agent.planner import make_plan
 from tests.support.scenes import FENCE, cluster, container, host, observed
 from tests.unit.report.bench import STATUS_KEY, Bench
@@ -362,7 +362,7 @@ def test_an_agent_whose_status_etcd_refuses_is_not_ready_until_it_is_written(ben
 
 
 def test_an_agent_whose_etcd_has_an_alarm_is_not_ready(bench: Bench) -> None:
-    bench.passed(observed(store_alarm="NOSPACE"))
+    bench.passed(observed(upkeep=Upkeep(alarm="NOSPACE")))
 
     assert "NOSPACE" in "; ".join(bench.reporter.unready())
     assert bench.reporter.status()["store"]["alarm"] == "NOSPACE"
