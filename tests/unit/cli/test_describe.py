@@ -13,6 +13,7 @@ from agent.model.intent import NetworkIntent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.spec import Port
 from agent.model.status import NetworkReport
+from agent.model.store import Upkeep
 from tests.support.cluster_states import (
     BILLING,
     CLUSTERS,
@@ -44,7 +45,7 @@ def section(lines: list[str], heading: str) -> list[str]:
 
 
 def data(name: str, state: ClusterState, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    show_description(name, Look(cluster="prod", state=state, store_error="", read_s=NOW_S), Output.JSON)
+    show_description(name, Look(cluster="prod", state=state, upkeep=Upkeep(), read_s=NOW_S), Output.JSON)
     return dict(json.loads(capsys.readouterr().out))
 
 

@@ -19,6 +19,7 @@ from agent.conditions import conditions_of
 from agent.errors import Invalid
 from agent.model.observed import ClusterState
 from agent.model.spec import Port, spec_hash
+from agent.model.store import Upkeep
 from tests.support.cluster_states import (
     BILLING,
     CLUSTERS,
@@ -42,7 +43,7 @@ Shown = Callable[..., str]
 
 
 def reading(state: ClusterState, store_error: str = "") -> Look:
-    return Look(cluster="prod", state=state, store_error=store_error, read_s=NOW_S)
+    return Look(cluster="prod", state=state, upkeep=Upkeep(alarm=store_error), read_s=NOW_S)
 
 
 @pytest.fixture
