@@ -3,6 +3,7 @@
 Run as `bench.scale_simulated GROUP HOSTS SECONDS`. It runs on whichever tree has `agent` and `tests` in PYTHONPATH.
 """
 
+import gc
 import logging
 import sys
 import tempfile
@@ -149,8 +150,16 @@ def boot(hosts: int, most_s: float) -> None:
         cluster = ScaleCluster(Path(directory), hosts)
         cluster.put_document(cluster.document())
         began = time.process_time()
+        # A collection looks at the agents of all hosts, and would count for the one in whose pass it happens.
+        gc.disable()
+
+        def rests() -> bool:
+            gc.collect()
+            gc.freeze()
+            return cluster.carried_out()
+
         cluster.start(cluster.names)
-        passed_s = cluster.run(1800, cluster.carried_out, most_s)
+        passed_s = cluster.run(1800, rests, most_s)
         done = cluster.carried_out()
         said("boot: not converged", float(not done))
         said("boot: replicas that run, percent", cluster.running() / (hosts * REPLICAS) * 100)

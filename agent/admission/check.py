@@ -204,11 +204,15 @@ def warn(intent: Intent, statuses: Mapping[str, HostStatus]) -> tuple[str, ...]:
     Links, existing volumes, secrets of a host, more than 20 policies, and hosts without a report are not known.
     """
     hosts: dict[Policy, list[HostIntent]] = {}
+    reporting: dict[str, list[HostIntent]] = {}
+    """Reported policy -> the hosts that report it."""
     for host in intent.hosts:
-        policy = decode(statuses[host.name].admission) if host.name in statuses else None
-        if policy is not None:
-            common = replace(policy, protected=level_policy(policy.level).protected)
-            hosts.setdefault(common, []).append(host)
+        text = statuses[host.name].admission if host.name in statuses else ""
+        if text not in reporting:
+            policy = decode(text)
+            common = policy and replace(policy, protected=level_policy(policy.level).protected)
+            reporting[text] = hosts.setdefault(common, []) if common else []
+        reporting[text].append(host)
     lines = []
     for service in intent.services:
         found: dict[Refusal, list[HostIntent]] = {}

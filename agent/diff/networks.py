@@ -237,12 +237,12 @@ def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:
 
 def others_on(network: NetworkState, cluster: ClusterState) -> Pairs:
     """(endpoint, node id) of the endpoints on an overlay that are no replicas and on no host with an agent."""
-    if not network.users:
-        return ()
-    ours = {replica.id for status in cluster.statuses.values() for replica in status.replicas}
     # On a host with an agent the endpoint may be new or just removed: that host's next report decides.
     reporting = {status.node_id for host, status in cluster.statuses.items() if host in cluster.present}
-    return tuple((what, node) for what, node in network.users if what not in ours and node not in reporting)
+    others = [(what, node) for what, node in network.users if node not in reporting]
+    statuses = cluster.statuses.values() if others else ()
+    ours = {replica.id for status in statuses for replica in status.replicas}
+    return tuple((what, node) for what, node in others if what not in ours)
 
 
 def asks_for_addresses(intent: Intent) -> frozenset[str]:

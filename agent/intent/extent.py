@@ -1,11 +1,13 @@
 """Bounds what a document stands for, from the written numbers alone: before any list of replicas or hosts exists."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from agent.intent.deploy import MOST_ON_A_HOST, Hosts
-from agent.model.intent import Constraint, ServiceIntent
+from agent.model.intent import REPORTED, Constraint, ServiceIntent
 from agent.model.phrases import counted, shorten
 from agent.model.records import LARGEST_VALUE
 from agent.yamldoc import Cursor
@@ -37,6 +39,23 @@ class _Load(NamedTuple):
         return _Load(self.replicas + count, self.size + count * each)
 
 
+def fitting_hosts(rules: Collection[tuple[Constraint, ...]], hosts: Hosts) -> Fitting:
+    """Return the hosts that meet all constraints of each rule, as `Where.unmet` finds them one by one."""
+    features = {each.of for rule in rules for each in rule if each.of not in REPORTED}
+    having: dict[str, defaultdict[str, set[str]]] = {of: defaultdict(set) for of in features}
+    for of, host in product(features, hosts):
+        if (value := host.feature(of)) is not None:
+            having[of][value.casefold()].add(host.name)
+    found = {}
+    for rule in rules:
+        found[rule] = hosts
+        for each in rule:
+            if each.of in features:
+                same = having[each.of][each.value.casefold()]
+                found[rule] = tuple(one for one in found[rule] if (one.name in same) == each.equal)
+    return found
+
+
 def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) -> Fitting | None:
     """Return the hosts that meet the constraints of each service; None, with a fault, if they ask for too much."""
     place = root.at("services")
@@ -44,8 +63,7 @@ def check_extent(root: Cursor, services: Sequence[ServiceIntent], hosts: Hosts) 
     if asked * len(hosts) > MOST_CONSIDERED:
         what = f"{asked} constraints and spread labels for {len(hosts)} hosts"
         return refuse(place, f"{what} are {asked * len(hosts)} pairs", MOST_CONSIDERED)
-    rules = {each.where.constraints: each.where for each in services}
-    fitting = {key: tuple(each for each in hosts if not where.unmet(each)) for key, where in rules.items()}
+    fitting = fitting_hosts({each.where.constraints for each in services}, hosts)
     able = {each.name: fitting[each.where.constraints] for each in services}
     total = sum(len(able[each.name]) if each.everywhere else each.replica_count for each in services)
     if over := _over(services, total):

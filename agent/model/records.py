@@ -143,6 +143,11 @@ class Assignment(Deriving):
         return found
 
     @cached_property
+    def slots(self) -> Mapping[str, frozenset[int]]:
+        """Return service -> slots."""
+        return {service: frozenset(replicas) for service, replicas in self.by_service.items()}
+
+    @cached_property
     def specs(self) -> frozenset[tuple[str, str]]:
         """Return (service, hash of the spec) of the replicas."""
         return frozenset((each.service, each.spec) for each in self.replicas)

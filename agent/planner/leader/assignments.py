@@ -143,15 +143,25 @@ def assign(
     healthy.
     """
     placement = placement or schedule(intent, current)
-    replicas: dict[str, list[records.Replica]] = {each.name: [] for each in intent.hosts}
-    replicas |= {name: [] for name in sorted(current) if name not in replicas}
-    held, none, plain = placement.held, records.StartObstacle(), _plain(placement.current)
+    held, none = placement.held, records.StartObstacle()
+    # Their replicas are assigned with no more than their specs.
+    plain = frozenset(host for host, each in placement.current.items() if each.is_plain)
     held_services = {name for name, _ in held}
+    # Hosts all of whose services are as they should be: most of a large cluster.
+    quiet = {name for name in placement.same - held_services if name in decisions and decisions[name].is_over}
+    every = (*placement.has.items(), *placement.slots.items())
+    kept = plain.difference(*(hosts for name, hosts in every if name not in quiet))
+    replicas = {
+        each: [*placement.current[each].replicas] if each in kept else []
+        for each in (*(each.name for each in intent.hosts), *sorted(current))
+    }
     for service in intent.services:
         name, decision = service.name, decisions.get(service.name)
         decision = decision or RolloutDecision(target=service.spec_hash)
         has = {} if decision.stays or name in held_services else placement.has.get(name, {})
         for host, slots in placement.slots[name].items():
+            if host in kept:
+                continue
             had = has.get(host, {}) if host in plain else {}
             if [*had] == slots and all(each.spec == decision.target for each in had.values()):
                 replicas[host] += had.values()  # as they are: most of a large cluster
@@ -168,11 +178,6 @@ def assign(
     return {
         host: _assignment(intent, mine, epoch, asked, current.get(host)) for host, mine in replicas.items()
     }
-
-
-def _plain(current: Assignments) -> frozenset[str]:
-    """Return the hosts whose replicas are assigned with no more than their specs."""
-    return frozenset(host for host, each in current.items() if each.is_plain)
 
 
 def _assignment(

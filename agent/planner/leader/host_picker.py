@@ -5,14 +5,15 @@ for the service on the host, then for all services on the host. Among equals the
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from agent.diff import capacity
 from agent.diff.capacity import Reservation
 from agent.intent.deploy import MOST_ON_A_HOST
 from agent.intent.ports import clash
-from agent.model.intent import HostIntent, Intent, ServiceIntent
+from agent.model.intent import HostIntent, Intent, ServiceIntent, Where
 from agent.model.spec import Port
 from agent.planner.leader.scheduler_state import SchedulerState
 
@@ -24,26 +25,50 @@ _Place = tuple[str | bool | None, ...]
 """True for lost hosts, then the values of the spread labels, then the name of the host; a group has fewer entries."""
 
 
-class _Ranking:
-    """The hosts for one service in a tree of their spread groups: a change costs one path, not a look at every host."""
+class _Kind(NamedTuple):
+    """Decides which hosts can run a service, together with the replicas that they have."""
 
-    def __init__(self, service: ServiceIntent, hosts: Sequence[HostIntent], lost: Container[str]) -> None:
-        self.service = service
+    where: Where
+    platform: str | None
+    reserves: Reservation
+    published: tuple[Port, ...]
+
+    @classmethod
+    def of(cls, service: ServiceIntent) -> "_Kind":
+        published = tuple(each for each in service.spec.ports if each.published)
+        return cls(service.where, service.spec.platform, capacity.reservation(service), published)
+
+
+class _Ranking:
+    """The hosts for services of one kind in a tree of spread groups: a change costs one path, not a look at all hosts.
+
+    Only one service at a time is counted. Another one of its kind differs on the hosts of both alone.
+    """
+
+    def __init__(self, spread: Sequence[str], hosts: Sequence[HostIntent], lost: Container[str]) -> None:
+        self.known = 0
+        """Number of the changes of hosts that are in the ranks."""
+        self.counted: Mapping[str, int] = {}
+        """Host -> replicas that the service has there, which is 0 on other hosts."""
         self._names = tuple(each.name for each in hosts)
         self._places: dict[str, _Place] = {
-            each.name: (each.name in lost, *map(each.feature, service.where.spread)) for each in hosts
+            each.name: (each.name in lost, *map(each.feature, spread)) for each in hosts
         }
         self._positions = {name: position for position, name in enumerate(self._names)}
+        self._in_groups: dict[str, int] = dict.fromkeys(self._names, 0)
+        """Host -> replicas there that `_counts` has."""
         self._counts: Counter[_Place] = Counter()
         self._ranks: dict[_Place, _Rank | None] = {}
         self._below: defaultdict[_Place, list[tuple[_Rank, _Place]]] = defaultdict(list)
         """Heaps; an entry counts only while it has the rank of its place."""
 
     def change(self, host: str, count: int, rank: _Rank | None) -> None:
-        """Count so many more replicas on a host, and rank it again within its group; None: it can take no more."""
-        here = self._places[host]
+        """Rank a host with `count` replicas within its group; None: it can take no more."""
+        here, before = self._places[host], self._in_groups[host]
         groups = [here[1 : length + 1] for length in range(1, len(here))]
-        self._counts.update(dict.fromkeys(groups, count))
+        if count != before:
+            self._in_groups[host] = count
+            self._counts.update(dict.fromkeys(groups, count - before))
         self._set((*here, host), None if rank is None else (*rank, self._positions[host]))
         # Lost hosts have groups of their own, and count in the groups of the others.
         for lost in (False, True):
@@ -72,15 +97,18 @@ class HostPicker:
 
     def __init__(self, intent: Intent, state: SchedulerState) -> None:
         self._intent, self._state = intent, state
-        self._count: Counter[tuple[str, str]] = Counter()
+        self._count: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """Service -> host -> its replicas there."""
         self._load: Counter[str] = Counter()
         self._ports: defaultdict[str, list[tuple[str, Port]]] = defaultdict(list)
-        self._ranking: _Ranking | None = None
-        self._reserves = {each.name: capacity.reservation(each) for each in intent.services}
+        self._rankings: dict[_Kind, _Ranking] = {}
+        self._changed: list[str] = []
+        """The hosts of all changes so far: a ranking takes in those that it does not know when it is asked."""
+        self._kinds = {each.name: _Kind.of(each) for each in intent.services}
         self._reserved: defaultdict[str, Reservation] = defaultdict(Reservation)
         self._unmet: dict[str, dict[str, str]] = {}
         for service in intent.services if state.cluster else ():
-            if capacity.asks(service) or any(self._reserves[service.name]):
+            if capacity.asks(service) or any(self._kinds[service.name].reserves):
                 fitting = (each.name for each in intent.hosts if not service.where.unmet(each))
                 unmet = {each: capacity.why_unmet(service, state.status(each)) for each in fitting}
                 self._unmet[service.name] = {} if all(unmet.values()) else unmet
@@ -92,40 +120,36 @@ class HostPicker:
                     self.reserve(service, host, -1)  # it gets one only if that fits beside what runs
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
+        if published := self._kinds[service.name].published:
+            self._ports[host] += [(service.name, port) for port in published]
         self._change(service, host, count)
 
     def release(self, service: ServiceIntent, host: str) -> None:
-        for port in service.spec.ports:
-            if port.published:
-                self._ports[host].remove((service.name, port))
+        for port in self._kinds[service.name].published:
+            self._ports[host].remove((service.name, port))
         self._change(service, host, -1)
 
     def reserve(self, service: ServiceIntent, host: str, count: int) -> None:
-        if any(one := self._reserves[service.name]):
+        self._changed.append(host)
+        if any(one := self._kinds[service.name].reserves):
             self._reserved[host] = self._reserved[host].plus(one, count)
 
     def _change(self, service: ServiceIntent, host: str, count: int) -> None:
         self.reserve(service, host, count)
-        self._count[service.name, host] += count
+        self._count[service.name][host] += count
         self._load[host] += count
-        if self._ranking and self._ranking.service is not service:
-            self._ranking = None
-        elif self._ranking and (changed := self._intent.host(host)):
-            self._ranking.change(host, count, self._rank(service, changed))
 
     def count(self, service: ServiceIntent, host: str) -> int:
-        return self._count[service.name, host]
+        return self._count[service.name][host]
 
-    def is_full(self, host: str) -> bool:
-        return self._load[host] >= MOST_ON_A_HOST
+    def can_add(self, host: str, count: int = 1) -> bool:
+        """Return True if a host may run so many more replicas."""
+        return self._load[host] + count <= MOST_ON_A_HOST
 
-    def are_alike(self, service: ServiceIntent, host: str, count: int) -> bool:
-        """Return True if none of the `count` replicas of the service on a host limits the others there."""
-        limited = service.where.most_per_host is not None or any(
-            each.published for each in service.spec.ports
-        )
-        return not limited and self._load[host] + count <= MOST_ON_A_HOST
+    def is_limited(self, service: ServiceIntent) -> bool:
+        """Return True if the replicas that a host has, or its engine, may forbid it the service."""
+        published = self._kinds[service.name].published
+        return bool(published) or service.name in self._unmet or service.where.most_per_host is not None
 
     def port_in_use(self, service: ServiceIntent, host: str) -> str:
         """Describe the first port of the service that another replica publishes on that host; empty: none."""
@@ -146,7 +170,7 @@ class HostPicker:
         """Return what the engine of a host lacks for one more replica; NOT_REPORTED: nothing is known of it."""
         if service.name not in self._unmet:
             return ""
-        status, one = self._state.status(host), self._reserves[service.name]
+        status, one = self._state.status(host), self._kinds[service.name].reserves
         why = capacity.why_unmet(service, status) or capacity.why_unknown(service, status)
         return why or (capacity.why_too_small(one, self._reserved[host], status.machine) if status else "")
 
@@ -160,18 +184,27 @@ class HostPicker:
         most = service.where.most_per_host
         if most is not None and self.count(service, host.name) >= most:
             return f"max_replicas_per_node {most} is reached"
-        if self.is_full(host.name):
+        if not self.can_add(host.name):
             return f"it has {MOST_ON_A_HOST} replicas, the maximum"
         lacking = self.why_lacking(service, host.name)
         return self.port_in_use(service, host.name) or ("" if lacking == capacity.NOT_REPORTED else lacking)
 
     def best(self, service: ServiceIntent) -> str | None:
         """Return the best host for one more replica; None: no host can take it."""
-        if self._ranking is None or self._ranking.service is not service:
-            self._ranking = _Ranking(service, self._intent.hosts, self._state.lost_s)
-            for host in self._intent.hosts:
-                self._ranking.change(host.name, self.count(service, host.name), self._rank(service, host))
-        return self._ranking.best()
+        kind, counted = self._kinds[service.name], self._count[service.name]
+        if ranking := self._rankings.get(kind):
+            hosts = {*self._changed[ranking.known :]}
+        else:
+            declared = self._intent.hosts
+            ranking = self._rankings[kind] = _Ranking(service.where.spread, declared, self._state.lost_s)
+            hosts = {each.name for each in declared}
+        if ranking.counted is not counted:
+            hosts |= ranking.counted.keys() | counted.keys()
+        ranking.known, ranking.counted = len(self._changed), counted
+        for name in hosts:
+            if host := self._intent.host(name):
+                ranking.change(name, counted[name], self._rank(service, host))
+        return ranking.best()
 
     def _rank(self, service: ServiceIntent, host: HostIntent) -> _Rank | None:
         if self.why_rejected(service, host):

@@ -42,6 +42,13 @@ class ReplicaScheduler:
         """Slot -> its current host."""
         self._disposition: dict[int, Disposition] = {}
         self._why: dict[int, str] = {}
+        self._assigned = sum(map(len, self._has.values()))
+        """Larger than the number of replicas if one of them is assigned to several hosts."""
+
+    @property
+    def is_as_assigned(self) -> bool:
+        """Return True if every replica stays on the only host that has it, and none is new or dropped."""
+        return len(self._from) == self._assigned and self.at == self._from
 
     @property
     def origins(self) -> frozenset[str]:
@@ -57,37 +64,39 @@ class ReplicaScheduler:
 
     def held(self) -> Iterator[tuple[Key, StartObstacle]]:
         """Yield (service and slot, reason) for the replicas that must not start yet."""
-        name = self.service.name
+        name, settled = self.service.name, self.state.settled if self.is_as_assigned else ()
         for host, slots in self.slots.items():
-            for slot in self.state.may_be_held(host, name, slots):
+            for slot in () if host in settled else self.state.may_be_held(host, name, slots):
                 if (held := self.state.held(host, name, slot)).why:
                     yield (name, slot), held
 
     def keep(self) -> None:
         """Decide the disposition of each existing replica, and drop the surplus."""
         self._from = self._origins()
-        homes: defaultdict[str, list[int]] = defaultdict(list)
-        for slot, host in sorted(self._from.items()):
-            homes[host].append(slot)
-        for host, slots in homes.items():
-            alike = self.picker.are_alike(self.service, host, len(slots))
-            for several in [slots] if alike else [[slot] for slot in slots]:
-                disposition, why = self._disposition_on(host)
-                self._disposition |= dict.fromkeys(several, disposition)
-                self._why |= dict.fromkeys(several, why)
-                if disposition != "homeless":
-                    self.at |= dict.fromkeys(several, host)
-                    self.picker.take(self.service, host, len(several))
+        self.at, self._disposition = dict(self._from), dict.fromkeys(self._from, "stays")
+        where, limited = self.service.where, self.picker.is_limited(self.service)
+        keeping = {} if limited or len(self._from) < self._assigned else self.state.keeping
+        for host, replicas in self._has.items():
+            here, count = keeping.get(host), len(replicas)
+            if here and self.picker.can_add(host, count) and not (where.constraints and where.unmet(here)):
+                self.picker.take(self.service, host, count)  # most of a large cluster
+                continue
+            for slot in sorted(slot for slot in replicas if self._from[slot] == host):
+                self._disposition[slot], self._why[slot] = self._disposition_on(host)
+                if self._disposition[slot] == "homeless":
+                    del self.at[slot]
+                else:
+                    self.picker.take(self.service, host)
         surplus = max(0, len(self._from) - (self.service.replicas or 0))
         for slot in self._dispensable()[:surplus] if surplus else ():
             if slot in self.at:
                 self.picker.release(self.service, self.at.pop(slot))
-            del self._from[slot], self._disposition[slot], self._why[slot]
+            del self._from[slot], self._disposition[slot]
 
     def _origins(self) -> dict[int, str]:
         """Return the current host of each replica: of several assigned hosts the one that is no prefetch target."""
         only = {slot: host for host, slots in self._has.items() for slot in slots}
-        if len(only) == sum(map(len, self._has.values())):
+        if len(only) == self._assigned:
             return only
         places: defaultdict[int, list[str]] = defaultdict(list)
         for at, replicas in self._has.items():
@@ -117,7 +126,7 @@ class ReplicaScheduler:
             return "leaves", f"{name}: {why}"
         if where.most_per_host is not None and self.picker.count(self.service, name) >= where.most_per_host:
             return "leaves", f"{name}: max_replicas_per_node {where.most_per_host} is exceeded"
-        if self.picker.is_full(name):
+        if not self.picker.can_add(name):
             return "leaves", f"{name}: {MOST_ON_A_HOST} replicas on one host is exceeded"
         return "stays", ""
 

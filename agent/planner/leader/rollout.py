@@ -55,6 +55,11 @@ class RolloutDecision:
     again_s: float = 0.0
     """Seconds until a wait of the rollout ends; 0: it waits for no time to pass."""
 
+    @property
+    def is_over(self) -> bool:
+        """Return True if all replicas have the target spec already."""
+        return self.moved == self.total and not self.stays and not self.moves
+
 
 UNREACHABLE_S = 60.0
 """Seconds for which the rollout waits for an updated replica on an unreachable host before it updates others."""

@@ -47,6 +47,8 @@ class Placement:
     """The current assignments, with each scheduled replica on its placed host only."""
     has: Mapping[str, Has] = field(default_factory=dict)
     """The replicas of `current` by service."""
+    same: frozenset[str] = frozenset()
+    """Services whose `slots` are those of `has`; others may be so too."""
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     again_s: float = 0.0
@@ -80,12 +82,17 @@ def schedule(
             left += _refused(service, counts, state)
     left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
-    stays = all(_is_as_assigned(slots[name], state.has.get(name, {})) for name in schedulers)
+    stays = all(each.is_as_assigned for each in schedulers.values())
+    fixed = slots.keys() - schedulers.keys()
+    same = slots.keys() - {
+        name for name in fixed if not _is_as_assigned(slots[name], state.has.get(name, {}))
+    }
     current = current if stays else _settled(intent, current, slots)
     return Placement(
         slots=slots,
         current=current,
         has=state.has if stays else by_service(current),
+        same=frozenset(same) if stays else frozenset(),
         prefetching={
             (name, slot): host for name, each in schedulers.items() for slot, host in each.prefetching.items()
         },

@@ -229,6 +229,19 @@ class SchedulerState:
                     found[replica.key].add(name)
         return found
 
+    @cached_property
+    def keeping(self) -> Mapping[str, HostIntent]:
+        """Return the hosts on which the replicas stay unless their service forbids it."""
+        hosts = (each for each in self.intent.hosts if each.availability != "drain")
+        return {each.name: each for each in hosts if not self.is_gone(each.name)}
+
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        """Return the hosts that report now that each of their assigned replicas runs or may start."""
+        status = self.cluster.statuses if self.cluster else {}
+        up = (name for name, each in self.current.items() if name in status and status[name].up == each.slots)
+        return frozenset(name for name in up if self.is_reachable(name))
+
     def takes_new(self, host: HostIntent) -> bool:
         """Return True if the host may get replicas: it is active and not gone. Unreachable alone does not count."""
         return host.availability == "active" and not self.is_gone(host.name)

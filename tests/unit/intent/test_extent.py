@@ -4,13 +4,24 @@ import random
 import re
 import subprocess
 import sys
+from ipaddress import IPv4Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.intent import parse_intent
 from agent.intent.deploy import MOST_ON_A_HOST
-from agent.intent.extent import _REPLICA, LONGEST_REASON, MOST_CONSIDERED, MOST_CONTENT, MOST_IN_ALL
+from agent.intent.extent import (
+    _REPLICA,
+    LONGEST_REASON,
+    MOST_CONSIDERED,
+    MOST_CONTENT,
+    MOST_IN_ALL,
+    fitting_hosts,
+)
 from agent.model.faults import InvalidDocument
+from agent.model.intent import Constraint, HostIntent, Where
 from agent.model.records import LARGEST_VALUE, Assignment, Replica, encode
 from tests.support.thoroughness import examples
 
@@ -192,3 +203,35 @@ def test_the_contents_of_configs_are_counted_once_for_each_service_that_has_them
     assert faults(with_config(most)) == []
     (told,) = faults(with_config(most + 1))
     assert re.search(rf"services: \d+ bytes of configs of all services; the maximum is {MOST_CONTENT}$", told)
+
+
+CONSTRAINTS = st.builds(
+    Constraint,
+    of=st.sampled_from(
+        ["hostname", "role", "platform.os", "labels.zone", "labels.rack", "id", "platform.arch"]
+    ),
+    equal=st.booleans(),
+    value=st.sampled_from(["h1", "H2", "manager", "WORKER", "linux", "a", "B", ""]),
+)
+DECLARED = st.tuples(st.sampled_from(["h1", "H2", "h3", "a"]), st.sampled_from(["", "a", "b"]), st.booleans())
+
+
+@given(
+    st.lists(st.lists(CONSTRAINTS, max_size=3).map(tuple), max_size=4),
+    st.lists(DECLARED, max_size=4, unique_by=lambda each: each[0]),
+)
+def test_the_hosts_that_meet_constraints_are_those_that_lack_none(
+    rules: list[tuple[Constraint, ...]], declared: list[tuple[str, str, bool]]
+) -> None:
+    hosts = tuple(
+        HostIntent(
+            name=name,
+            address=IPv4Address("10.1.0.1"),
+            role="manager" if manages else "worker",
+            labels=(("zone", zone),) if zone else (),
+        )
+        for name, zone, manages in declared
+    )
+    found = fitting_hosts({*rules}, hosts)
+    for rule in rules:
+        assert found[rule] == tuple(each for each in hosts if not Where(constraints=rule).unmet(each))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from time import process_time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +76,7 @@ SERVICES = st.builds(
     most=st.sampled_from([None, 1, 3]),
     port=st.sampled_from([0, 80]),
 )
-CHANGES = st.lists(st.tuples(st.integers(0, 1), st.integers(-1, 20), st.booleans()), max_size=60)
+CHANGES = st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 20), st.booleans()), max_size=60)
 
 
 @settings(deadline=None)
@@ -87,7 +88,11 @@ def test_the_best_host_is_the_one_that_a_comparison_of_all_finds(
     lost: set[int],
     changes: list[tuple[int, int, bool]],
 ) -> None:
-    services = (one, replace(other, name="b"))
+    services = (
+        one,
+        replace(other, name="b"),
+        replace(one, name="c"),
+    )  # the first and the last share a ranking
     of = cluster(count, *services)
     away = {f"n{number}" for number in lost}
     seen = observed(None, None, lost_s=dict.fromkeys(away, 1.0))
@@ -118,12 +123,13 @@ def test_no_host_gets_more_replicas_than_a_host_may_run() -> None:
     assert "and 992 more: no host can run it: n0: it has 1000 replicas, the maximum; n1: " in blocked.reason
 
 
-def test_as_many_replicas_as_may_be_are_placed_on_as_many_hosts_within_seconds() -> None:
+@pytest.mark.parametrize("services", [10, 1000])
+def test_as_many_replicas_as_may_be_are_placed_on_as_many_hosts_within_seconds(services: int) -> None:
     many = tuple(
-        replace(wanted(f"s{number}", spread=("labels.zone", "hostname")), replicas=2000)
-        for number in range(10)
+        replace(wanted(f"s{number}", spread=("labels.zone", "hostname")), replicas=20_000 // services)
+        for number in range(services)
     )
-    start = process_time()
-    placed = schedule(cluster(1000, *many), {})
+    of, start = cluster(1000, *many), process_time()
+    placed = schedule(of, {})
     assert sum(len(slots) for each in placed.slots.values() for slots in each.values()) == 20_000
-    assert process_time() - start < 20
+    assert process_time() - start < 3  # 0.4 s; a ranking made anew for each service took ten

@@ -14,6 +14,8 @@ from agent.observe.observer import ReplicaWatcher
 from agent.planner.leader import scheduler
 from agent.planner.leader.assignments import assign
 from agent.planner.leader.leading import plan_leading
+from agent.planner.leader.rescheduler import ReplicaScheduler
+from agent.planner.leader.scheduler_state import SchedulerState
 from tests.fakes.store import FakeClock
 from tests.support.builders import FENCE, cluster, host, host_intent, intent, member, node, service, status
 
@@ -98,6 +100,9 @@ def test_a_pass_decides_once_and_makes_no_replica_anew() -> None:
     calls = Rest(10).calls_after_one_change()
     assert calls[scheduler.schedule.__code__] == 1
     assert calls[Replica.__init__.__code__] == 0
+    # Where nothing limits a service, its hosts are looked at once for all services, and none replica by replica.
+    assert calls[ReplicaScheduler._disposition_on.__code__] == 0
+    assert calls[SchedulerState.may_be_held.__code__] == 0
     # What follows from a spec and an intent alone is decided for each spec, here only one, and service.
     assert calls[networks.asks_of.__code__] == SERVICES
     # Of all the statuses only the changed one is read replica by replica.
