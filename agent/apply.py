@@ -18,7 +18,7 @@ from agent.diff.bridge import refusal
 from agent.diff.container import create_request, with_carried
 from agent.errors import Conflict, Denied, LeadershipLost, NotAdmitted, Refused, SwarmkeeperError, Unreachable
 from agent.lease import Session
-from agent.model import earlier, leader_steps, records, spec, steps
+from agent.model import earlier, history, leader_steps, records, spec, steps
 from agent.model.keys import Keys
 from agent.model.plan import Step
 from agent.model.store import Compare, Delete, Fence, Put
@@ -241,6 +241,8 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
             write([_put(keys.trial, step.trial)])
         case leader_steps.PublishVerdict():
             _publish_verdict(context, fence, step)
+        case leader_steps.RecordHistory():
+            _record_history(context, fence, step)
         case leader_steps.PublishAssignment():
             _publish_assignment(context, fence, step)
         case leader_steps.CollectSpecs():
@@ -326,6 +328,21 @@ def _publish_verdict(context: ApplyContext, fence: Fence, step: leader_steps.Pub
     # A document that was applied meanwhile gets a verdict of its own.
     newest = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)
     context.store.write_fenced(fence, operations, [newest])
+
+
+def _record_history(context: ApplyContext, fence: Fence, step: leader_steps.RecordHistory) -> None:
+    prefix, at, puts = context.keys.history, context.now(), []
+    if step.verdict:
+        puts.append(
+            _put(f"{prefix}{step.verdict.revision}", history.entry_of(step.verdict, step.text, step.note, at))
+        )
+    if step.outcome:
+        name, why = step.outcome
+        puts.append(
+            _put(f"{prefix}{step.revision}/{name}", history.Event(at=at, why=why[: history.LONGEST_MESSAGE]))
+        )
+    gone = [Delete(key=f"{prefix}{each}") for each in step.gone[: MOST_OPERATIONS - len(puts)]]
+    context.store.write_fenced(fence, [*puts, *gone])
 
 
 def _publish_assignment(context: ApplyContext, fence: Fence, step: leader_steps.PublishAssignment) -> None:

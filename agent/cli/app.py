@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from agent.cli import CONFIG
+from agent.cli.documents import documents
 from agent.cli.exit_codes import CHANGES, EXIT_CODES, HELD, Group
 from agent.cli.options import (
     ClusterOption,
@@ -21,6 +22,7 @@ from agent.cli.options import (
     EnvFilesOption,
     EveryStepOption,
     FilesOption,
+    MessageOption,
     SecretsOption,
     checked_name,
     given,
@@ -274,6 +276,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
         ),
     ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the verdict.")] = False,
+    message: MessageOption = "",
 ) -> None:
     """Check a document, show its plan, write it to etcd, and wait for the leader's verdict.
 
@@ -303,6 +306,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
         verdict=not no_wait,
         wait="" if wait is Wait.NONE else wait.value,
         timeout_s=timeout,
+        message=message,
     )
     with connected(config, endpoint, cluster) as connection:
         raise typer.Exit(run_apply(connection, order))
@@ -373,6 +377,9 @@ def etcd_roles(
     if may_lead and host is None:
         raise typer.BadParameter("--may-lead needs --host")
     show_roles(config or CONFIG, cluster, host, may_lead=may_lead)
+
+
+app.registered_commands += documents.registered_commands
 
 
 def main() -> None:

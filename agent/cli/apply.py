@@ -1,5 +1,8 @@
 """`apply`: show the plan of a document, write the document, wait for the verdict and for what it changes."""
 
+import getpass
+import os
+import platform
 import shlex
 import time
 from collections.abc import Sequence
@@ -16,11 +19,12 @@ from agent.cli.plan import show_plan, with_document
 from agent.cli.validate import painted
 from agent.cli.wait import await_goal, check_newest, show_outcome
 from agent.conditions import goal_of
-from agent.errors import Conflict, Invalid, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Conflict, Denied, Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.intent.guard import confirmed, guarding
+from agent.model.history import LONGEST_MESSAGE, Note
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Document
-from agent.model.records import Verdict
+from agent.model.records import Verdict, encode
 from agent.model.store import Compare, Put
 
 VERSION = 1
@@ -28,22 +32,28 @@ VERSION = 1
 VERDICT_S = 60.0
 GOAL_S = 600.0
 """Longest waits, for the verdict and for the goal, if --timeout is not given."""
+_MEANWHILE = "another client changed the document after the plan; nothing was written: apply again"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
 
 
 def confirming(
-    document: str, config: Path | None, endpoints: Sequence[str] | None, cluster: str | None, *more: str
+    document: str,
+    config: Path | None,
+    endpoints: Sequence[str] | None,
+    cluster: str | None,
+    *more: str,
+    command: str = "apply",
 ) -> str:
     """Return the command line that confirms an edit, with the options of this one, and `{}` for the token.
 
-    `document` has the arguments that name the document, quoted for a shell.
+    `document` has the arguments that name the document, quoted for a shell; empty: none are needed.
     """
     options = ["--config", str(config)] if config else []
     for each in endpoints or ():
         options += ["--endpoint", each]
     options += ["--cluster", cluster] if cluster else []
-    return f"{shlex.join(('swarmkeeper', 'apply', *options, *more))} --confirm {{}} {document}"
+    return f"{shlex.join(('swarmkeeper', command, *options, *more))} --confirm {{}} {document}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,12 @@ class Order:
     wait: str = ""
     """services, cluster, or empty: none after the verdict."""
     timeout_s: float | None = None
+    message: str = ""
+    """Message of the operator for the history; empty: none."""
+    over: int | None = None
+    """Revision of the newest document for which this one was made; None: whichever is the newest."""
+    intended: bool = False
+    """True if a drain or a pause that the document ends is not left out by mistake."""
 
 
 def run_apply(connection: Connection, order: Order) -> int:
@@ -144,6 +160,8 @@ class Applying:
         after the plan. Raises Refused when the edit needs a token or the operator answers no, and Unreachable.
         """
         cluster = self._connection.read()
+        if order.over is not None and order.over != (cluster.document.revision if cluster.document else 0):
+            raise Conflict(_MEANWHILE)
         planned = _planned(cluster, order)
         document, before = planned.document, cluster.accepted
         assert document is not None
@@ -155,7 +173,8 @@ class Applying:
             return Written(revision=same.revision, intent=document.intent, before=before, changed=False)
         if not self._quiet:
             show_plan(planned, every_step=order.every_step, show_secrets=order.show_secrets)
-            for warning in (*document.warnings, *warn(document.intent, cluster.statuses)):
+            ended = () if order.intended else left_out(before, document.intent)
+            for warning in (*document.warnings, *warn(document.intent, cluster.statuses), *ended):
                 typer.echo(f"{painted('warning', 'yellow')}: {warning}")
         if guarded := guarding(planned):
             token, removed = guarded
@@ -165,7 +184,7 @@ class Applying:
             )
         if order.ask and not typer.confirm("\nApply this document?", err=self._quiet):
             raise Refused("the document was not applied: you did not answer yes")
-        revision = self._write(same.revision if same else 0, document)
+        revision = self._write(same.revision if same else 0, document, order.message)
         self._say(f"Written to etcd as revision {revision}.")
         return Written(revision=revision, intent=document.intent, before=before, changed=True)
 
@@ -199,17 +218,23 @@ class Applying:
         if not self._quiet:
             typer.echo(text)
 
-    def _write(self, before: int, document: Document) -> int:
-        key = self._connection.keys.intent
-        unchanged, put = Compare(key=key, mod_revision=before), Put(key=key, value=document.text.encode())
+    def _write(self, before: int, document: Document, message: str) -> int:
+        keys, store = self._connection.keys, self._connection.store
+        unchanged = Compare(key=keys.intent, mod_revision=before)
+        put = Put(key=keys.intent, value=document.text.encode())
+        note = Put(key=keys.note, value=encode(Note(author=_author(), message=message[:LONGEST_MESSAGE])))
         try:
-            result = self._connection.store.txn([unchanged], [put])
+            result = store.txn([unchanged], [put, note])
+        except Denied:
+            # The role that an earlier version printed has the document alone.
+            self._say(
+                "The history will not name you: your role in etcd may not write intent-note (etcd-roles)."
+            )
+            result = store.txn([unchanged], [put])
         except Unreachable:
             return self._revision_after(before, document)
         if not result.succeeded:
-            raise Conflict(
-                "another client changed the document after the plan; nothing was written: apply again"
-            )
+            raise Conflict(_MEANWHILE)
         return result.revision
 
     def _revision_after(self, before: int, document: Document) -> int:
@@ -220,6 +245,30 @@ class Applying:
         raise Unreachable(
             "etcd did not answer, and does not have the document yet: see `swarmkeeper status` before you apply again"
         )
+
+
+def _author() -> str:
+    """Return the user and the machine of this command. Nothing proves them: they are for people."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
+
+
+def left_out(before: Intent | None, after: Intent) -> tuple[str, ...]:
+    """Return what a document ends by lacking it: a drain or a pause of the accepted one, as by another file."""
+    if before is None:
+        return ()
+    set_to = {each.name: each.availability for each in before.hosts if each.availability != "active"}
+    ended = [
+        f"{each.name} is set to {set_to[each.name]} in the accepted document, and not in this one"
+        for each in after.hosts
+        if each.name in set_to and each.availability == "active"
+    ]
+    if before.policy.mode != "enforce" and after.policy.mode == "enforce":
+        ended.append(f"the accepted document has mode {before.policy.mode}, and this one ends it")
+    return tuple(ended)
 
 
 def _planned(cluster: ClusterState, order: Order) -> ClusterState:

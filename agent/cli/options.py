@@ -67,6 +67,16 @@ Document = Annotated[
     typer.FileBinaryRead | None,
     typer.Argument(metavar="[FILE]", help="The document, or - for standard input."),
 ]
+MessageOption = Annotated[
+    str,
+    typer.Option(
+        "--message", "-m", metavar="TEXT", help="What `history` says of this document, with your name."
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+TokenOption = Annotated[
+    str, typer.Option("--confirm", metavar="TOKEN", help="Confirm an edit that deletion_guard stops.")
+]
 SecretsOption = Annotated[
     bool,
     typer.Option(

@@ -6,21 +6,18 @@ new document applies, so that removing the guard is itself guarded.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping as Lookup
 from hashlib import sha256
-from typing import Any
 
 from agent.diff.capacity import why_unmet
 from agent.errors import Invalid
-from agent.model.faults import InvalidDocument
+from agent.intent.rewrite import plain, rewritten
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
 from agent.model.status import HostStatus
-from agent.yamldoc import Cursor, open_document
-from agent.yamldoc.compose import Mapping, Node, Scalar
+from agent.yamldoc.compose import Node
 
 # ---- The hash of a document, from which the confirmation token is made
 
@@ -34,7 +31,7 @@ def document_hash(root: Node) -> str:
     """Return the hash of the document's content. Comments, quotes and the confirmation token do not change it."""
     hashed = sha256()
     # In pieces: with aliases expanded the whole text can be large.
-    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(_plain(root, TOKEN_KEY)):
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(plain(root, TOKEN_KEY)):
         hashed.update(piece.encode())
     return hashed.hexdigest()[:DIGITS]
 
@@ -44,25 +41,7 @@ def shortened(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def _plain(node: Node, without: tuple[str, ...] = ()) -> Any:
-    """Return the node in types of JSON. It omits the path `without`, and a mapping that is then empty."""
-    if isinstance(node, Scalar):
-        return None if node.is_null else node.text
-    if not isinstance(node, Mapping):
-        return [_plain(each) for each in node.items]
-    kept = {}
-    for key, (_, value) in node.entries.items():
-        further = without[1:] if without[:1] == (key,) else ()
-        plain = _plain(value, further)
-        if (key,) != without and not (further and plain == {}):
-            kept[key] = plain
-    return kept
-
-
 # ---- Writing the confirmation token into a document, without any other change of its text
-
-_LINE_END = re.compile("\r\n|\r|\n")
-_TOKEN = re.compile(r"""["']?[0-9a-f]+["']?""")
 
 
 def confirmed(raw: bytes, token: str) -> bytes:
@@ -70,49 +49,12 @@ def confirmed(raw: bytes, token: str) -> bytes:
 
     Raises Invalid if that would change anything else, as when the section is an alias.
     """
-    root = open_document(raw)
-    written = _written(raw.decode(), root, token).encode()
-    if not _is_confirmed(written, token, document_hash(root.node)):
-        remedy = f"write {'.'.join(TOKEN_KEY)}: {token} by hand"
-        raise Invalid(f"the token cannot be added to the document: {remedy}")
-    return written
-
-
-def _is_confirmed(raw: bytes, token: str, digest: str) -> bool:
     try:
-        root = open_document(raw)
-    except InvalidDocument:
-        return False
-    found = root.at(*TOKEN_KEY)
-    is_written = found.path == ".".join(TOKEN_KEY) and found.shown == f"'{token}'"
-    return is_written and document_hash(root.node) == digest and not len(root.faults)
-
-
-def _written(text: str, root: Cursor, token: str) -> str:
-    cluster, policy, found = (root.at(*TOKEN_KEY[:depth]) for depth in (1, 2, 3))
-    if found.path == ".".join(TOKEN_KEY):
-        start = _offset(text, found)
-        previous = _TOKEN.match(text, start)
-        return f"{text[:start]}{token}{text[previous.end() :]}" if previous else text
-    if policy.path == ".".join(TOKEN_KEY[:2]) and policy.is_mapping:
-        return _with_entry(text, policy, f'"{TOKEN_KEY[2]}": "{token}"', f"{TOKEN_KEY[2]}: {token}")
-    inner = f'"{TOKEN_KEY[1]}": {{"{TOKEN_KEY[2]}": "{token}"}}'
-    return _with_entry(text, cluster, inner, f"{TOKEN_KEY[1]}: {{{TOKEN_KEY[2]}: {token}}}")
-
-
-def _with_entry(text: str, mapping: Cursor, in_flow: str, in_block: str) -> str:
-    """Return the text with one more entry at the beginning of the mapping."""
-    start = _offset(text, mapping)
-    if text[start : start + 1] == "{":
-        more = "" if not list(mapping.entries()) else ", "
-        return f"{text[: start + 1]}{in_flow}{more}{text[start + 1 :]}"
-    return f"{text[:start]}{in_block}\n{' ' * (mapping.node.column - 1)}{text[start:]}"
-
-
-def _offset(text: str, place: Cursor) -> int:
-    ends = [0, *(each.end() for each in _LINE_END.finditer(text))]
-    bom = 1 if text.startswith("\ufeff") and place.node.line == 1 else 0
-    return ends[place.node.line - 1] + place.node.column - 1 + bom
+        return rewritten(raw, TOKEN_KEY, token)
+    except Invalid as error:
+        raise Invalid(
+            f"the token cannot be added to the document: write {'.'.join(TOKEN_KEY)}: {token} by hand"
+        ) from error
 
 
 Statuses = Lookup[str, HostStatus]

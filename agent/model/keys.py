@@ -14,7 +14,9 @@ class Keys:
         self.cluster = cluster
         self.root = root = f"{ROOT}{cluster}/"
         self.intent = f"{root}intent"
-        """The operator's document: the only key that a person writes."""
+        """The operator's document."""
+        self.note = f"{root}intent-note"
+        """Author and message of that document. It counts if it was written in the same transaction."""
         self.accepted = f"{root}accepted"
         """The last document that the leader accepted, even while `intent` has a newer one that it refused."""
         self.verdict = f"{root}verdict"
@@ -38,6 +40,8 @@ class Keys:
         self.rollouts = f"{root}rollouts/"
         self.hosts = f"{root}hosts/"
         self.slots = f"{root}host-slots/"
+        self.history = f"{root}history/"
+        """The last documents by revision, and below each what became of it (agent/model/history.py)."""
 
     def spec(self, digest: str) -> str:
         return f"{self.specs}{digest}"
@@ -95,7 +99,10 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
     everything = Permission(right="read", key=keys.root, end=after(keys.root))
     operator = EtcdRole(
         name=f"swarmkeeper-{keys.cluster}-operator",
-        permissions=(everything, Permission(right="readwrite", key=keys.intent)),
+        permissions=(
+            everything,
+            *(Permission(right="readwrite", key=key) for key in (keys.intent, keys.note)),
+        ),
     )
     agent = EtcdRole(
         name=f"swarmkeeper-{keys.cluster}-agent",

@@ -2,6 +2,7 @@
 
 from dataclasses import field
 
+from agent.model.history import Note, Outcome
 from agent.model.intent import Availability
 from agent.model.records import Assignment, MembershipOrder, Rollout, SwarmRecord, Trial, UnlockKeys, Verdict
 from agent.model.spec import ContainerSpec, Pairs
@@ -44,6 +45,21 @@ class BeginTrial(_LeaderStep, verb="prepare", kind="intent", about="verdict"):
     """Record that this leader begins the trial of the newest document."""
 
     trial: Trial
+
+
+class RecordHistory(_LeaderStep, verb="record", kind="intent", about="history"):
+    """Write an entry of the history, an outcome of the accepted document, or both; delete what is beyond its bounds."""
+
+    verdict: Verdict | None
+    """Of the document that gets an entry; None: none does."""
+    text: str = field(default="", repr=False)
+    note: Note | None = None
+    revision: int
+    """Of the accepted document."""
+    outcome: tuple[Outcome, str] | None
+    """With its reason."""
+    gone: tuple[str, ...]
+    """Names below `history/`."""
 
 
 class PublishAssignment(_StepForHost, verb="publish", kind="intent", about="assignment/{self.host}"):
@@ -205,7 +221,8 @@ NodeStep = PromoteNode | DemoteNode | UpdateNode | RemoveNode
 AutolockStep = TurnAutolockOn | PublishUnlockKey | TurnAutolockOff
 LeaderStep = (
     Campaign | Resign
-    | BeginTrial | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
+    | BeginTrial | PublishVerdict | RecordHistory | PublishAssignment | CollectSpecs
+    | PublishRollout | WithdrawRollout
     | GrantDisruption | RevokeDisruption | IssueMembershipOrder | RevokeMembershipOrder | ForgetHost
     | ClaimInit | PassClaim | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens
     | CreateOverlay | RemoveOverlay | NodeStep | AutolockStep

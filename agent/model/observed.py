@@ -6,6 +6,7 @@ from typing import Literal
 
 from agent.model import Frozen, records
 from agent.model.faults import Fault
+from agent.model.history import Note
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec, Key, Pairs
@@ -115,6 +116,10 @@ class ClusterState(Frozen):
     # Leader only; empty on every other host. While a host has a membership order: statuses of itself and of managers.
     assignments: Mapping[str, records.Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()
+    note: Note | None = None
+    """Author and message of `document`; None: it was written without them."""
+    history: frozenset[str] = frozenset()
+    """Names below `history/`."""
     membership_orders: Mapping[str, records.MembershipOrder] = field(default_factory=dict)
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)

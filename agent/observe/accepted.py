@@ -18,6 +18,7 @@ from agent.model.intent import Intent
 from agent.model.keys import Keys
 from agent.model.phrases import MISUSED
 from agent.observe.history import History
+from agent.yamldoc import MAX_BYTES
 from agent.yamldoc.faultlist import printable
 
 R = TypeVar("R")
@@ -28,7 +29,7 @@ Known = dict[str, tuple[tuple[type, int, int], object]]
 LONGEST_PROBLEM = 200
 """Characters of the problem of an unreadable value in logs and statuses. The value may have any size."""
 _SMALL = (records.Presence, records.LeaderRecord, records.Disruption, records.MembershipOrder, records.Trial)
-_LARGEST_SMALL = 20_000  # bytes
+LARGEST_SMALL = 20_000  # bytes
 _DELETE = "delete the keys that no agent wrote"
 UNREADABLE = "?"
 """Host or instance in an unreadable lock or presence: an agent other than this one."""
@@ -91,7 +92,7 @@ class Values:
         if before and before[0] == content:
             self.known[found.key] = before
             return cast(R, before[1])
-        most = _LARGEST_SMALL if kind in _SMALL else records.LARGEST_VALUE
+        most = LARGEST_SMALL if kind in _SMALL else records.LARGEST_VALUE
         try:
             if found.dropped:
                 raise Invalid(f"{found.dropped} bytes, and all values together have too many: {_DELETE}")
@@ -322,6 +323,14 @@ def read_document(raw: bytes, revision: int) -> observed.Document:
     try:
         intent = parse_intent(raw, revision)
     except faults.InvalidDocument as error:
-        return observed.Document(revision=revision, intent=None, faults=error.faults)
+        return observed.Document(revision=revision, intent=None, faults=error.faults, text=_text_of(raw))
     text = raw.decode()
     return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)
+
+
+def _text_of(raw: bytes) -> str:
+    """Return a faulty document as it is; empty if it is no text, or longer than any document may be."""
+    try:
+        return raw.decode() if len(raw) <= MAX_BYTES else ""
+    except UnicodeDecodeError:
+        return ""

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -11,13 +12,22 @@ from agent.clients.seal import Seal, Unopened
 from agent.diff.networks import with_confirmed_overlays
 from agent.errors import Denied, Invalid, NotUsed
 from agent.model import earlier, observed, records, status
+from agent.model.history import Note
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
-from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Known, Values, read_document
+from agent.observe.accepted import (
+    LARGEST_SMALL,
+    UNREADABLE,
+    AcceptedStore,
+    EffectiveState,
+    Known,
+    Values,
+    read_document,
+)
 from agent.observe.assigned import AllowedAssignment, Evidence
 from agent.observe.declared import DeclaredSpecs
 
@@ -179,10 +189,11 @@ class ClusterReader:
         keys, ranges = self._keys, (*self.watched(), KeyRange(key=self._keys.verdict))
         if not self.wide:
             return ranges
-        singles = (KeyRange(key=each) for each in (keys.trial, keys.digests))
+        singles = (KeyRange(key=each) for each in (keys.trial, keys.digests, keys.note))
         prefixes = (KeyRange(key=each, prefix=True) for each in (keys.assignments, keys.membership_orders))
         # Many may be below specs/ that nothing names: their values are read once they are needed.
-        return (*ranges, *singles, *prefixes, KeyRange(key=keys.specs, prefix=True, keys_only=True))
+        names = (KeyRange(key=each, prefix=True, keys_only=True) for each in (keys.specs, keys.history))
+        return (*ranges, *singles, *prefixes, *names)
 
     def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, hindered: bool) -> bool:
         """Return True for the leader, and for every agent without a swarm record, so that it adopts an existing swarm.
@@ -247,6 +258,8 @@ class ClusterReader:
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
             membership_orders=values.of_hosts(keys.membership_orders, "", records.MembershipOrder),
             stored_specs=frozenset(each.removeprefix(keys.specs) for each in stored),
+            note=_note(snapshot, keys),
+            history=frozenset(each.key.removeprefix(keys.history) for each in snapshot.under(keys.history)),
             statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),
             digests=values.one(keys.digests, records.Digests),
@@ -308,6 +321,16 @@ class ClusterReader:
             return kept
         value = records.encode(opened)
         return (*kept, KeyValue(key=self._opened_key, value=value, create_revision=0, mod_revision=0))
+
+
+def _note(snapshot: Snapshot, keys: Keys) -> Note | None:
+    """Return the note of the newest document. One that is unreadable, or of another document, is none."""
+    found, document = snapshot.get(keys.note), snapshot.get(keys.intent)
+    if not found or not document or found.mod_revision != document.mod_revision:
+        return None
+    with suppress(Invalid):  # it is for people: no note of a newer version may stop a leader
+        return records.decode(Note, found.value) if len(found.value) <= LARGEST_SMALL else None
+    return None
 
 
 def _slot(keys: Keys, values: Values, intent: Intent | None) -> tuple[records.Disruption | None, int]:

@@ -18,6 +18,8 @@ _OTHER_CLUSTER = (
     "this swarm is cluster {other}'s, so this agent changes nothing on the host; "
     "set `cluster: {other}` in agent.yaml, or take the host out of that swarm"
 )
+_ALWAYS = ("verdict", "history")
+"""Resources of the steps that tell of a document, in every mode."""
 _NO_PAGE = (
     "the agent works without its pages and tries again: free the port, or set http.listen in agent.yaml"
 )
@@ -98,7 +100,7 @@ def _by_policy(observed: Observed, plan: Plan) -> Plan:
     intent = observed.cluster.accepted if observed.cluster else None
     if intent is None or intent.policy.mode == "enforce":
         return plan
-    kept = tuple(step for step in plan.steps if step.kind == "leadership" or step.resource == "verdict")
+    kept = tuple(step for step in plan.steps if step.kind == "leadership" or step.resource in _ALWAYS)
     blocked = tuple(
         Blocked(resource=step.resource, reason=f"mode {intent.policy.mode}: would {step}", kind="mode")
         for step in plan.steps

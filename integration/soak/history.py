@@ -25,6 +25,7 @@ LEADERS = (
     "tokens",
     "unlock",
     "digests",
+    "history/",
     "disruption",
     "specs/",
     "assignments/",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.cli.connect import Connection
 from agent.cli.plan import with_document
-from agent.model.leader_steps import BeginTrial
+from agent.model.leader_steps import BeginTrial, RecordHistory
 from agent.model.plan import Step
 from agent.model.records import Verdict, decode
 from agent.planner.dry_run.cluster import plan_cluster
@@ -128,7 +128,7 @@ def counted(steps: Iterable[Step]) -> Counter[str]:
     found = Counter(
         part
         for step in steps
-        if not isinstance(step, BeginTrial)
+        if not isinstance(step, BeginTrial | RecordHistory)
         for part in parts(re.sub(r"revision \d+", "revision N", str(step)))
     )
     return Counter({told: 1 if told.startswith("collect") else count for told, count in found.items()})

@@ -16,7 +16,7 @@ from agent.diff.bridge import refusal
 from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, NotAdmitted, Refused, Unreachable
 from agent.lease import Session
-from agent.model import leader_steps, records, steps
+from agent.model import history, leader_steps, records, steps
 from agent.model.host_state import VolumeState
 from agent.model.intent import BridgeIntent, VolumeIntent
 from agent.model.keys import Keys, host_role
@@ -43,6 +43,7 @@ from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 from tests.support.builders import BRIDGE, LOCAL, OVERLAY, order
 
 KEYS = Keys("prod")
+TEXT = "name: prod # as it is\n"
 SETTINGS = SessionSettings()
 SECRETS = ("hunter2", "SWMTKN-manager", "SWMTKN-worker")
 SPEC = order(environment=(("PASSWORD", "hunter2"),))
@@ -384,6 +385,9 @@ NODE_STEPS: list[tuple[Step, Call]] = [
 FENCED: list[Step] = [
     leader_steps.BeginTrial(trial=TRIAL, reason="r"),
     leader_steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
+    leader_steps.RecordHistory(
+        verdict=VERDICT, text="name: prod", revision=6, outcome=("paused", "why"), gone=("1",), reason="r"
+    ),
     leader_steps.ClaimInit(reason="r"),
     leader_steps.PassClaim(record=SwarmRecord(claimed_by="h2"), over=0, reason="r"),
     leader_steps.PublishSwarm(record=RECORD, reason="r"),
@@ -629,6 +633,36 @@ def test_a_document_is_accepted_together_with_its_verdict(leading: Bench) -> Non
     assert leading.read(KEYS.trial) is None
     assert leading.record(Verdict, KEYS.verdict) == verdict
     assert leading.record(Accepted, KEYS.accepted) == Accepted(revision=judged, document="name: prod")
+
+
+def test_an_entry_of_the_history_and_an_outcome_are_one_fenced_write_that_deletes_the_oldest(
+    leading: Bench,
+) -> None:
+    leading.put(f"{KEYS.history}1", b"old")
+    watching = Watching()
+    leading.etcd.add_watch(watching)
+    note = history.Note(author="anna", message="more")
+    step = leader_steps.RecordHistory(
+        verdict=VERDICT, text=TEXT, note=note, revision=6, outcome=("paused", "why"), gone=("1",), reason="r"
+    )
+    leading.apply(step)
+    (written,) = watching.writes
+    entry, event = f"{KEYS.history}{VERDICT.revision}", f"{KEYS.history}6/paused"
+    assert written == (entry, event, f"{KEYS.history}1")
+    assert leading.record(history.Entry, entry).text() == TEXT
+    assert leading.record(history.Entry, entry).author == "anna"
+    assert leading.record(history.Event, event).why == "why"
+
+
+def test_what_is_beyond_one_transaction_of_the_history_stays_for_the_next(leading: Bench) -> None:
+    gone = tuple(str(each) for each in range(1000, 2000))
+    for each in gone:
+        leading.put(f"{KEYS.history}{each}", b"x")
+    leading.apply(
+        leader_steps.RecordHistory(verdict=VERDICT, revision=6, outcome=None, gone=gone, reason="r")
+    )
+    left = leading.store.read([KeyRange(key=KEYS.history, prefix=True)]).values
+    assert len(left) == 1 + 1000 - (MOST_OPERATIONS - 1)
 
 
 def test_orders_of_agents_before_format_2_go_with_a_document_once_no_such_agent_reports(
@@ -944,8 +978,13 @@ def test_no_record_and_no_write_shows_a_secret() -> None:
     accepted = Accepted(revision=1, document="PASSWORD: hunter2")
     join = steps.JoinSwarm(role="worker", advertise="a", remotes=(), token="SWMTKN-worker", reason="r")
     publish = leader_steps.PublishVerdict(verdict=VERDICT, document="PASSWORD: hunter2", reason="r")
+    entry = leader_steps.RecordHistory(
+        verdict=VERDICT, text="PASSWORD: hunter2", revision=1, outcome=None, gone=(), reason="r"
+    )
     put = Put(key="k", value=b"hunter2")
-    told = "".join(map(repr, (TOKENS, accepted, SPEC, join, publish, put))) + f"{join} {publish}"
+    told = (
+        "".join(map(repr, (TOKENS, accepted, SPEC, join, publish, entry, put))) + f"{join} {publish} {entry}"
+    )
     assert not [secret for secret in SECRETS if secret in told]
 
 

@@ -28,8 +28,13 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912,
         return world.with_host(me, engine.on_engine(world.host(me), step, me, world.cluster))
     cluster = world.cluster
     match step:
-        case steps.PutPresence() | leader_steps.RotateTokens() | leader_steps.BeginTrial():
-            return world  # no plan depends on a presence or on the tokens' values, and a dry run has no trial
+        case (
+            steps.PutPresence()
+            | leader_steps.RotateTokens()
+            | leader_steps.BeginTrial()
+            | leader_steps.RecordHistory()
+        ):
+            return world  # no plan depends on a presence or the tokens' values; a dry run has no trial, no history
         case leader_steps.PublishAssignment():
             return _assigned(world, step)
         case leader_steps.Campaign():

@@ -18,7 +18,7 @@ _MOST_HOSTS = 6
 _REPLACED_S = 1
 """Seconds that docker needs to stop, remove, rename and start a container; the program's own time is extra."""
 _BOOKKEEPING = (
-    "verdict", "assignment", "specs", "rollout", "disruption", "membership-order", "host", "swarm-record",
+    "verdict", "history", "assignment", "specs", "rollout", "disruption", "membership-order", "host", "swarm-record",
     "tokens", "digests",
 )  # fmt: skip
 """First parts of the resources whose steps change keys in etcd only."""

@@ -15,6 +15,7 @@ from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_disruption
+from agent.planner.leader.history import plan_history
 from agent.planner.leader.membership_orders import plan_membership_orders
 from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
@@ -158,7 +159,8 @@ def plan_leading(observed: Observed) -> Plan:
     plan = _plan_trial(observed)  # first: the accepted document may be what ends each leader
     if plan.steps and "verdict" not in observed.failures:
         return plan
-    return plan + _plan_accepted(observed)
+    accepted = _plan_accepted(observed)
+    return plan + accepted + plan_history(observed, accepted)
 
 
 def _plan_accepted(observed: Observed) -> Plan:

@@ -57,6 +57,8 @@ DONE_BY: dict[str, dict[str, str]] = {
     },
     KEYS.slot(WORKER): {"operator": READ, WORKER: WRITE, MANAGER: READ, "agent": WRITE},
     KEYS.slot(MANAGER): {"operator": READ, WORKER: READ, MANAGER: WRITE, "agent": WRITE},
+    KEYS.note: {"operator": WRITE, WORKER: NOTHING, MANAGER: READ, "agent": READ},
+    f"{KEYS.history}7": {"operator": READ, WORKER: NOTHING, MANAGER: WRITE, "agent": WRITE},
     KEYS.slot(PEER): {"operator": READ, WORKER: READ, MANAGER: READ, "agent": WRITE},
     **{
         key: {"operator": READ, WORKER: WRITE, MANAGER: READ, "agent": WRITE}
@@ -484,7 +486,7 @@ def _without_constants(page: str) -> str:
 
 
 def test_a_stolen_manager_does_not_write_the_document_or_what_other_hosts_say(manager: Side) -> None:
-    for key in (KEYS.intent, KEYS.status(WORKER), KEYS.presence(WORKER), KEYS.slot(WORKER)):
+    for key in (KEYS.intent, KEYS.note, KEYS.status(WORKER), KEYS.presence(WORKER), KEYS.slot(WORKER)):
         assert not allowed(lambda each=key: manager.store.txn([], [Put(key=each, value=b"x")]))  # type: ignore[misc]
 
 
@@ -496,7 +498,7 @@ def test_a_stolen_manager_can_delete_all_that_leaders_write(manager: Side) -> No
 def test_an_operators_password_writes_the_document_and_nothing_else(login: Login) -> None:
     store = login("operator")
     written = [key for key in DONE_BY if rights(store, key)["write"]]
-    assert written == [KEYS.intent]
+    assert written == [KEYS.intent, KEYS.note]
 
 
 def test_a_reader_of_etcd_sees_the_document_and_writes_nothing(guarded: GuardedEtcd, login: Login) -> None:
@@ -536,7 +538,12 @@ def test_the_guide_names_tests_that_exist() -> None:
         here.parents[3] / "integration" / f"test_{each}.py" for each in ("stolen_agents", "attacks_on_hosts")
     )
     observe, agents = here.parents[1] / "observe", here.parents[2] / "agents"
-    others = (observe / "test_cluster.py", observe / "test_assigned.py", agents / "test_forged_keys.py")
+    others = (
+        here.with_name("test_history.py"),
+        observe / "test_cluster.py",
+        observe / "test_assigned.py",
+        agents / "test_forged_keys.py",
+    )
     sources = "".join(path.read_text() for path in (here, *others, *lab))
     assert named
     assert {each for each in named if f"def {each}(" not in sources} == set()

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from agent.conditions import conditions_of
 from agent.errors import Denied
 from agent.model import spec
+from agent.model.history import Note
 from agent.model.keys import host_role
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import LARGEST_VALUE, Assignment, Disruption, LeaderRecord, SwarmRecord, encode
-from agent.model.store import Fence, KeyRange
+from agent.model.store import Fence, KeyRange, Put
 from agent.observe import ClusterReader
 from agent.observe.accepted import LONGEST_PROBLEM
 from agent.planner import make_plan
@@ -366,7 +367,16 @@ def test_every_record_is_spoiled_here() -> None:
 
 def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
     names = {name for name in dir(KEYS) if not name.startswith("_")}
-    folders = {"root", "hosts", "slots", "assignments", "membership_orders", "rollouts", "specs", "cluster"}
+    folders = {
+        "root",
+        "hosts",
+        "slots",
+        "assignments",
+        "membership_orders",
+        "rollouts",
+        "specs",
+        "cluster",
+    } | {"history", "note"}
     named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
     per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "membership_order", "presence")} | {
         KEYS.status(OTHER),
@@ -726,3 +736,43 @@ def test_no_host_keeps_the_leader_from_its_work_by_a_slot_of_a_newer_format(lead
     assert [key for key, _ in state.unreadable] == [KEYS.slot(OTHER)]
     assert state.disruption is None, "its host may have acquired it"
     assert state.disruption_revision
+
+
+# ---- The history, of which names are read alone, and what the operator said of the document
+
+
+def test_the_names_below_the_history_are_read_without_their_values() -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{f"{KEYS.history}7": b"\xff no record" * 1000, f"{KEYS.history}7/paused": b""})
+    state = scene.read().state
+    assert state.history == {"7", "7/paused"}
+    assert state.unreadable == ()
+    (history,) = {each for ranges in scene.store.reads for each in ranges if each.key == KEYS.history}
+    assert history.keys_only
+
+
+def with_note(value: bytes, *, apart: bool = False) -> ClusterState:
+    scene = Scene()
+    scene.lead()
+    put = [Put(key=KEYS.intent, value=DOCUMENT.encode()), Put(key=KEYS.note, value=value)]
+    for each in [put[:1], put[1:]] if apart else [put]:
+        scene.store.txn([], each)
+    return scene.read().state
+
+
+def test_a_note_counts_if_it_was_written_with_the_document() -> None:
+    note = Note(author="anna", message="more")
+    assert with_note(encode(note)).note == note
+    assert with_note(encode(note), apart=True).note is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\xff", b"{}", b'{"v": 99}', encode(Note(author="a" * 30_000))],
+    ids=["bytes", "empty", "newer", "large"],
+)
+def test_a_note_that_cannot_be_read_is_none_and_stops_no_leader(value: bytes) -> None:
+    state = with_note(value)
+    assert state.note is None
+    assert (state.unreadable, state.newer_format) == ((), ())

@@ -1,0 +1,138 @@
+"""`diff`: what differs between two documents by meaning, whatever their comments, quotes, order and spelling are."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from json import dumps
+from typing import Any, NamedTuple
+
+import typer
+
+from agent.cli.output import Output, print_data
+from agent.cli.validate import painted
+from agent.diff.container import TABLE
+from agent.errors import Invalid
+from agent.intent.rewrite import plain
+from agent.intent.service import FIELDS
+from agent.intent.vocabulary import Notes, normalised
+from agent.model.faults import InvalidDocument
+from agent.model.phrases import shorten
+from agent.yamldoc import open_document
+from agent.yamldoc.faultlist import step
+
+VERSION = 1
+"""Version of the JSON of `diff`."""
+_SECRET_ROWS = frozenset(row.field for row in TABLE if row.secret)
+_PUBLIC = frozenset(
+    key
+    for key, field in FIELDS.items()
+    if field.attribute is not None and (field.attribute or key) not in _SECRET_ROWS
+) | {"deploy", "x-hosts", "networks", "depends_on"}
+"""Keys of a service whose values are no secrets."""
+_PAIRS = frozenset({"environment", "labels", "annotations", "sysctls"})
+_HIDDEN_BELOW = frozenset({"labels", "driver_opts", "annotations", "content", "environment"})
+
+
+class Change(NamedTuple):
+    """A difference at one path; `before` and `after` are None for a value that may be a secret."""
+
+    path: str
+    what: str
+    """added, removed, changed"""
+    before: str | None = None
+    after: str | None = None
+
+    def __str__(self) -> str:
+        known = [each for each in (self.before, self.after) if each is not None]
+        return f"{self.path}: {self.what}" + (f" {shorten(' -> '.join(known))}" if known else "")
+
+
+def meaning(name: str, raw: bytes) -> Any:
+    """Return the document in types of JSON, each value in its usual spelling. Raises Invalid if it is no YAML."""
+    try:
+        return plain(normalised(open_document(raw), Notes()).node)
+    except InvalidDocument as error:
+        raise Invalid(f"{name}: {error.faults[0]}") from error
+
+
+def differences(before: Any, after: Any, *, show_secrets: bool = False) -> tuple[Change, ...]:
+    """Return what differs between two documents in types of JSON, in the order of the paths."""
+    return tuple(_changes(before, after, (), show_secrets=show_secrets))
+
+
+def _changes(before: Any, after: Any, path: tuple[str, ...], *, show_secrets: bool) -> Iterator[Change]:
+    if path[-1:] and path[-1] in _PAIRS:
+        before, after = _by_name(before), _by_name(after)
+    if before == after:
+        return
+    shown = show_secrets or _is_public(path)
+    at = _text(path)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys((*before, *after)):
+            here = (*path, key)
+            if key not in after or key not in before:
+                what, value = ("added", after[key]) if key not in before else ("removed", before[key])
+                simple = (show_secrets or _is_public(here)) and not isinstance(value, Mapping)
+                yield Change(_text(here), what, None, _value(value) if simple else None)
+            else:
+                yield from _changes(before[key], after[key], here, show_secrets=show_secrets)
+    elif isinstance(before, list) and isinstance(after, list) and shown:
+        had, has = (Counter(map(_value, each)) for each in (before, after))
+        yield from (Change(at, "removed", each) for each in (had - has))
+        yield from (Change(at, "added", None, each) for each in (has - had))
+        if had == has:
+            yield Change(at, "changed: the order of its entries")
+    else:
+        yield Change(at, "changed", *((_value(before), _value(after)) if shown else (None, None)))
+
+
+def _by_name(value: Any) -> Any:
+    """Return a list of `name=value` as a mapping, which means the same; anything else as it is."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return {
+            name: text if equals else None for name, equals, text in (each.partition("=") for each in value)
+        }
+    return value
+
+
+def _text(path: tuple[str, ...]) -> str:
+    at = ""
+    for each in path:
+        at = step(at, each)
+    return at or "the document"
+
+
+def _value(value: Any) -> str:
+    return (
+        value if isinstance(value, str) else "nothing" if value is None else dumps(value, ensure_ascii=False)
+    )
+
+
+def _is_public(path: tuple[str, ...]) -> bool:
+    """Return True if no value at the path can be a secret. What is not known may be one."""
+    if _HIDDEN_BELOW & {*path[2:]}:
+        return path[:2] == ("x-cluster", "hosts") or path[2:4] == ("deploy", "placement")
+    match path:
+        case ("services", _, key, *_):
+            return key in _PUBLIC
+        case (("name" | "x-cluster" | "networks" | "volumes" | "services"), *_):
+            return True
+    return False
+
+
+def show_differences(
+    names: tuple[str, str], raws: tuple[bytes, bytes], output: Output, *, show_secrets: bool = False
+) -> bool:
+    """Print what differs from the first document to the second; True if something does. Raises Invalid."""
+    before, after = (meaning(name, raw) for name, raw in zip(names, raws, strict=True))
+    found = differences(before, after, show_secrets=show_secrets)
+    if output.is_data:
+        changes = [each._asdict() for each in found]
+        print_data({"version": VERSION, "from": names[0], "to": names[1], "changes": changes}, output)
+        return bool(found)
+    colours = {"added": "green", "removed": "red"}
+    for each in found:
+        typer.echo(painted(each, colours.get(each.what)))
+    if not found:
+        same = "are the same text" if raws[0] == raws[1] else "mean the same"
+        typer.echo(f"{names[0]} and {names[1]} {same}.")
+    return bool(found)

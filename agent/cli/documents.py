@@ -1,0 +1,242 @@
+"""The commands on the accepted document and on earlier ones. agent.cli.app adds them to the others."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import (
+    ClusterOption,
+    ConfigOption,
+    EndpointOption,
+    MessageOption,
+    SecretsOption,
+    TokenOption,
+    YesOption,
+)
+from agent.cli.output import Output, OutputOption
+
+if TYPE_CHECKING:
+    from agent.cli.connect import Connection
+
+# ruff: noqa: PLC0415 - as in agent.cli.app
+
+documents = typer.Typer()
+
+
+def _connected(
+    config: Path | None, endpoint: list[str] | None, cluster: str | None
+) -> AbstractContextManager["Connection"]:
+    from agent.cli.connect import connected
+
+    return connected(config, endpoint, cluster)
+
+
+Revision = Annotated[
+    int | None, typer.Argument(metavar="[REVISION]", min=1, help="One of `history`.", show_default=False)
+]
+Hosts = Annotated[list[str], typer.Argument(metavar="HOST...", help="Names in the document.")]
+
+
+@documents.command(short_help="List the last documents and what became of each.")
+def history(
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the last 50 documents, the newest first: when, who, and what became of each. * is the accepted one."""
+    from agent.cli.history import show_history
+
+    with _connected(config, endpoint, cluster) as connection:
+        show_history(connection, output)
+
+
+@documents.command(short_help="Print the accepted document.")
+def get(
+    revision: Revision = None,
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+) -> None:
+    """Print the accepted document, or an earlier one, byte for byte, with its secrets."""
+    from agent.cli import verbs
+
+    with _connected(config, endpoint, cluster) as connection:
+        verbs.get(connection, revision)
+
+
+@documents.command(short_help="Show what differs between two documents.")
+def diff(
+    before: Annotated[str | None, typer.Argument(metavar="[A]", help="A file, or a revision.")] = None,
+    after: Annotated[str | None, typer.Argument(metavar="[B]", help="The same.")] = None,
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    output: OutputOption = Output.TABLE,
+    show_secrets: SecretsOption = False,
+) -> None:
+    """Show what differs by meaning from A to B, without comments, quotes and order.
+
+    A alone is compared with the accepted document: a file as what would follow it, a revision as what was before it.
+    Without A, the document to which `rollback` would return is compared with the accepted one.
+    """
+    from agent.cli.document_diff import show_differences
+    from agent.cli.history import chosen
+
+    with _connected(config, endpoint, cluster) as connection:
+        names, raws = chosen(connection, before, after)
+    show_differences(names, raws, output, show_secrets=show_secrets)
+
+
+@documents.command(short_help="Put an earlier document again.")
+def rollback(  # noqa: PLR0913 - one parameter for each option
+    revision: Revision = None,
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the plan alone.")] = False,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    yes: YesOption = False,
+    confirm: TokenOption = "",
+    message: MessageOption = "",
+    output: OutputOption = Output.TABLE,
+    show_secrets: SecretsOption = False,
+) -> None:
+    """Put an earlier document again: the last one that was carried out before the accepted one, or a revision.
+
+    If the newest document is refused, that is the accepted one. If another operator changes the document meanwhile,
+    nothing is written.
+    """
+    from agent.cli import verbs
+    from agent.cli.apply import confirming
+
+    wish = verbs.Wish(
+        command=confirming(str(revision or ""), config, endpoint, cluster, command="rollback"),
+        ask=not yes,
+        message=message,
+        confirm=confirm,
+        output=output,
+        show_secrets=show_secrets,
+    )
+    with _connected(config, endpoint, cluster) as connection:
+        raise typer.Exit(verbs.rollback(connection, wish, revision, plan_only=plan))
+
+
+_LEFT = "and leave the rest of its text as it is."
+
+
+@documents.command(
+    "drain",
+    short_help="Move the replicas off hosts.",
+    help=f"Set `availability: drain` of hosts in the accepted document, {_LEFT}\n\nChange your file too: the next"
+    " `apply` of a file without it ends the drain, and says so.",
+)
+@documents.command(
+    "undrain",
+    short_help="Let hosts have replicas again.",
+    help=f"Set `availability: active` of hosts in the accepted document, {_LEFT}",
+)
+def set_availability(
+    context: typer.Context,
+    hosts: Hosts,
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    yes: YesOption = False,
+    message: MessageOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Set the availability that the name of the command says."""
+    from agent.cli import verbs
+
+    wish = verbs.Wish(
+        command=f"{context.info_name} {' '.join(hosts)}", ask=not yes, message=message, output=output
+    )
+    with _connected(config, endpoint, cluster) as connection:
+        value = "drain" if context.info_name == "drain" else "active"
+        raise typer.Exit(verbs.drain(connection, wish, hosts, value))
+
+
+@documents.command(
+    "pause",
+    short_help="Stop the agents from changing anything.",
+    help=f"Set `x-cluster.policy.mode: paused` in the accepted document, {_LEFT} Containers go on running; agents"
+    " change nothing.",
+)
+@documents.command(
+    "resume",
+    short_help="Let the agents go on.",
+    help=f"Set `x-cluster.policy.mode: enforce` in the accepted document, {_LEFT}",
+)
+def set_mode(
+    context: typer.Context,
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    yes: YesOption = False,
+    message: MessageOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Set the mode that the name of the command says."""
+    from agent.cli import verbs
+
+    wish = verbs.Wish(command=context.info_name or "", ask=not yes, message=message, output=output)
+    with _connected(config, endpoint, cluster) as connection:
+        raise typer.Exit(
+            verbs.set_mode(connection, wish, "paused" if context.info_name == "pause" else "enforce")
+        )
+
+
+@documents.command(short_help="Confirm the edit that waits.")
+def confirm(
+    token: Annotated[str, typer.Argument(metavar="[TOKEN]", help="The token of the verdict.")] = "",
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    yes: YesOption = False,
+    message: MessageOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Put the newest document, which `deletion_guard` stops, again with its token. --yes needs the token."""
+    from agent.cli import verbs
+
+    wish = verbs.Wish(command="confirm", ask=not yes, message=message, output=output)
+    with _connected(config, endpoint, cluster) as connection:
+        raise typer.Exit(verbs.confirm(connection, wish, token))
+
+
+@documents.command(short_help="Edit the accepted document in $EDITOR.")
+def edit(
+    *,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    yes: YesOption = False,
+    confirm: TokenOption = "",
+    message: MessageOption = "",
+    show_secrets: SecretsOption = False,
+) -> None:
+    """Open the accepted document in $VISUAL, $EDITOR or vi; then check it, show its plan, and apply it.
+
+    A text that is not applied stays in a file.
+    """
+    from agent.cli import verbs
+    from agent.cli.apply import confirming
+
+    wish = verbs.Wish(
+        command=confirming("", config, endpoint, cluster, command="edit"),
+        ask=not yes,
+        message=message,
+        confirm=confirm,
+        show_secrets=show_secrets,
+    )
+    with _connected(config, endpoint, cluster) as connection:
+        raise typer.Exit(verbs.edit(connection, wish))

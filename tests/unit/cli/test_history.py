@@ -1,0 +1,439 @@
+"""history, get, diff and rollback, and the verbs that change one value, by an operator with an etcd."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.cli.apply import Applying, Order
+from agent.cli.connect import Connection
+from agent.intent.guard import guarding
+from agent.model.history import Entry, Event, Note, entry_of
+from agent.model.keys import Keys
+from agent.model.observed import ClusterState
+from agent.model.records import Accepted, Verdict, decode, encode
+from agent.model.store import KeyRange, Put
+from tests.support.document import document
+from tests.unit.cli.conftest import GOOD, Cluster, Ended
+from tests.unit.cli.guarded_etcd import PASSWORD, ROOT, running_guarded
+
+Write = Callable[[str], str]
+NEWER = document(GOOD, tags={"order": "1.0.1"})
+NEWEST = document(GOOD, tags={"order": "1.0.2"})
+FAULTY = "name: prod\n"
+
+
+def put(
+    cluster: Cluster, text: str, result: str = "accepted", *outcomes: str, note: Note | None = None
+) -> int:
+    """Put a document as an operator, and write what a leader does."""
+    keys = cluster.keys
+    revision = cluster.store.txn([], [Put(key=keys.intent, value=text.encode())]).revision
+    before = cluster.content().get(keys.accepted)
+    held = decode(Accepted, before.value).revision if before else 0
+    accepted = result == "accepted"
+    verdict = Verdict(
+        revision=revision,
+        accepted=accepted,
+        accepted_revision=revision if accepted else held,
+        errors=() if accepted else ("line 1: no",),
+    )
+    cluster.put(keys.verdict, verdict)
+    if accepted:
+        cluster.put(keys.accepted, Accepted(revision=revision, document=text))
+    cluster.put(f"{keys.history}{revision}", entry_of(verdict, text, note, "2026-01-01T00:00:00Z"))
+    for number, each in enumerate(outcomes):
+        why = "order: order-1: it exited with 1" if each == "paused" else ""
+        cluster.put(f"{keys.history}{revision}/{each}", Event(at=f"2026-01-01T00:00:{31 + number}Z", why=why))
+    return revision
+
+
+def compact(cluster: Cluster) -> None:
+    """Delete what etcd has of earlier values, as a real one does now and then."""
+    import grpc  # noqa: PLC0415
+
+    from agent.clients.etcdpb import etcd_pb2  # noqa: PLC0415 - the client has no such call
+
+    with grpc.insecure_channel(cluster.endpoint.removeprefix("http://")) as channel:
+        call = channel.unary_unary(
+            "/etcdserverpb.KV/Compact",
+            request_serializer=etcd_pb2.CompactionRequest.SerializeToString,
+            response_deserializer=etcd_pb2.CompactionResponse.FromString,
+        )
+        call(etcd_pb2.CompactionRequest(revision=cluster.content().revision))
+
+
+@contextmanager
+def judging(cluster: Cluster) -> Iterator[None]:
+    """A leader that accepts the next document, as it is to be put within the block."""
+    before = cluster.content().get(cluster.keys.intent)
+
+    def judge() -> None:
+        def found(state: ClusterState) -> int | None:
+            newest = state.document.revision if state.document else 0
+            return newest if newest != (before.mod_revision if before else 0) else None
+
+        connection = Connection(store=cluster.store, keys=cluster.keys)
+        revision = connection.wait_for(found, 20.0)
+        if revision is not None:
+            verdict = Verdict(revision=revision, accepted=True, accepted_revision=revision)
+            cluster.put(cluster.keys.verdict, verdict)
+
+    thread = threading.Thread(target=judge)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def intent_of(cluster: Cluster) -> str:
+    found = cluster.content().get(cluster.keys.intent)
+    assert found is not None
+    return found.value.decode()
+
+
+def note_of(cluster: Cluster) -> Note | None:
+    found, intent = (cluster.content().get(each) for each in (cluster.keys.note, cluster.keys.intent))
+    same = found and intent and found.mod_revision == intent.mod_revision
+    return decode(Note, found.value) if found and same else None
+
+
+def good(ended: Ended) -> Ended:
+    assert ended.code == 0, ended.err
+    return ended
+
+
+# ---- history
+
+
+def test_the_history_tells_of_each_document_who_put_it_when_and_what_became_of_it(cluster: Cluster) -> None:
+    first = put(cluster, GOOD, "accepted", "carried-out", note=Note(author="anna@shell", message="the first"))
+    second = put(cluster, NEWER, "accepted", "paused")
+    third = put(cluster, FAULTY, "refused")
+    lines = [each.split() for each in good(cluster.run("history")).out.splitlines()]
+    assert lines[0] == ["Revision", "Time", "Author", "Hash", "Outcome", "Message"]
+    assert [each[0] for each in lines[1:]] == [str(third), str(second), str(first)]
+    assert " ".join(lines[1][3:]).endswith("refused: line 1: no")
+    assert lines[2][1] == "*"
+    assert "paused after 31 s: order: order-1: it exited with 1" in " ".join(lines[2])
+    assert " ".join(lines[3]).endswith("carried out after 31 s the first")
+
+
+def test_as_data_it_has_hashes_and_all_outcomes(cluster: Cluster) -> None:
+    revision = put(cluster, GOOD, "accepted", "paused", "carried-out")
+    data = json.loads(good(cluster.run("history", "-o", "json")).out)
+    (found,) = data["documents"]
+    assert (data["version"], found["revision"], found["accepted"]) == (1, revision, True)
+    assert (found["result"], found["after_s"], found["author"]) == ("carried-out", 32.0, "")
+    assert found["outcomes"].keys() == {"paused", "carried-out"}
+    assert len(found["sha256"]) == 64
+
+
+def test_a_document_without_an_entry_is_told_as_not_judged_and_an_earlier_one_as_replaced(
+    cluster: Cluster,
+) -> None:
+    put(cluster, GOOD)
+    put(cluster, NEWER)
+    cluster.put(cluster.keys.intent, NEWEST)
+    found = json.loads(good(cluster.run("history", "-o", "json")).out)["documents"]
+    assert [each["result"] for each in found] == ["not judged", "under way", "replaced"]
+
+
+def test_an_entry_that_somebody_else_wrote_hides_no_other_and_shows_no_control_character(
+    cluster: Cluster,
+) -> None:
+    revision = put(cluster, GOOD, "accepted", "carried-out")
+    forged = encode(Entry(revision=5, at="\x1b[2J", result="accepted", author="a\nb", message="\u202e"))
+    for name, value in {
+        "1": b"\xff",
+        "2": b"{}",
+        "5": forged,
+        "x": b"",
+        "9" * 30: b"",
+        "3": encode(Event(at="")),
+    }.items():
+        cluster.store.txn([], [Put(key=f"{cluster.keys.history}{name}", value=value)])
+    ended = good(cluster.run("history"))
+    assert any(line.startswith(f"{revision} *") for line in ended.out.splitlines())
+    assert "\x1b" not in ended.out
+    assert "\u202e" not in ended.out
+    assert {"1", "2", "3", "5"} <= {line.split()[0] for line in ended.out.splitlines()}
+
+
+# ---- get
+
+
+def test_get_prints_a_document_byte_for_byte_also_after_a_compaction(cluster: Cluster) -> None:
+    first = put(cluster, f"{GOOD}# älter\n")
+    put(cluster, NEWER)
+    assert good(cluster.run("get")).out == NEWER
+    assert good(cluster.run("get", str(first))).out == f"{GOOD}# älter\n"
+    compact(cluster)
+    ended = good(cluster.run("get", str(first)))
+    assert ended.out == f"{GOOD}# älter\n"
+    assert f"etcd has compacted revision {first}" in ended.err
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_revision_that_nothing_has_is_an_error(cluster: Cluster, *, compacted: bool) -> None:
+    revision = put(cluster, GOOD)
+    if compacted:
+        put(cluster, NEWER)
+        compact(cluster)
+    ended = cluster.run("get", str(revision - 1))
+    assert ended.code == 1
+    assert f"the history has no revision {revision - 1}" in ended.err
+
+
+def test_a_document_that_only_an_agent_wrote_is_never_given(cluster: Cluster) -> None:
+    """Whoever can write the history cannot let an operator put a document."""
+    first = put(cluster, GOOD, "accepted", "carried-out")
+    second = put(cluster, NEWER, "accepted", "carried-out")
+    verdict = Verdict(revision=first, accepted=True, accepted_revision=first)
+    cluster.put(f"{cluster.keys.history}{first}", entry_of(verdict, NEWEST, None, "2026-01-01T00:00:00Z"))
+    between = entry_of(replace(verdict, revision=second - 1), NEWEST, None, "2026-01-01T00:00:00Z")
+    cluster.put(f"{cluster.keys.history}{second - 1}", between)
+    for each in (first, second - 1):
+        ended = cluster.run("rollback", str(each), "--yes")
+        assert ended.code == 1
+        assert "misused" in ended.err or "no operator put" in ended.err
+    assert intent_of(cluster) == NEWER
+
+
+# ---- diff
+
+
+def test_diff_compares_a_file_with_the_document_in_force_by_default(cluster: Cluster, write: Write) -> None:
+    first, second = put(cluster, GOOD, "accepted", "carried-out"), put(cluster, NEWER)
+    to_newest = "services.order.image: changed registry.example/order:1.0.1 -> registry.example/order:1.0.2\n"
+    to_newer = "services.order.image: changed registry.example/order:1.0.0 -> registry.example/order:1.0.1\n"
+    assert good(cluster.run("diff", write(NEWEST))).out == to_newest
+    assert good(cluster.run("diff", str(first))).out == to_newer
+    assert good(cluster.run("diff")).out == to_newer
+    assert good(cluster.run("diff", str(first), str(second))).out == to_newer
+    same = good(cluster.run("diff", write(f"# more\n{NEWER}")))
+    assert same.out.endswith("mean the same.\n")
+
+
+# ---- rollback
+
+
+def test_a_rollback_puts_the_last_document_that_was_carried_out(cluster: Cluster) -> None:
+    first = put(cluster, GOOD, "accepted", "carried-out")
+    put(cluster, NEWER, "accepted", "paused")
+    put(cluster, NEWEST, "accepted", "paused")
+    with judging(cluster):
+        ended = good(cluster.run("rollback", "--yes"))
+    assert intent_of(cluster) == GOOD
+    assert "registry.example/order:1.0.2 -> registry.example/order:1.0.0" in ended.out
+    note = note_of(cluster)
+    assert note is not None
+    assert note.message == f"rollback to revision {first}"
+    assert "@" in note.author
+
+
+def test_a_rollback_from_a_refused_document_puts_the_one_in_force(cluster: Cluster) -> None:
+    put(cluster, GOOD, "accepted", "carried-out")
+    put(cluster, NEWER, "accepted", "carried-out")
+    put(cluster, FAULTY, "refused")
+    with judging(cluster):
+        good(cluster.run("rollback", "--yes"))
+    assert intent_of(cluster) == NEWER
+
+
+def test_with_plan_it_writes_nothing(cluster: Cluster) -> None:
+    first = put(cluster, GOOD, "accepted", "carried-out")
+    put(cluster, NEWER)
+    for arguments in ((), (str(first),)):
+        ended = good(cluster.run("rollback", *arguments, "--plan"))
+        assert "publish verdict" in cluster.run("rollback", *arguments, "--plan").out or "step" in ended.out
+    assert intent_of(cluster) == NEWER
+
+
+def test_without_an_earlier_document_it_says_so(cluster: Cluster) -> None:
+    put(cluster, GOOD, "accepted", "carried-out")
+    put(cluster, f"# the same\n{GOOD}", "accepted", "paused")
+    put(cluster, NEWER)
+    put(cluster, NEWER, "accepted", "carried-out")
+    ended = cluster.run("rollback", "999999", "--yes")
+    assert (ended.code, "no revision 999999" in ended.err or "no operator put" in ended.err) == (1, True)
+
+
+def test_a_rollback_does_not_overwrite_what_another_operator_puts_meanwhile(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cluster, GOOD, "accepted", "carried-out")
+    put(cluster, NEWER)
+
+    def think(_: str, **__: object) -> bool:
+        cluster.put(cluster.keys.intent, NEWEST)
+        return True
+
+    monkeypatch.setattr("typer.confirm", think)
+    ended = cluster.run("rollback")
+    assert ended.code == 1
+    assert "another client changed the document" in ended.err
+    assert intent_of(cluster) == NEWEST
+
+
+# ---- verbs
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (("drain", "h2"), '    h2: {"availability": "drain", address: 10.0.0.2, role: worker}'),
+        (("undrain", "h2"), '    h2: {"availability": "active", address: 10.0.0.2, role: worker}'),
+        (("pause",), "  policy: {mode: paused}"),
+        (("resume",), "  policy: {mode: enforce}"),
+    ],
+)
+def test_a_verb_changes_one_line_and_shows_it(cluster: Cluster, command: tuple[str, ...], line: str) -> None:
+    text = f"# kept: {{x}}\n{GOOD}"
+    put(cluster, text)
+    with judging(cluster):
+        ended = good(cluster.run(*command, "--yes", "-m", "why"))
+    after = intent_of(cluster)
+    assert [each for each in after.splitlines() if each not in text.splitlines()] == [line]
+    assert f"+{line}" in ended.out.splitlines()
+    assert "hunter2" not in ended.out
+    note = note_of(cluster)
+    assert note is not None
+    assert note.message == "why"
+
+
+def test_a_drain_of_a_host_that_is_not_declared_changes_nothing(cluster: Cluster) -> None:
+    put(cluster, GOOD)
+    ended = cluster.run("drain", "h1", "h7", "--yes")
+    assert ended.code == 1
+    assert "does not declare h7: it declares h1, h2" in ended.err
+    assert intent_of(cluster) == GOOD
+
+
+def test_a_verb_changes_the_document_in_force_and_says_that_it_replaces_a_refused_one(
+    cluster: Cluster,
+) -> None:
+    put(cluster, GOOD)
+    refused = put(cluster, FAULTY, "refused")
+    with judging(cluster):
+        ended = good(cluster.run("pause", "--yes"))
+    assert f"revision {refused} is not accepted" in ended.out
+    assert "mode: paused" in intent_of(cluster)
+
+
+def test_an_applied_file_that_lacks_a_drain_or_a_pause_in_force_says_so(
+    cluster: Cluster, write: Write
+) -> None:
+    put(cluster, document(GOOD, hosts={"h2": {"availability": "drain"}}, policy={"mode": "paused"}))
+    ended = cluster.run("apply", write(NEWER), stdin="n\n")
+    assert "warning: h2 is set to drain in the accepted document, and not in this one" in ended.out
+    assert "warning: the accepted document has mode paused, and this one ends it" in ended.out
+    undrained = cluster.run("undrain", "h2", stdin="n\n")
+    assert "and not in this one" not in undrained.out
+
+
+def test_confirm_puts_the_waiting_document_with_its_token(cluster: Cluster) -> None:
+    guard = {"deletion_guard": "10%"}
+    put(cluster, document(GOOD, policy=guard))
+    waiting = document(GOOD, policy=guard, replicas={"order": {"h1": 1}})
+    put(cluster, waiting, "waits")
+    guarded = guarding(Connection(store=cluster.store, keys=cluster.keys).read())
+    assert guarded is not None
+    assert "--yes needs the token" in cluster.run("confirm", "--yes").err
+    assert "does not confirm" in cluster.run("confirm", "0" * 16, "--yes").err
+    with judging(cluster):
+        ended = good(cluster.run("confirm", guarded[0], "--yes"))
+    assert "This edit removes 2 of 3 replicas" in ended.out
+    assert f"confirm: {guarded[0]}" in intent_of(cluster) or guarded[0] in intent_of(cluster)
+
+
+def test_confirm_without_a_waiting_document_is_an_error(cluster: Cluster) -> None:
+    put(cluster, GOOD)
+    assert "waits for no confirmation" in cluster.run("confirm").err
+
+
+# ---- edit
+
+
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let $EDITOR be a script that gets the name of the file."""
+    path = tmp_path / "editor"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(path))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def left(tmp_path: Path) -> list[Path]:
+    return [*tmp_path.glob("swarmkeeper-*.yaml")]
+
+
+def test_what_comes_back_from_the_editor_is_applied_and_its_file_removed(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cluster, GOOD)
+    editor(tmp_path, monkeypatch, "sed -i s/order:1.0.0/order:1.0.1/ $1")
+    with judging(cluster):
+        good(cluster.run("edit", "--yes"))
+    edited = [each for each in intent_of(cluster).splitlines() if each not in GOOD.splitlines()]
+    assert edited == ["    image: registry.example/order:1.0.1"]
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("script", ["echo 'services: 1' > $1", "echo '[' > $1", "echo more >> $1; exit 3"])
+def test_a_text_that_is_not_applied_stays_in_its_file(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    put(cluster, GOOD)
+    editor(tmp_path, monkeypatch, script)
+    ended = cluster.run("edit", "--yes")
+    (path,) = left(tmp_path)
+    assert ended.code == 1
+    assert f"Your text is in {path}." in ended.err
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.read_text() != GOOD
+    assert intent_of(cluster) == GOOD
+
+
+def test_an_editor_that_changes_nothing_applies_nothing(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cluster, GOOD)
+    editor(tmp_path, monkeypatch, "true")
+    assert good(cluster.run("edit")).out == "The document was not changed.\n"
+    assert left(tmp_path) == []
+
+
+# ---- roles
+
+
+def test_an_operator_with_the_role_of_an_earlier_version_applies_without_an_author(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, password = Keys("prod"), tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    with running_guarded(tmp_path / "etcd") as server:
+        for role_has_note in (True, False):
+            if not role_has_note:
+                revoked = ("role", "revoke-permission", "swarmkeeper-prod-operator", keys.note)
+                server.ctl(*revoked, user=ROOT)
+            store = server.login("operator", password)
+            order = Order(
+                name="mine", raw=(GOOD if role_has_note else NEWER).encode(), ask=False, message="why"
+            )
+            written = Applying(Connection(store=store, keys=keys)).write(order)
+            found = store.read([KeyRange(key=keys.intent), KeyRange(key=keys.note)])
+            store.close()
+            intent, note = found.get(keys.intent), found.get(keys.note)
+            assert intent is not None
+            assert note is not None
+            assert intent.mod_revision == written.revision
+            assert (note.mod_revision == written.revision) == role_has_note
+            assert ("The history will not name you" in capsys.readouterr().out) != role_has_note
