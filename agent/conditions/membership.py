@@ -66,7 +66,9 @@ def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
     if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
         return Progressing("Joining", f"joins the swarm{because(waits)}", cause=on or reports.swarm_work)
     if not reports.swarm_exists:
-        return Progressing("Joining", "waits for the swarm, which does not exist yet", cause="leader/")
+        return Progressing(
+            "Joining", "waits for the swarm, which does not exist yet", cause=reports.swarm_work
+        )
     if status.steps:
         return Progressing("Joining", "prepares to join the swarm")
     return Degraded("NotInSwarm", f"it is not in the swarm (docker says {status.state}){error}")

@@ -234,8 +234,12 @@ class Reports:
 
     @property
     def swarm_work(self) -> str:
-        """Return the key of what work in the swarm waits for: a quorum, or the leader that does the work."""
-        return "quorum/" if self.swarm_exists and self.lister is None else "leader/"
+        """Return the key of what work in the swarm waits for: a quorum, the leader that does the work, or its engine."""
+        if self.swarm_exists:
+            return "quorum/" if self.lister is None else "leader/"
+        leader = self.cluster.leader or ""
+        status = self.current(leader) if leader in self.cluster.statuses else None
+        return f"host/{leader}" if status and not status.engine_up else "leader/"
 
     # ---- The spec that every replica of a service is to have
 

@@ -145,7 +145,7 @@ def quorum_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         reachable = sum(each.reachable is True for each in managers)
         return READY._replace(text=f"{reachable} of {len(managers)} managers reachable")
     if not reports.swarm_exists:
-        return Progressing("Joining", "the swarm does not exist yet", cause="leader/")
+        return Progressing("Joining", "the swarm does not exist yet", cause=reports.swarm_work)
     names = [each.name for each in reports.intent.managers]
     working = [name for name in names if _is_manager(reports.current(name))]
     known = [each for name in names if (each := reports.current(name))]
@@ -255,9 +255,8 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
         if waits.resource == resource:
             yield Progressing("Updating", waits.reason, cause=waits.on)
     if declared.driver == "overlay" and (record is None or declared.name not in record.networks):
-        yield Progressing(
-            "Starting", "the overlay does not exist yet", cause="quorum/" if quorum_lost else "leader/"
-        )
+        cause = "quorum/" if quorum_lost else reports.swarm_work
+        yield Progressing("Starting", "the overlay does not exist yet", cause=cause)
     if record and declared.name in record.recreating:
         yield Progressing("Updating", "the overlay is being recreated")
 

@@ -1,9 +1,25 @@
 """Every named state: the first line, the exit code and the problems that all readers share."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from agent.conditions import ClusterConditions, Condition, conditions_of
-from tests.support.cluster_states import NOW_S, STATES
+from tests.support.cluster_states import (
+    HEALTHY,
+    HOSTS,
+    NOW_S,
+    STATES,
+    A,
+    B,
+    C,
+    blocked,
+    on,
+    on_all,
+    waiting,
+    without_replicas,
+)
 
 NAMES = sorted(STATES)
 
@@ -76,3 +92,16 @@ def test_a_drained_host_that_the_document_names_for_replicas_is_told_as_such() -
     assert {each for each in found.notes if "drained" in each} == {
         "node-233 is drained, so its replicas run nowhere: web (1)"
     }
+
+
+def test_before_there_is_a_swarm_hosts_wait_for_the_engine_of_the_leader() -> None:
+    outside: dict[str, Any] = {"state": "inactive", "node_id": None, "is_manager": False, "nodes": None}
+    state = replace(without_replicas(HEALTHY, *HOSTS), record=None, leader=C)
+    waits = waiting("swarm", "no swarm is recorded yet", "leader/")
+    state = on_all(state, **outside, swarm_id=None, swarm_address=None, waiting=waits)
+    down = blocked("engine", "engine", "dockerd cannot be read: connection refused")
+    state = on(state, C, state="unknown", engine_up=False, blocked=down, waiting=())
+    (problem,) = conditions_of(state, now_s=NOW_S).problems
+
+    assert problem.condition.key == f"host/{C}"
+    assert {f"host/{A}", f"host/{B}", "quorum/", "network/net"} <= {each.key for each in problem.consequences}
