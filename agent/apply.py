@@ -252,10 +252,7 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
         case leader_steps.WithdrawRollout():
             write([Delete(key=keys.rollout(step.service))])
         case leader_steps.GrantDisruption():
-            disruption = records.Disruption(
-                host=step.host, state="granted", reason=step.reason, quorum=step.quorum
-            )
-            write([_put(keys.disruption, disruption)], [Compare(key=keys.disruption, mod_revision=step.over)])
+            write([_put(keys.disruption, step.slot)], [Compare(key=keys.disruption, mod_revision=step.over)])
         case leader_steps.RevokeDisruption():
             granted = Compare(key=keys.disruption, mod_revision=step.over)
             taken = Compare(key=keys.slot(step.host), mod_revision=step.seen)

@@ -12,21 +12,22 @@ import structlog
 
 from agent import __version__
 from agent.clients.etcd import Store
-from agent.errors import Conflict, Invalid, Missing, SwarmkeeperError, Unreachable
-from agent.model.records import Presence, decode, encode, timestamp
+from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.model.records import Presence, decode, encode
 from agent.model.store import Compare, Delete, Fence, KeyRange, KeyValue, Lease, Put, SessionSettings
 
 
-def presence(host: str, instance: str) -> bytes:
-    """Return the value of the presence key of a host for the run `instance` of its agent."""
+def presence(host: str, instance: str, since: str, unreported_since: str) -> bytes:
+    """Return the value of the presence key of a host for the run `instance` of its agent; times as RFC 3339."""
     return encode(
         Presence(
             host=host,
             instance=instance,
             boot_id=boot_id(),
             version=__version__,
-            since=timestamp(time.time()),
+            since=since,
             machine_id=machine_id(),
+            unreported_since=unreported_since,
         )
     )
 
@@ -150,9 +151,11 @@ class Session:
         self._clock = clock
         self._lease: Lease | None = None
         self._held: _Held | None = None
-        self._present = False
+        self._present = b""
+        """The presence as written; empty: it is to be written again."""
         self._insists = False
         self._contested = False
+        """True if it could not be written, as the log says."""
         self._failed = ""
         """Event of the last failed renewal; empty: the last one succeeded."""
         self._unwanted: int | None = None
@@ -191,12 +194,12 @@ class Session:
         self._thread.start()
 
     def reassert(self, *, insist: bool = False) -> None:
-        """Write the presence key again soon: its value changed, or another client deleted it.
+        """Write the presence key again soon: another client deleted it.
 
         `insist`: also over the presence of another agent, because this host is the one of that name.
         """
         self._insists = self._insists or insist
-        self._present = False
+        self._present = b""
         self._wakened.set()
 
     def replace(self, lease_id: int) -> None:
@@ -215,12 +218,11 @@ class Session:
             if not self._failed:  # else etcd did not answer, which the log says already
                 log.warning("session: lease lost", error=str(error))
             self._lease = self._held = None
-            self._present = False
+            self._present = b""
             wait_s = 0.0
         except Conflict as error:
-            if not self._contested:
-                log.warning("session: cannot write the presence", error=str(error))
-            self._contested, wait_s = True, RETRY_S
+            self._warn_of_presence(error)
+            wait_s = RETRY_S
         except SwarmkeeperError as error:
             # The agent keeps the lease: an etcd without space grants no new one and still renews the existing ones.
             valid_s = max(self.valid_until - self._settings.margin_s - self._clock(), 0.0)
@@ -259,7 +261,7 @@ class Session:
     def _keep_alive(self) -> float:
         if self._lease is not None and self._lease.id == self._unwanted:
             self._lease = self._held = None
-            self._present = False
+            self._present = b""
         sent = self._clock()
         if self._lease is None:
             self._lease = self._store.grant(self._settings.ttl_s)
@@ -271,19 +273,31 @@ class Session:
         renewed = _Held(lease_id=self._lease.id, valid_until=sent + ttl_s, renewed_at=sent)
         if self._held is not None:
             self._held = renewed
-        self._put_presence(self._lease.id)
+        try:
+            self._put_presence(self._lease.id)
+        except Refused as error:
+            if self._held is None or isinstance(error, (Conflict, Missing)):
+                raise
+            # A full etcd renews the lease, and takes no other presence: the next renewal tries again.
+            self._warn_of_presence(error)
         self._held = renewed
         return max(sent + self._settings.interval_s - self._clock(), 0.0)
 
+    def _warn_of_presence(self, error: SwarmkeeperError) -> None:
+        if not self._contested:
+            log.warning("session: cannot write the presence", error=str(error))
+        self._contested = True
+
     def _put_presence(self, lease_id: int) -> None:
-        if self._present:
+        value = self._presence()
+        if self._present == value:
             return
         # Set before the write, so that a reassert() meanwhile is not lost.
-        self._present, insists = True, self._insists
+        self._present, insists = value, self._insists
         try:
-            self._claim_presence(Put(key=self._presence_key, value=self._presence(), lease=lease_id), insists)
+            self._claim_presence(Put(key=self._presence_key, value=value, lease=lease_id), insists)
         except BaseException:
-            self._present = False
+            self._present = b""
             raise
         if insists:
             self._insists = False

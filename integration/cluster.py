@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.intent import parse_intent
+from agent.model.records import VERSION, Accepted, Assignment, decode, encode
+from agent.model.status import HostStatus
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
@@ -209,10 +212,18 @@ class Cluster:
         return ("env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *user, *argv)
 
     def status(self, host: Host) -> dict[str, Any]:
-        """What the host last said of itself."""
+        """What the host last said of itself, as of the last document that it counts for, with what has its default."""
         found = self.get(f"hosts/{host.name}/status")
         assert found is not None, f"{host.name} has not reported"
-        return found
+        if found["v"] != VERSION:
+            return found
+        whole: dict[str, Any] = json.loads(encode(decode(HostStatus, json.dumps(found).encode())))
+        assigned, accepted = self.get(f"assignments/{host.name}"), self.get("accepted")
+        if assigned and accepted:
+            at, counts = assigned["revision"], counts_for(host.name, assigned, accepted)
+            for each in (whole, whole["bridge"]):
+                each["revision"] = counts if at <= each["revision"] < counts else each["revision"]
+        return whole
 
     def command(
         self, *argv: str, host: Host | None = None, check: bool = True
@@ -317,6 +328,14 @@ def _without_place(series: str) -> str:
     name, _, labels = series.partition("{")
     kept = [f'{label}="{value}"' for label, value in LABELS.findall(labels) if label not in PLACE]
     return f"{name}{{{','.join(kept)}}}" if kept else name
+
+
+def counts_for(host: str, assigned: Mapping[str, Any], accepted: Mapping[str, Any]) -> int:
+    """The revision of the last document that an assignment counts for."""
+    document = decode(Accepted, json.dumps(accepted).encode())
+    assignment = decode(Assignment, json.dumps(assigned).encode())
+    intent = parse_intent(document.document.encode(), document.revision)
+    return intent.counted(host, assignment, document.epoch).revision
 
 
 def time_swarm(manager: Host, timings: Timings) -> None:

@@ -70,7 +70,7 @@ Document = Annotated[
 MessageOption = Annotated[
     str,
     typer.Option(
-        "--message", "-m", metavar="TEXT", help="What `history` says of this document, with your name."
+        "--message", "-m", metavar="MESSAGE", help="What `history` says of this document, with your name."
     ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

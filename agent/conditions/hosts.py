@@ -201,7 +201,7 @@ def host_row(
         drained=declared is not None and declared.availability == "drain",
         leader=reports.cluster.leader == name,
         current=current is not None,
-        reported_at=status.at,
+        reported_at=reports.reported_at(name),
         agent_version=status.agent_version,
         engine_version=status.engine_version,
         engine_up=known,

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Reason
-from agent.conditions.reports import OF_KEYS, Reports, because, blocked_of
+from agent.conditions.reports import OF_KEYS, Reports, because, blocked_of, seconds_since
 from agent.diff.nodes import NO_ADDRESSES
 from agent.model.intent import HostIntent
 from agent.model.status import HostStatus
 
 SWARM = "swarm"
 """Resource of the membership of a host in its own report."""
+LISTED_WITHIN_S = 60.0
+"""Seconds after a join within which the managers list the node."""
 
 
 def membership_findings(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
@@ -38,6 +40,8 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
         return
     if reports.lister is not None:
         yield from _node(declared, status, reports)
+    elif reports.has_quorum and not reports.of_own:
+        yield Progressing("Joining", "its node is not known: no leader lists the nodes yet", cause="leader/")
     if status.is_manager != (declared.role == "manager"):
         found = "manager" if status.is_manager else "worker"
         waits = reports.waits(status, SWARM, f"node/{status.node_id}")
@@ -78,7 +82,9 @@ def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterato
     node, lister = reports.node_of(declared.name), reports.lister
     if node is None:
         assert lister is not None
-        if lister.at < status.at:
+        joined_at = status.joined.at if status.joined else ""
+        age_s = seconds_since(joined_at, reports.now_s)
+        if lister.at < joined_at and age_s is not None and age_s < LISTED_WITHIN_S:
             yield Progressing("Joining", "joins the swarm: the managers do not list its node yet")
         else:
             yield Degraded("NotInSwarm", "the managers do not list its node any more")

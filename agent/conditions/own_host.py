@@ -34,7 +34,8 @@ class OwnHost(Frozen):
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     """Return the conditions of the host of this agent. `status` is its report of this moment."""
     cluster = observed.cluster or ClusterState(revision=0)
-    reports = Reports(with_own_report(cluster, observed.me, status), seconds_of(status.at) or 0.0)
+    whole = with_own_report(cluster, observed.me, status)
+    reports = Reports(whole, seconds_of(status.at) or 0.0, of_own=True)
     host = _host(observed.me, reports)
     known = Known(hosts={observed.me: host}, shown=shown_in([(observed.me, status)]))
     order = {each.name: at for at, each in enumerate(reports.intent.services if reports.intent else ())}

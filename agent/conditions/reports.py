@@ -10,12 +10,12 @@ from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
 from agent.model.keys import ROOT
 from agent.model.observed import ClusterState
-from agent.model.records import Rollout, seconds_of
+from agent.model.records import Rollout, seconds_of, timestamp
 from agent.model.spec import ContainerSpec, spec_hash, with_digest
 from agent.model.status import BlockedReport, HostStatus, Waiting
 
 MOST_AGE_S = 600.0
-"""Seconds. An agent writes its status every 300 s at least, so an older one is a sign that it cannot."""
+"""Seconds. An agent of format 1 writes its status every 300 s at least, so an older one is a sign that it cannot."""
 NO_SPACE = "NOSPACE"
 """Alarm of an etcd that refuses writes because its database is full."""
 
@@ -48,6 +48,8 @@ class Reports:
     cluster: ClusterState
     now_s: float
     store_error: str = ""
+    of_own: bool = False
+    """True for a host that judges itself: it need not read what the managers list."""
 
     @property
     def intent(self) -> Intent | None:
@@ -97,17 +99,22 @@ class Reports:
             return Unknown("NotReported", text, cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
-        at_s = seconds_of(status.at)
-        if at_s is not None and at_s - self.now_s > MOST_AGE_S:
-            text = "its last report is of a later time than this clock shows, so its age is not known: set the clocks"
-            return Unknown("ReportOld", text)
-        if at_s is None or self.now_s - at_s > MOST_AGE_S:
-            text = (
-                f"its last report is {self.ago(status.at)} old although its agent runs: "
-                "see `journalctl -u swarmkeeper` there, and compare the clocks"
-            )
-            return Unknown("ReportOld", text, since=status.at)
-        return None
+        age_s = seconds_since(status.at, self.now_s) if status.refreshed else 0.0
+        since = self.cluster.unreported.get(host, status.at if age_s is None or age_s > MOST_AGE_S else "")
+        if not since:
+            return None
+        text = f"its agent runs and has not reported for {self.ago(since)}: see `journalctl -u swarmkeeper` there"
+        return Unknown("ReportOld", text, since=since)
+
+    def reported_at(self, host: str) -> str:
+        """Return the time until which the host could report, RFC 3339, as far as known; empty: it never reported.
+
+        The report itself is older if nothing has changed since.
+        """
+        status, unknown = self.cluster.statuses.get(host), self.why_unknown(host)
+        if status is None:
+            return ""
+        return (unknown.since or status.at) if unknown else timestamp(self.now_s)
 
     def _absent(self, host: str, status: HostStatus | None) -> Finding:
         start = "systemctl start swarmkeeper"
@@ -119,7 +126,7 @@ class Reports:
             return Unknown("AgentStopped", text, start, since=status.at)
         leader = self.cluster.statuses.get(self.cluster.leader or "")
         since = dict(leader.unreachable).get(host, "") if leader else ""
-        far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
+        far = f" for {self.ago(since)}" if since else f"; its last report changed {self.ago(status.at)} ago"
         return Unknown("Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
 
     def _why_absent(self, host: str) -> str:
@@ -166,11 +173,21 @@ class Reports:
         for name in (self.cluster.leader or "", *sorted(self.cluster.present)):
             status = self.cluster.statuses.get(name)
             # First what is cheap. Why a host is absent depends on the lister, so it must not be asked here.
-            lists = status and status.engine_up and status.nodes is not None and self.is_ours(status)
-            absent = name not in self.cluster.present or (status and status.stopped)
-            if lists and not absent and self.current(name):
+            if status and status.nodes and self._sees_raft_leader(name, status):
                 return status
         return None
+
+    @cached_property
+    def has_quorum(self) -> bool:
+        """True if a manager sees the swarm's raft leader. Managers that do not lead list no nodes, and see it too."""
+        return any(
+            self._sees_raft_leader(name, self.cluster.statuses.get(name)) for name in self.cluster.present
+        )
+
+    def _sees_raft_leader(self, name: str, status: HostStatus | None) -> bool:
+        lists = status and status.engine_up and status.nodes is not None and self.is_ours(status)
+        absent = name not in self.cluster.present or (status and status.stopped)
+        return bool(lists and not absent and self.current(name))
 
     def is_ours(self, status: HostStatus) -> bool:
         """Return True if the host is not known to be in another swarm than the recorded one."""
@@ -234,9 +251,9 @@ class Reports:
 
     @property
     def swarm_work(self) -> str:
-        """Return the key of what work in the swarm waits for: a quorum, the leader that does the work, or its engine."""
+        """Return the key of what work in the swarm waits for: a quorum, the leader that does it, or its engine."""
         if self.swarm_exists:
-            return "quorum/" if self.lister is None else "leader/"
+            return "leader/" if self.has_quorum else "quorum/"
         leader = self.cluster.leader or ""
         status = self.current(leader) if leader in self.cluster.statuses else None
         return f"host/{leader}" if status and not status.engine_up else "leader/"

@@ -144,6 +144,8 @@ def quorum_finding(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         managers = [each for each in lister.nodes or () if each.role == "manager"]
         reachable = sum(each.reachable is True for each in managers)
         return READY._replace(text=f"{reachable} of {len(managers)} managers reachable")
+    if reports.has_quorum:
+        return READY._replace(text="a manager reaches the raft leader")
     if not reports.swarm_exists:
         return Progressing("Joining", "the swarm does not exist yet", cause=reports.swarm_work)
     names = [each.name for each in reports.intent.managers]

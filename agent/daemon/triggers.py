@@ -66,7 +66,16 @@ GATHER_S = 0.2
 class Triggers:
     """Turns changes in etcd and the engine into wake-ups, until closed."""
 
-    def __init__(self, store: Store, engine: Engine, kernel: Kernel, wake: WakeUps) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        kernel: Kernel,
+        wake: WakeUps,
+        delay_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`delay_s` returns the seconds to wait after a change of the cluster's keys: it wakes many hosts at once."""
+        self._delay_s = delay_s
         self._store, self._engine, self._kernel, self._wake = store, engine, kernel, wake
         self._ranges: dict[str, tuple[KeyRange, ...]] = {}
         self._watches: dict[str, EtcdWatch] = {}
@@ -87,7 +96,7 @@ class Triggers:
         with self._watching:
             if self._closing.is_set() or not self._listener.is_alive():
                 return
-            self._watch("keys", [each for each in ranges if not each.prefix], self._wake.wake)
+            self._watch("keys", [each for each in ranges if not each.prefix], self._woken_by_keys)
             self._watch("hosts", [each for each in ranges if each.prefix], self._woken_by_hosts)
 
     def close(self) -> None:
@@ -109,6 +118,9 @@ class Triggers:
             self._watches.pop(what).close()
         else:
             self._watches[what] = self._store.watch(ranges, woken)
+
+    def _woken_by_keys(self, reason: str) -> None:
+        self._wake.wake(reason, self._delay_s())
 
     def _woken_by_hosts(self, reason: str) -> None:
         self._wake.wake(f"hosts: {reason}", GATHER_S)

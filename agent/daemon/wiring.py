@@ -52,8 +52,8 @@ class Environment:
     kernel: Kernel
     reader: ClusterReader
     """Reads etcd. Its seal opens and seals the values."""
-    presence: Callable[[], bytes]
-    """Returns the value of the presence key."""
+    presence: Callable[[str], bytes]
+    """Returns the value of the presence key. Its argument is the time since which the agent cannot report."""
     left_here: Callable[[bytes], bool]
     """Returns True for a presence of an earlier agent of this boot."""
     metrics: Metrics
@@ -84,7 +84,7 @@ class Agent:
         self.session = lease.Session(
             env.lease_store,
             presence_key=keys.presence(config.host),
-            presence=env.presence,
+            presence=lambda: env.presence(self.reporter.unreported_since),
             settings=config.session,
             on_change=self.wake.wake,
             left_here=env.left_here,
@@ -154,7 +154,9 @@ class Agent:
             pulls=schedule.pulls,
             new_pool=env.new_pool,
         )
-        self.triggers = Triggers(env.store, env.engine, env.kernel, self.wake)
+        self.triggers = Triggers(
+            env.store, env.engine, env.kernel, self.wake, lambda: env.reader.spread_s() * env.jitter()
+        )
         self.loop = Reconciler(
             self.observer, self.dispatcher, self.reporter, self.triggers, self.wake, schedule, env.monotonic
         )
@@ -218,7 +220,7 @@ def environment_of(config: Config) -> Environment:
         ),
         kernel=LinuxKernel(),
         reader=ClusterReader(Keys(config.cluster), config.host, seal),
-        presence=partial(lease.presence, config.host, instance),
+        presence=partial(lease.presence, config.host, instance, records.timestamp(time.time())),
         left_here=lease.left_here,
         metrics=metrics,
     )

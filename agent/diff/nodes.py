@@ -225,7 +225,7 @@ _ANY = ""
 _REMEDY = "restart that dockerd first"
 
 
-def note_join(known: JoinedReport | None, host: HostState) -> JoinedReport | None:
+def note_join(known: JoinedReport | None, host: HostState, now: str = "") -> JoinedReport | None:
     """The join that a host reports; `known` is its last report, also from an earlier run of the agent."""
     swarm, network = host.swarm, host.network("bridge")
     if swarm.local != "active" or swarm.node_id is None:
@@ -233,7 +233,9 @@ def note_join(known: JoinedReport | None, host: HostState) -> JoinedReport | Non
     engine = network.id if network else ""
     if known is None or known.node_id != swarm.node_id:
         through = swarm.joined_through
-        return JoinedReport(node_id=swarm.node_id, through=through, engine=engine, swarm=swarm.swarm_id)
+        return JoinedReport(
+            node_id=swarm.node_id, through=through, engine=engine, swarm=swarm.swarm_id, at=now
+        )
     if known.engine != engine:
         known = replace(known, through=_ANY, engine=engine)
     return replace(known, swarm=swarm.swarm_id or known.swarm)

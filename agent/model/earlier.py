@@ -33,6 +33,7 @@ def converted(body: dict[str, Any]) -> dict[str, Any]:
         body["state"] = _STATES.get(state, state)
     if isinstance(steps := body.get("steps"), list):
         body["steps"] = [{"resource": "", "verb": "", "text": each} for each in steps]
+        body["refreshed"] = True
     return body
 
 

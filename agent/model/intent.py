@@ -1,13 +1,17 @@
 """The intent: the operator's document after validation, with every default filled in."""
 
-from collections.abc import Mapping
-from dataclasses import field
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+import msgspec
+
 from agent.model import Deriving, Frozen
-from agent.model.spec import ContainerSpec, Pairs, spec_hash
+from agent.model.records import Assignment
+from agent.model.spec import ContainerSpec, Pairs, spec_hash, without_defaults
 
 GWBRIDGE = "docker_gwbridge"
 DEFAULT_NETWORK = "default"
@@ -262,6 +266,52 @@ class Intent(Deriving):
 
     def service(self, name: str) -> ServiceIntent | None:
         return self._services.get(name)
+
+    def counted(self, host: str, found: Assignment, epoch: int) -> Assignment:
+        """Return the assignment of `host` as that of this document if it asks the same of the host, else as it is.
+
+        `epoch`: that in which the document was accepted.
+        """
+        if not found.asks or found.epoch != epoch or found.revision >= self.revision:
+            return found
+        same = found.asks == self.asks_of(host, found.by_service)
+        return replace(found, revision=self.revision) if same else found
+
+    def asks_of(self, host: str, services: Iterable[str]) -> str:
+        """Return a hash of what the document asks of a host that has replicas of `services`.
+
+        A later document with the same hash asks nothing else of it. Empty: no other document is known to ask the same.
+        """
+        if self.policy.resolve_digests:  # the leader asks the registries again for each document
+            return ""
+        named = tuple(sorted({*services, *self._placed.get(host, ())}))
+        if named not in self._asks:
+            parts = (self._parts.get(each, b"") for each in ("", *named))
+            self._asks[named] = hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]
+        return self._asks[named]
+
+    @cached_property
+    def _asks(self) -> dict[tuple[str, ...], str]:
+        return {}
+
+    @cached_property
+    def _parts(self) -> Mapping[str, bytes]:
+        """Return the JSON of each service, and under the empty name that of the rest.
+
+        Without defaults: a later version of the agent, with more fields, has the same.
+        """
+        rest = replace(self, revision=0, digest="", notes=(), services=())
+        plain = ((name, without_defaults(each)) for name, each in {**self._services, "": rest}.items())
+        return {name: msgspec.json.encode(each, enc_hook=str, order="sorted") for name, each in plain}
+
+    @cached_property
+    def _placed(self) -> Mapping[str, set[str]]:
+        """Return the services that the document puts on each host."""
+        placed: dict[str, set[str]] = {}
+        for service in self.services:
+            for host, _ in service.placement:
+                placed.setdefault(host, set()).add(service.name)
+        return placed
 
     @cached_property
     def _hosts(self) -> Mapping[str, HostIntent]:

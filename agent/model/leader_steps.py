@@ -4,7 +4,16 @@ from dataclasses import field
 
 from agent.model.history import Note, Outcome
 from agent.model.intent import Availability
-from agent.model.records import Assignment, MembershipOrder, Rollout, SwarmRecord, Trial, UnlockKeys, Verdict
+from agent.model.records import (
+    Assignment,
+    Disruption,
+    MembershipOrder,
+    Rollout,
+    SwarmRecord,
+    Trial,
+    UnlockKeys,
+    Verdict,
+)
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.steps import LEADER_BUDGET_S, BaseStep, CreateNetwork
 from agent.model.store import Fence
@@ -94,6 +103,13 @@ class GrantDisruption(_StepForHost, verb="grant", kind="gwbridge", about="disrup
 
     quorum: bool
     over: int
+    address: str = ""
+
+    @property
+    def slot(self) -> Disruption:
+        return Disruption(
+            host=self.host, state="granted", reason=self.reason, quorum=self.quorum, address=self.address
+        )
 
 
 class RevokeDisruption(_StepForHost, verb="revoke", kind="gwbridge", about="disruption/{self.host}"):

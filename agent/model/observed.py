@@ -95,6 +95,8 @@ class ClusterState(Frozen):
     """False if the role of this agent in etcd does not let it read what a leader reads."""
     assignment: records.Assignment | None = None
     """Assignment of this host; None: none is known."""
+    assigned_at: int = 0
+    """Revision of the document from which on none asks something else of this host; 0: the accepted one does."""
     assignment_held: bool = False
     """True if etcd does not have that assignment any more."""
     refused: Mapping[Key, str] = field(default_factory=dict)
@@ -124,6 +126,8 @@ class ClusterState(Frozen):
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)
     """Host -> instance of the agent in its presence."""
+    unreported: Mapping[str, str] = field(default_factory=dict)
+    """Present host -> time since which its agent has not been able to report, RFC 3339. Its status is not current."""
     digests: records.Digests | None = None
     digests_revision: int = 0
     """mod_revision of the digests; 0: no digests exist."""

@@ -33,9 +33,10 @@ def encode(record: Any, *, terse: bool = False) -> bytes:
 
     `terse` leaves out every field with its default, which `decode` puts back.
     """
-    content = msgspec.to_builtins(without_defaults(record) if terse else record, str_keys=True)
     # The earlier format of a presence is the same. An older leader must see that this host is present.
-    body = {"v": earlier.FORMAT if isinstance(record, Presence) else VERSION, **content}
+    of_both = isinstance(record, Presence)
+    content = msgspec.to_builtins(without_defaults(record) if terse or of_both else record, str_keys=True)
+    body = {"v": earlier.FORMAT if of_both else VERSION, **content}
     return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
 
 
@@ -124,7 +125,7 @@ class Replica(Frozen, order=True):
 
 
 class Assignment(Deriving):
-    """The replicas that one host must run, by the intent of `revision`."""
+    """The replicas that one host must run, by the intent of `revision`, and by each that asks the same of the host."""
 
     revision: int
     project: str
@@ -133,6 +134,8 @@ class Assignment(Deriving):
     """As in Accepted. The later epoch replaces the earlier; within one epoch, the later revision does."""
     pending: tuple[str, ...] = ()
     """Services with a replica on this host that is not yet updated to `revision`, or was rolled back."""
+    asks: str = ""
+    """Hash of what the document asks of the host, by `Intent.asks_of`."""
 
     @cached_property
     def by_service(self) -> Mapping[str, Mapping[int, Replica]]:
@@ -169,6 +172,8 @@ class Presence(Frozen):
     """Content of /etc/machine-id. A cloned machine has the same id."""
     host: str = ""
     """Name of the host, as in HostStatus."""
+    unreported_since: str = ""
+    """Time since which the agent has not been able to report, RFC 3339; empty: the status of the host is current."""
 
 
 class LeaderRecord(Frozen):
@@ -255,6 +260,8 @@ class Disruption(Frozen):
     reason: str
     quorum: bool
     """True if the swarm had a raft leader when the slot was granted."""
+    address: str = ""
+    """Address of the host in the swarm when the slot was granted; the other hosts look for it among their peers."""
     grant: int = 0
     """In the key of the host: mod_revision of the grant to which the record belongs."""
 

@@ -108,8 +108,12 @@ class NetworkReport(NetworkFacts):
     """A network of the host.
 
     `labels` has all labels if an agent of this cluster created the network, else only those of Swarmkeeper. `users` has
-    those that no agent reports. `endpoints` is empty while docker_gwbridge is as declared.
+    those that no agent reports. `endpoints` is empty while docker_gwbridge is as declared. `peers` is empty unless the
+    host has the disruption slot.
     """
+
+    unseen: tuple[str, ...] = ()
+    """The host with the disruption slot, if another one does not have its address among the peers."""
 
     subnet: str = ""
     gateway: str = ""
@@ -125,6 +129,8 @@ class JoinedReport(Frozen):
     """Id of the engine's network `bridge`, which changes whenever dockerd starts."""
     swarm: str | None = None
     """Id of the swarm of that node; None: not known, as on a worker whose agent cannot read the certificate."""
+    at: str = ""
+    """Time at which the agent first saw that node, RFC 3339; empty: not known."""
 
 
 class HostStatus(Deriving):
@@ -137,6 +143,7 @@ class HostStatus(Deriving):
     instance: str
     """Id of the run of the agent that wrote the status. A status of an earlier run is out of date."""
     at: str
+    """Time of the last change, RFC 3339. The presence of the agent tells whether the status still holds."""
     agent_version: str
     host: str = ""
     """Name of the host. A status under the name of another one does not count. Empty: not reported."""
@@ -170,7 +177,8 @@ class HostStatus(Deriving):
     pool: tuple[str, ...] = ()
     """Address pool for the subnets of overlays."""
     nodes: tuple[NodeState, ...] | None = None
-    """Managers only, without `version`; None: not a manager, or the swarm did not answer."""
+    """Managers only, without `version`; None: not a manager, or the swarm did not answer. Empty: it answers, but
+    another host is the leader, and no host has a membership order."""
     leading: bool = False
     epoch: int | None = None
     """Epoch of the accepted document that the host uses; None: not reported."""
@@ -201,6 +209,8 @@ class HostStatus(Deriving):
     """True in the last report of an agent that was stopped by SIGTERM."""
     unreachable: Pairs = ()
     """Leader only: (host, RFC 3339) for each declared host without presence, and since when, as far as known."""
+    refreshed: bool = False
+    """True if the agent is of format 1, which also writes an unchanged status, every 300 s."""
     cut: tuple[str, ...] = ()
     """Parts that were left out, because etcd takes at most 1.5 MiB. Empty: nothing."""
 

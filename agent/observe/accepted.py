@@ -154,18 +154,22 @@ class AcceptedStore:
         self._known: dict[str, store.KeyValue] = {}
         self._history = History(keys.intent, keys.accepted)
         self._doubt: observed.Doubt = ""
+        self._newest: observed.Document | None = None
 
     @property
     def kept(self) -> tuple[store.KeyValue, ...]:
         """The values to save on disk; they contain no join tokens."""
         return tuple(self._known[key] for key in sorted(self._known))
 
-    def look(self, values: Values, etcd: Store | None) -> EffectiveState:
+    def look(
+        self, values: Values, etcd: Store | None, newest: observed.Document | None = None
+    ) -> EffectiveState:
         """Compare a snapshot with the remembered values, remember newer ones, and return the effective state.
 
-        `etcd` None: the values are from the disk of this host. Raises Unreachable, Refused.
+        `etcd` None: the values are from the disk of this host. `newest` is parsed already: mostly it becomes the
+        accepted one. Raises Unreachable, Refused.
         """
-        self._doubt = ""
+        self._doubt, self._newest = "", newest
         self._look_at_accepted(values, etcd)
         assignment = self._assignment(values)
         if self._rollback_detected and not self._store_rolled_back:
@@ -234,7 +238,9 @@ class AcceptedStore:
         return known is not None and (self._epoch, known.revision) == (found.epoch, found.revision)
 
     def _adopt(self, found: records.Accepted, value: store.KeyValue, values: Values) -> bool:
-        document = read_document(found.document.encode(), found.revision)
+        document = self._newest
+        if document is None or (document.revision, document.text) != (found.revision, found.document):
+            document = read_document(found.document.encode(), found.revision)
         if document.intent is None:
             values.mark_unreadable(self._keys.accepted, "; ".join(str(each) for each in document.faults))
             return False

@@ -71,6 +71,8 @@ class AllowedAssignment:
         self.refused: dict[Key, str] = {}
         """Replica -> why the document does not allow what the assignment in etcd has of it."""
         self.seen: Evidence | None = None  # until the engine answers
+        self._latest = (0, -1)
+        """(epoch, revision) of the latest document that an assignment was of: a later one may count for less again."""
         self._saved = b""
         """`last` if etcd has another assignment."""
         self._returned = Assignment(revision=0, project="")
@@ -97,17 +99,25 @@ class AllowedAssignment:
         self._returned = decode(Assignment, returned.value) if returned else self._returned
 
     def look(
-        self, found: Assignment | None, intent: Intent | None, specs: Mapping[str, ContainerSpec]
+        self,
+        found: Assignment | None,
+        intent: Intent | None,
+        specs: Mapping[str, ContainerSpec],
+        epoch: int = 0,
     ) -> Assignment | None:
-        """Return what this host acts on of the assignment in etcd."""
+        """Return what this host acts on of the assignment in etcd, as of the accepted `intent` if it counts for it."""
         if intent is None:
             return found
         self._look_at_held(found)
+        of_etcd, found = found, found and intent.counted(self._me, found, epoch)
         asked = (found, intent, frozenset(specs), self._declared.kept, self.seen, self._late)
         if asked != self._asked:
             self._asked, self.refused = asked, {}
-            if found:
-                self._compare(found, intent, specs)
+            if found and of_etcd:
+                self.last = self._compared(found, intent, specs)
+                # With its revision in etcd: it counts for a later document again.
+                saved = replace(self.last, revision=of_etcd.revision)
+                self._saved = b"" if self.last == found else encode(saved)
             elif intent.host(self._me) is None:
                 self.last = None
         return self.last
@@ -119,13 +129,15 @@ class AllowedAssignment:
         self._held = {key: self._held.get(key, now) for key in held}
         self._late = frozenset(key for key, since in self._held.items() if now - since >= HELD_S)
 
-    def _compare(self, found: Assignment, intent: Intent, specs: Mapping[str, ContainerSpec]) -> None:
+    def _compared(self, found: Assignment, intent: Intent, specs: Mapping[str, ContainerSpec]) -> Assignment:
+        """Return the part of an assignment that the document allows; notes in `refused` what it does not."""
         if intent.revision != self._returned.revision:
             self._returned, self._digests = Assignment(revision=intent.revision, project=intent.project), {}
-        last = self.last or Assignment(revision=0, project=intent.project)
+        last, of = self.last or Assignment(revision=0, project=intent.project), (found.epoch, found.revision)
+        self._latest = max(self._latest, (last.epoch, last.revision))
         # One of an earlier document than the accepted one is forged, or of a moment ago.
-        of = (found.epoch, found.revision)
-        same = of == (last.epoch, last.revision) or found.revision < intent.revision
+        same = of <= self._latest or found.revision < intent.revision
+        self._latest = max(self._latest, of)
         wanted, before = _by_service(found), _by_service(last)
         allowed: list[Replica] = []
         for name in sorted({*wanted, *before}):
@@ -151,8 +163,7 @@ class AllowedAssignment:
                     self.refused.setdefault(key, _LATE)
                     replica = replace(replica, held="", held_by_fault=False, stops_first=False)
                 allowed += [replica] if replica else []
-        self.last = replace(found, project=intent.project, replicas=tuple(sorted(allowed)))
-        self._saved = b"" if self.last == found else encode(self.last)
+        return replace(found, project=intent.project, replicas=tuple(sorted(allowed)))
 
     def _numbers(self, service: ServiceIntent, intent: Intent) -> tuple[int, int]:
         """Return (most, least) replicas that the document has on this host."""

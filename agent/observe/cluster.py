@@ -29,8 +29,11 @@ from agent.observe.accepted import (
     read_document,
 )
 from agent.observe.assigned import AllowedAssignment, Evidence
+from agent.observe.counted import Counted
 from agent.observe.declared import DeclaredSpecs
 
+SPREAD_S, MOST_SPREAD_S = 0.001, 2.0
+"""Seconds for each host, and at most, over which the hosts spread what wakes many of them at once."""
 S = TypeVar("S", records.Tokens, records.UnlockKeys)
 
 
@@ -72,7 +75,14 @@ class ClusterReader:
         """True if the last reading included the reports of managers: this host has a membership order to verify."""
         self._doubts = False
         """True if they are to confirm the id of an overlay."""
+        self._manages = False
+        """True if the engine of this host is a manager of its swarm."""
         self._accepted: Intent | None = None
+        self._texts: dict[str, KeyValue] = {}
+        """The newest and the accepted document as last read."""
+        self._revision = 0
+        """Revision of etcd at the last reading."""
+        self._counted = Counted()
 
     def read(
         self, store: Store, lease_id: int | None, running: frozenset[str], *, hindered: bool = False
@@ -84,6 +94,7 @@ class ClusterReader:
         read_all, first = self.wide, not self._known
         snapshot = self._snapshot(store)
         wide = self._needs_all(snapshot, lease_id, hindered=hindered)
+        first &= self._may_lead  # known only with a document, which `_needs_all` has read
         ordered = self._doubts or snapshot.get(self._keys.membership_order(self._me)) is not None
         if ((wide or first) and not read_all) or (ordered and not (self._ordered or read_all)):
             self.wide, self._ordered = self.wide or wide or first, ordered
@@ -98,14 +109,14 @@ class ClusterReader:
     def _snapshot(self, store: Store) -> Snapshot:
         """Read the wanted ranges; those of a worker if the role of this agent in etcd denies it the others."""
         try:
-            snapshot = store.read(self._ranges())
+            snapshot = self._read(store)
         except Denied:
-            if not (self.wide or self._ordered) or not self._me:
+            if not (self.wide or self._ordered or self._confirms) or not self._me:
                 raise
             # The role of a worker that an earlier version printed does not include the reports of managers.
             self._ordered, self._denied, self.wide = (
                 self._ordered and self.wide,
-                self._denied or self.wide,
+                self._denied or self.wide or not self._ordered,
                 False,
             )
             return self._snapshot(store)
@@ -115,10 +126,25 @@ class ClusterReader:
     def learn(self, host: HostState, state: observed.ClusterState) -> bool:
         """Take note of what the engine of this host shows; True if `state`, just read, is to be read again for it."""
         before, doubted, seen = self._allowed.seen, self._doubts, Evidence.of(host)
-        self._allowed.seen = seen
+        self._allowed.seen, self._manages = seen, host.swarm.is_manager
         self._doubts = with_confirmed_overlays(state, host, self._me) is not state
         changed = seen.duplicates != before.duplicates if before else bool(state.refused)
         return changed or (self._doubts and not doubted)
+
+    def _read(self, store: Store) -> Snapshot:
+        """Read the wanted ranges; the documents only if their keys changed, or etcd has not answered in between."""
+        ranges, known, self._texts = self._ranges(), self._texts, {}
+        snapshot = store.read(
+            [replace(each, keys_only=each.keys_only or each.key in known) for each in ranges]
+        )
+        same = (_is_unchanged(snapshot.get(key), each) for key, each in known.items())
+        if known and (snapshot.revision < self._revision or not all(same)):
+            snapshot, known = store.read(ranges), {}
+        self._revision = snapshot.revision
+        snapshot = replace(snapshot, values={**snapshot.values, **known})
+        texts = (snapshot.get(key) for key in (self._keys.intent, self._keys.accepted))
+        self._texts = {each.key: each for each in texts if each and not each.dropped}
+        return snapshot
 
     def recall(self, kept: Sequence[KeyValue]) -> observed.ClusterState:
         """Return the state from values saved on disk, for a start without etcd.
@@ -137,7 +163,8 @@ class ClusterReader:
 
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = Values(snapshot, self._known)
-        held = self._accepted_revision.look(values, store)
+        newest = self._document(snapshot.get(self._keys.intent))
+        held = self._accepted_revision.look(values, store, newest)
         self._accepted = held.intent
         assigned = [each for each in (held.assignment, self._allowed.last) if each]
         named = {replica.spec for each in assigned for replica in each.replicas}
@@ -147,9 +174,14 @@ class ClusterReader:
         self._learn_specs(store, mine | self._assigned_specs(values), values)
         self._declared.learn(held.intent, self._specs)
         self._declared.search(held.assignment.replicas if held.assignment else (), store)
-        assignment = self._allowed.look(held.assignment, held.intent, self._specs)
-        state = self._state(values, held, rollouts)
-        state = replace(state, assignment=assignment, refused=self._allowed.refused)
+        assignment = self._allowed.look(held.assignment, held.intent, self._specs, held.epoch)
+        counts = assignment and held.intent and assignment.revision == held.intent.revision
+        state = replace(
+            self._counted.of(self._state(values, held, rollouts)),
+            assignment=assignment,
+            assigned_at=held.assignment.revision if held.assignment and counts else 0,
+            refused=self._allowed.refused,
+        )
         self._known = values.known
         verdict = snapshot.get(self._keys.verdict) if state.verdict else None
         return Reading(
@@ -170,7 +202,8 @@ class ClusterReader:
         """Return the keys whose change must wake an agent that reads as much as this one."""
         keys = self._keys
         mine = (
-            *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.unlock, keys.disruption),
+            *((keys.intent, keys.leader) if self._may_lead or self.wide else ()),
+            *(keys.accepted, keys.swarm, keys.tokens, keys.unlock, keys.disruption),
             *(keys.assignment(self._me), keys.membership_order(self._me), keys.presence(self._me)),
         )
         ranges = (*(KeyRange(key=key) for key in mine), KeyRange(key=keys.slots, prefix=True))
@@ -179,33 +212,63 @@ class ClusterReader:
         names = {self._me, *(each.name for each in managers)} if managers else ()
         own = keys.presence(self._me)
         seen = (key(name) for name in sorted(names) for key in (keys.status, keys.presence))
+        orders = (KeyRange(key=keys.membership_orders, prefix=True),) if self._confirms else ()
         return (
-            (*ranges, *wide)
+            (*ranges, *orders, *wide)
             if self.wide
-            else (*ranges, *(KeyRange(key=each) for each in seen if each != own))
+            else (*ranges, *orders, *(KeyRange(key=each) for each in seen if each != own))
         )
 
+    @property
+    def _confirms(self) -> bool:
+        """True for a manager: it reports the nodes while a host has a membership order."""
+        return self._accepted is not None and self._declares_me and not self._denied
+
+    @property
+    def _may_lead(self) -> bool:
+        """True for a declared manager, for any manager of the swarm, and for every host while no document is known.
+
+        A manager that the document declares a worker is the leader while no declared one can be.
+        """
+        newest = self._newest.intent if self._newest else None
+        return self._manages or self._declares_me or (self._accepted is None and newest is None)
+
+    @property
+    def _declares_me(self) -> bool:
+        """True for a manager of the accepted document, or of the newest one."""
+        known = (self._accepted, self._newest.intent if self._newest else None)
+        hosts = (each.host(self._me) for each in known if each)
+        return any(host is not None and host.role == "manager" for host in hosts)
+
+    def spread_s(self) -> float:
+        """Return the seconds over which the hosts spread what wakes many of them at once; 0 for the leader."""
+        hosts = len(self._accepted.hosts) if self._accepted else 0
+        return 0.0 if self.wide else min(MOST_SPREAD_S, SPREAD_S * hosts)
+
     def _ranges(self) -> tuple[KeyRange, ...]:
-        keys, ranges = self._keys, (*self.watched(), KeyRange(key=self._keys.verdict))
-        if not self.wide:
-            return ranges
-        singles = (KeyRange(key=each) for each in (keys.trial, keys.digests, keys.note))
-        prefixes = (KeyRange(key=each, prefix=True) for each in (keys.assignments, keys.membership_orders))
-        # Many may be below specs/ that nothing names: their values are read once they are needed.
-        names = (KeyRange(key=each, prefix=True, keys_only=True) for each in (keys.specs, keys.history))
-        return (*ranges, *singles, *prefixes, *names)
+        keys = self._keys
+        more = [KeyRange(key=each) for each in (keys.intent, keys.leader, keys.verdict)]
+        if self.wide:
+            more += [KeyRange(key=each) for each in (keys.trial, keys.digests, keys.note)]
+            more += [KeyRange(key=each, prefix=True) for each in (keys.assignments, keys.membership_orders)]
+            # Many may be below specs/ that nothing names: their values are read once they are needed.
+            more += [KeyRange(key=each, prefix=True, keys_only=True) for each in (keys.specs, keys.history)]
+        return tuple(dict.fromkeys((*self.watched(), *more)))
 
     def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, hindered: bool) -> bool:
-        """Return True for the leader, and for every agent without a swarm record, so that it adopts an existing swarm.
+        """Return True for the leader, and without a swarm for every host that may lead: it adopts an existing swarm.
 
         Also, without a leader, for an agent with an obstacle: it takes the lock only if no other agent can.
         """
         lock, record = snapshot.get(self._keys.leader), snapshot.get(self._keys.swarm)
         is_leader = lock is not None and lease_id is not None and lock.lease == lease_id
         waits = (hindered or self._denied) and lock is None
-        managers = self._accepted.managers if self._accepted else ()
-        waits |= self._denied and self._me in [each.name for each in managers]  # its role may be extended
-        return is_leader or waits or record is None or b'"swarm_id":null' in record.value
+        waits |= self._denied and self._accepted is not None and self._declares_me  # its role may grow
+        self._document(snapshot.get(self._keys.intent))
+        if record is None:
+            return is_leader or waits or (self._newest is not None and self._may_lead)
+        claims = self._may_lead or f'"claimed_by":"{self._me}"'.encode() in record.value
+        return is_leader or waits or (claims and b'"swarm_id":null' in record.value)
 
     def _state(
         self, values: Values, held: EffectiveState, rollouts: Mapping[str, Rollout]
@@ -222,6 +285,7 @@ class ClusterReader:
         unlock, unlock_aged, unlock_locked = self._opened(
             values, keys.unlock, records.UnlockKeys, seal.open_keys
         )
+        presences = values.of_hosts(keys.hosts, "/presence", records.Presence)
         return observed.ClusterState(
             revision=snapshot.revision,
             root=keys.root,
@@ -262,6 +326,9 @@ class ClusterReader:
             history=frozenset(each.key.removeprefix(keys.history) for each in snapshot.under(keys.history)),
             statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),
+            unreported={
+                host: each.unreported_since for host, each in presences.items() if each.unreported_since
+            },
             digests=values.one(keys.digests, records.Digests),
             digests_revision=digests.mod_revision if digests else 0,
             rollouts=rollouts,
@@ -331,6 +398,11 @@ def _note(snapshot: Snapshot, keys: Keys) -> Note | None:
     with suppress(Invalid):  # it is for people: no note of a newer version may stop a leader
         return records.decode(Note, found.value) if len(found.value) <= LARGEST_SMALL else None
     return None
+
+
+def _is_unchanged(found: KeyValue | None, known: KeyValue) -> bool:
+    revisions = (known.create_revision, known.mod_revision)
+    return found is not None and (found.create_revision, found.mod_revision) == revisions
 
 
 def _slot(keys: Keys, values: Values, intent: Intent | None) -> tuple[records.Disruption | None, int]:

@@ -85,7 +85,10 @@ class Reporter:
                 self._journal.passed(observed, plan)
             with _guarded("status key"):
                 if view.may_write:
-                    self._later(partial(self._key.write, view.status))
+                    at = observed.cluster.assigned_at if observed.cluster else 0
+                    self._later(partial(self._key.write, view.status, assigned_at=at))
+                elif not view.etcd_answered and observed.lease:  # without a lease it is absent anyway
+                    self._key.failed(view.status.at)
             with _guarded("systemd"):
                 self._notify_systemd(summary(view))
 
@@ -100,6 +103,12 @@ class Reporter:
         """Count a pass that ended with a defect of the agent."""
         with _guarded("metrics"):
             self._counters.pass_failed()
+            self._key.failed(timestamp(self._now()))
+
+    @property
+    def unreported_since(self) -> str:
+        """As that of the status key. Any thread may ask."""
+        return self._key.unreported_since
 
     def step_started(self, step: Step) -> None:
         with _guarded("start of a step"):

@@ -19,6 +19,8 @@ from agent.model.spec import Pairs
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 MOST_NAMES = 500
 """Names that others choose and no decision needs, in one list of a status."""
+UNLED_S = 30.0
+"""Seconds without a leader after which every manager reports the nodes."""
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
 """Every host has lo; docker_gwbridge has its own report."""
 
@@ -44,7 +46,7 @@ def host_status(
     if observed.host is None:
         seen = replace(known, engine_up=False, engine_error=observed.engine_error, state="unknown")
     else:
-        seen = _seen(known, observed, observed.host, phase)
+        seen = _seen(known, observed, observed.host, phase, now)
     return replace(
         seen,
         instance=observed.instance,
@@ -54,6 +56,7 @@ def host_status(
         advertise=observed.advertise,
         leading=observed.fence is not None,
         stopped=False,
+        refreshed=False,
         unreachable=_unreachable(observed, known, now),
         epoch=observed.cluster.epoch if observed.cluster else known.epoch,
         joining=_joining(observed, in_flight, known),
@@ -132,7 +135,7 @@ def _concerns_host(left: Blocked | status.Waiting, intent: Intent) -> bool:
 
 
 def _seen(
-    known: status.HostStatus, observed: Observed, host: host_state.HostState, phase: status.Phase
+    known: status.HostStatus, observed: Observed, host: host_state.HostState, phase: status.Phase, now: str
 ) -> status.HostStatus:
     swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
@@ -159,10 +162,9 @@ def _seen(
         swarm_address=swarm.address,
         autolock=swarm.autolock,
         managers=swarm.managers,
-        joined=nodes.note_join(known.joined, host),
+        joined=nodes.note_join(known.joined, host, now),
         pool=tuple(str(each) for each in swarm.pool),
-        # Without the version: each change of a node would change the status, and a plan needs none.
-        nodes=None if swarm.nodes is None else tuple(replace(each, version=0) for each in swarm.nodes),
+        nodes=_nodes(observed, swarm.nodes),
         bridge=bridge,
         networks=tuple(_network(each, observed, wrong=wrong) for each in networks),
         images=images,
@@ -180,6 +182,19 @@ def _seen(
         replicas=replica_reports(observed, host),
         cut=tuple(f"{count:,} {what}" for what, count in more.items() if count > 0),
     )
+
+
+def _nodes(
+    observed: Observed, nodes: tuple[host_state.NodeState, ...] | None
+) -> tuple[host_state.NodeState, ...] | None:
+    """Return the nodes if this host is the leader, or another one needs them: each change of a node is a report.
+
+    Without the version, which changes with each change of a node, and which a plan does not need.
+    """
+    ordered = observed.cluster is not None and bool(observed.cluster.membership_orders)
+    if nodes is None or not (observed.fence or ordered or observed.unled_s >= UNLED_S):
+        return nodes and ()
+    return tuple(replace(each, version=0) for each in nodes)
 
 
 def _networks(observed: Observed, host: host_state.HostState) -> tuple[host_state.NetworkState, ...]:
@@ -244,6 +259,7 @@ def _that_matter(observed: Observed, host: host_state.HostState) -> tuple[host_s
 
 
 def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> status.NetworkReport:
+    slot = observed.cluster.disruption if observed.cluster else None
     known = tuple(each for each in found.labels if each in OURS or each[0] in (REFUSED, REFUSAL))
     return alike(
         status.NetworkReport,
@@ -251,9 +267,22 @@ def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool)
         subnet=str(found.subnet) if found.subnet else "",
         gateway=found.gateway or "",
         labels=found.labels if found.ours else known,
+        peers=found.peers if slot and slot.host == observed.me else (),
+        unseen=_unseen(found, observed),
         users=others_on(found, observed.cluster) if observed.cluster else (),
         endpoints=found.endpoints if wrong else (),
     )
+
+
+def _unseen(found: host_state.NetworkState, observed: Observed) -> tuple[str, ...]:
+    """Return the host with the disruption slot if an overlay does not have it as a peer.
+
+    The leader asks for no other one. With all peers each host would report for each host that goes and comes.
+    """
+    slot = observed.cluster.disruption if observed.cluster else None
+    if slot is None or slot.host == observed.me or found.driver != "overlay" or not slot.address:
+        return ()
+    return () if slot.address in found.peers else (slot.host,)
 
 
 def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[status.ReplicaReport, ...]:

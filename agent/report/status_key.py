@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -73,9 +74,12 @@ class LatestOnly:
                 self._changed.wait_for(lambda: self._closing, self._pause_s)
 
 
-# ---- The status key: written when its content changes, and every REFRESH_S to show that the agent runs
+# ---- The status key: written when its content changes. The presence of the agent shows that it is current
 
-REFRESH_S = 300.0
+CHECK_S = 300.0
+"""Seconds between looks whether etcd still has the status as written: another client may delete or change it."""
+UNWRITTEN_S = 60.0
+"""Seconds without a report after which the presence says so."""
 NOT_WRITTEN = "status not written"
 
 
@@ -92,10 +96,22 @@ class StatusKey:
         """`on_failure` is called after each failed write."""
         self._store, self._key, self._clock, self._on_failure = store, key, clock, on_failure
         self._written: HostStatus | None = None
-        self._written_at = 0.0
+        self._mod_revision, self._checked_at = 0, 0.0
         self._losses = self._losses_seen = 0
+        self._failing: tuple[float, str] | None = None
+        """Since when the status in etcd is not current: by the clock, and as RFC 3339."""
         self.fault = ""
         """Error of the last write; empty: it succeeded, or there was none."""
+
+    @property
+    def unreported_since(self) -> str:
+        """Time since which the status in etcd is not current; empty: it is, or for less than UNWRITTEN_S."""
+        since = self._failing
+        return since[1] if since and self._clock() - since[0] >= UNWRITTEN_S else ""
+
+    def failed(self, now: str) -> None:
+        """Take note that the status in etcd cannot be of `now`."""
+        self._failing = self._failing or (self._clock(), now)
 
     def forget(self) -> None:
         """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
@@ -110,26 +126,50 @@ class StatusKey:
             log.warning("status of an earlier run ignored: unreadable", error=str(error))
             return None
 
-    def write(self, status: HostStatus, *, anyway: bool = False) -> None:
-        """Write `status` if it has changed, a write is due or `anyway` is true. One attempt; a failure is logged."""
+    def write(self, status: HostStatus, *, assigned_at: int = 0, anyway: bool = False) -> None:
+        """Write `status` if it has changed, etcd lost it or `anyway` is true. One attempt; a failure is logged.
+
+        Its revision alone is no change if the status in etcd is of `assigned_at`, the last document that asked
+        something else of this host, or of a later one.
+        """
         # Read before the write: a loss during the write then causes another one.
-        losses = self._losses
-        fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
-        known = self._written
-        if known and fresh and not anyway and replace(status, at=known.at) == known:
+        losses, known = self._losses, self._written
+        same = known and losses == self._losses_seen and _says_nothing_new(status, known, assigned_at)
+        if same and not anyway and self._is_there():
+            self._failing = None
             return
         try:
-            self._store.txn([], [Put(key=self._key, value=encode_status(status))])
+            done = self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
             log.warning(NOT_WRITTEN, error=str(error))
             self.fault = str(error)
             self._written = None
+            self.failed(status.at)
             self._on_failure()
         else:
-            self._written, self._written_at, self._losses_seen = status, self._clock(), losses
+            self._written, self._mod_revision, self._losses_seen = status, done.revision, losses
+            self._checked_at = self._clock()
             if self.fault:
                 log.info("status written again", recovers=NOT_WRITTEN)
-            self.fault = ""
+            self.fault, self._failing = "", None
+
+    def _is_there(self) -> bool:
+        """Return False if etcd does not have the status as written; looks every CHECK_S."""
+        if self._clock() - self._checked_at < CHECK_S:
+            return True
+        self._checked_at = self._clock()
+        with suppress(SwarmkeeperError):
+            found = self._store.read([KeyRange(key=self._key, keys_only=True)]).get(self._key)
+            return found is not None and found.mod_revision == self._mod_revision
+        return True
+
+
+def _says_nothing_new(status: HostStatus, known: HostStatus, assigned_at: int) -> bool:
+    if 0 < assigned_at <= known.revision <= status.revision:
+        status = replace(status, revision=known.revision)
+    if 0 < assigned_at <= known.bridge.revision <= status.bridge.revision:
+        status = replace(status, bridge=replace(status.bridge, revision=known.bridge.revision))
+    return replace(status, at=known.at) == known
 
 
 # ---- A status within what etcd takes in one request, so that a status is always written
@@ -155,7 +195,7 @@ _FEW = 50
 def encode_status(status: HostStatus, most: int = MOST_BYTES) -> bytes:
     """Return the status as a record of at most `most` bytes, with as little left out as that needs."""
     status = _with_even_texts(status)
-    encoded = encode(status)
+    encoded = encode(status, terse=True)
     for leave_out, what in _STAGES:
         if len(encoded) <= most:
             return encoded

@@ -477,7 +477,7 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "agent stopped": on(absent(HEALTHY, B), B, stopped=True, at=SIX_MINUTES_AGO),
     "every agent stopped": replace(on_all(HEALTHY, stopped=True), present={}, leader=None),
     "dockerd down": on(HEALTHY, B, engine_up=False, engine_error="connection refused"),
-    "frozen: the report is old": on(HEALTHY, B, at="2026-11-29T11:58:00Z"),
+    "frozen: the report is old": replace(HEALTHY, unreported={B: "2026-11-29T11:58:00Z"}),
     "manager in error": on(
         HEALTHY, C, state="error", swarm_error="manager stopped: can't initialize raft node", nodes=None
     ),

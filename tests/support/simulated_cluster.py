@@ -163,7 +163,7 @@ class SimulatedAgent(Agent):
             engine=host.engine,
             kernel=host.kernel,
             reader=ClusterReader(KEYS, host.name, host.new_seal(), clock if stepped else time.monotonic),
-            presence=lambda: encode(presence),
+            presence=lambda unreported: encode(replace(presence, unreported_since=unreported)),
             left_here=lambda value: decode(Presence, value).boot_id == presence.boot_id,
             metrics=Metrics(version="test"),
             version="test",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.errors import Refused, Unreachable
 from agent.lease import GRANTED, LOST, Session, boottime_s
@@ -220,6 +221,31 @@ def test_a_presence_that_cannot_be_put_again_does_not_cost_the_lease_that_is_ren
     world.run_for(30)
     assert world.session.lease_id is not None
     assert world.said == [GRANTED]
+
+
+def test_a_full_etcd_refuses_another_presence_which_is_tried_with_each_renewal_and_said_once() -> None:
+    class Full(FakeStore):
+        full, tried = False, 0
+
+        def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
+            if self.full:
+                self.tried += 1
+                raise Refused("etcdserver: mvcc: database space exceeded")
+            return super().txn(compares, operations)
+
+    world = World(Full)
+    assert isinstance(world.store, Full)
+    world.run_for(1)
+    world.store.full, world.value = True, b"cannot report"
+    with capture_logs() as logs:
+        world.run_for(60)
+    assert world.store.tried <= 60 / SETTINGS.interval_s + 1
+    assert [each["event"] for each in logs] == ["session: cannot write the presence"]
+    assert world.said == [GRANTED]
+
+    world.store.full = False
+    world.run_for(SETTINGS.interval_s + 1)
+    assert world.presence() == b"cannot report"
 
 
 def test_a_presence_that_was_deleted_by_hand_is_put_again_when_asked_for(world: World) -> None:

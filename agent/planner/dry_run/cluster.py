@@ -159,6 +159,9 @@ def _seen(nothing: Observed, name: str, cluster: ClusterState) -> Observed:
             for each in declared
             if each.name in host.volumes
         )
+        if host.swarm.nodes == ():  # the leader alone reports them
+            lists = (each.nodes for each in cluster.statuses.values() if each.swarm_id == status.swarm_id)
+            host = replace(host, swarm=replace(host.swarm, nodes=next(filter(None, lists), None)))
         host = replace(host, declared_volumes=here)
         host = with_assignment(host, name, cluster)
     return replace(nothing, host=host, advertise=status.advertise, engine_error=status.engine_error)
@@ -192,7 +195,7 @@ def _lost_with_replicas_that_move(cluster: ClusterState) -> frozenset[str]:
     intent = (cluster.document.intent if cluster.document else None) or cluster.accepted
     names = sorted(cluster.present, key=lambda name: (name != cluster.leader, name))
     lists = (status.nodes for name in names if (status := cluster.status_of(name)))
-    nodes = next((each for each in lists if each is not None), ())
+    nodes = next(filter(None, lists), ())
     scheduled = {each.name for each in intent.services if each.replicas is not None} if intent else set()
     down = {each.id for each in nodes if each.state == "down"}
     return frozenset(

@@ -44,8 +44,11 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912,
         case leader_steps.PublishVerdict():
             cluster = replace(cluster, verdict=step.verdict)
             if step.verdict.accepted and cluster.document:
-                accepted = cluster.document.intent
+                accepted, known = cluster.document.intent, cluster.assignments
+                if accepted:
+                    known = {name: accepted.counted(name, each, step.epoch) for name, each in known.items()}
                 cluster = replace(cluster, accepted=accepted, epoch=step.epoch, store_rolled_back="")
+                cluster = replace(cluster, assignments=known)
         case steps.ResolveDigests():
             cluster = replace(cluster, digests=_digests(step))
         case leader_steps.CollectSpecs():
@@ -57,10 +60,7 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912,
         case leader_steps.WithdrawRollout():
             cluster = replace(cluster, rollouts=_without(cluster.rollouts, step.service))
         case leader_steps.GrantDisruption():
-            granted = records.Disruption(
-                host=step.host, state="granted", reason=step.reason, quorum=step.quorum
-            )
-            cluster = _with_disruption(cluster, granted)
+            cluster = _with_disruption(cluster, step.slot)
         case steps.AcquireDisruption():
             cluster = _with_disruption(cluster, replace(step.disruption, state="acquired"))
         case steps.ReleaseDisruption():

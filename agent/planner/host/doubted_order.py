@@ -54,7 +54,7 @@ def plan_doubted(intent: Intent, observed: Observed, order: records.MembershipOr
 
 def _why_unconfirmed(status: HostStatus | None, node_id: str, me: str, order: records.MembershipOrder) -> str:
     """Return why the report of a manager does not confirm that the swarm lacks this host's node; empty: it does."""
-    if status is None or status.nodes is None:
+    if status is None or not status.nodes:
         return "does not report the nodes"
     if order.node_id and order.state != "error":
         return "lists its node" if any(each.id == node_id for each in status.nodes) else ""

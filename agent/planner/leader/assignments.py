@@ -176,11 +176,13 @@ def assign(
                 )
     asked = {each.name: each.spec_hash for each in intent.services}
     return {
-        host: _assignment(intent, mine, epoch, asked, current.get(host)) for host, mine in replicas.items()
+        host: _assignment(host, intent, mine, epoch, asked, current.get(host))
+        for host, mine in replicas.items()
     }
 
 
 def _assignment(
+    host: str,
     intent: Intent,
     replicas: list[records.Replica],
     epoch: int,
@@ -194,6 +196,7 @@ def _assignment(
         replicas=tuple(sorted(replicas, key=_KEY)),
         epoch=epoch,
         pending=tuple(sorted({each.service for each in replicas if each.spec != asked[each.service]})),
+        asks=intent.asks_of(host, {each.service for each in replicas}),
     )
     return before if before == new else new
 
@@ -219,7 +222,7 @@ def plan_assignments(
     wanted = assign(intent, current, cluster.epoch, decisions, placement)
     wanted, given_up = reserve_addresses(intent, wanted, current, cluster, seen, previous)
     wanted = with_recreations(with_dependencies(intent, wanted, current, cluster), cluster)
-    wanted = _with_prefetching(wanted, placement)
+    wanted = _with_prefetching(intent, wanted, placement)
     specs = {**cluster.specs, **{service.spec_hash: service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -239,7 +242,9 @@ def plan_assignments(
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
 
 
-def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, records.Assignment]:
+def _with_prefetching(
+    intent: Intent, wanted: Assignments, placement: Placement
+) -> dict[str, records.Assignment]:
     """Return `wanted` with each replica that is to move also on its prefetch target, which pulls the image."""
     ready = dict(wanted)
     if not placement.prefetching:
@@ -250,7 +255,8 @@ def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, re
         held = f"moves here from {origin} after the image is pulled"
         moved = replace(replica, addresses=(), held=held, waits_on=f"host/{origin}", held_by_fault=False)
         replicas = (*ready[host].replicas, moved)
-        ready[host] = replace(ready[host], replicas=tuple(sorted(replicas)))
+        asks = intent.asks_of(host, {each.service for each in replicas})
+        ready[host] = replace(ready[host], replicas=tuple(sorted(replicas)), asks=asks)
     return ready
 
 

@@ -135,7 +135,7 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
         lost = ["the swarm lost its quorum during the disruption"] if disruption.quorum else []
         return (*faults, *lost)
-    return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
+    return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, disruption, nodes))
 
 
 def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
@@ -168,7 +168,7 @@ def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) ->
 
 
 def _peer_faults(
-    intent: Intent, cluster: ClusterState, name: str, nodes: tuple[NodeState, ...]
+    intent: Intent, cluster: ClusterState, disruption: records.Disruption, nodes: tuple[NodeState, ...]
 ) -> tuple[str, ...]:
     """Return the overlays on which the host and another healthy host do not see each other, in either direction."""
     ready = {each.id for each in nodes if each.state == "ready"}
@@ -176,9 +176,9 @@ def _peer_faults(
     healthy = {
         host: status
         for host, status in known.items()
-        if status and status.engine_up and (status.node_id in ready or host == name)
+        if status and status.engine_up and (status.node_id in ready or host == disruption.host)
     }
-    return unseen_peers(healthy, intent, around=name)
+    return unseen_peers(healthy, intent, disruption)
 
 
 def _next(intent: Intent, observed: Observed) -> Plan:
@@ -248,11 +248,15 @@ def _has_not_reported(intent: Intent, cluster: ClusterState, name: str) -> bool:
 
 
 def _grant(name: str, observed: Observed) -> Plan:
-    assert may_grant(etcd_of(observed).disruption)
+    cluster = etcd_of(observed)
+    assert may_grant(cluster.disruption)
+    status, declared = cluster.statuses.get(name), observed.accepted and observed.accepted.host(name)
+    known = (status.swarm_address or status.advertise) if status else ""
     step = leader_steps.GrantDisruption(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
-        over=etcd_of(observed).disruption_revision,
+        address=known or (str(declared.address) if declared else ""),
+        over=cluster.disruption_revision,
         reason=f"docker_gwbridge of {name} is not as declared",
     )
     return Plan((step,))

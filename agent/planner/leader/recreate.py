@@ -23,7 +23,7 @@ from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
-from agent.model.records import SwarmRecord
+from agent.model.records import Disruption, SwarmRecord
 from agent.model.status import HostStatus, ReplicaReport
 
 # ---- Overlay networks: created once by the leader
@@ -75,18 +75,28 @@ def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | 
 # UDP port), nor a cut between two hosts that a third host reaches (docs/engine-quirks.md).
 
 
-def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str = "") -> tuple[str, ...]:
-    """Return which hosts with running replicas on an overlay do not list each other as peers; sorted.
+def unseen_peers(
+    statuses: Mapping[str, HostStatus], intent: Intent, disruption: Disruption
+) -> tuple[str, ...]:
+    """Return which hosts with running replicas on an overlay the disrupted host does not see, or which do not see it.
 
-    With `around` only pairs with that host count. A host without a list of peers counts as seeing no host.
+    It reports its peers, as does any agent of format 1; without a list a host counts as seeing no host. The others
+    report that they lack its address as of the grant: what they report does not count if it has another one now.
     """
-    unseen: list[str] = []
+    around, unseen = disruption.host, list[str]()
     for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
         on_it = {name: each for name, each in sorted(statuses.items()) if _runs_on(each, overlay)}
+        if around not in on_it:
+            continue
+        known = on_it[around].swarm_address == disruption.address
         for name, status in on_it.items():
-            seen = {peer for each in status.networks if each.name == overlay for peer in each.peers}
-            wanted = [other for other in on_it if other != name and around in ("", name, other)]
-            if missed := [other for other in wanted if on_it[other].swarm_address not in seen]:
+            mine = [each for each in status.networks if each.name == overlay]
+            seen = {peer for each in mine for peer in each.peers}
+            wanted = [other for other in on_it if other != name and around in (name, other)]
+            missed = [other for other in wanted if on_it[other].swarm_address not in seen]
+            if name != around and not status.refreshed and mine:
+                missed = missed if known and any(around in each.unseen for each in mine) else []
+            if missed:
                 unseen.append(f"{name} does not see {', '.join(missed)} on {overlay}")
     return tuple(unseen)
 

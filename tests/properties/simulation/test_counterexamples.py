@@ -140,3 +140,16 @@ def test_what_is_accepted_is_spoiled_before_its_only_manager_has_read_it() -> No
         ("spoil", 2, 9515),
     )
     assert tell(Tale(hosts=3, begun=False, first=7903, happens=happens, last=4093)) == ""
+
+
+def test_a_leader_that_has_just_taken_the_lock_has_not_reported_the_nodes() -> None:
+    """Nobody else reports them while there is a leader: that a node is down was not known, and all was well."""
+    happens: tuple[Event, ...] = (
+        ("cut_from_the_swarm", 1, 779),
+        *(("round", 0, number) for number in (213, 4268, 112, 62, 7066, 101, 323, 1171, 80)),
+        ("frozen", 0, 2687),
+        ("a_stranger_joins", 4, 103),
+        ("round", 5, 319),
+    )
+    with history(7, begun=True, first=9999) as told:
+        told.happens(happens)

@@ -8,7 +8,6 @@ import pytest
 from agent.conditions import ClusterConditions, Condition, conditions_of
 from tests.support.cluster_states import (
     HEALTHY,
-    HOSTS,
     NOW_S,
     STATES,
     A,
@@ -18,7 +17,6 @@ from tests.support.cluster_states import (
     on,
     on_all,
     waiting,
-    without_replicas,
 )
 
 NAMES = sorted(STATES)
@@ -96,7 +94,7 @@ def test_a_drained_host_that_the_document_names_for_replicas_is_told_as_such() -
 
 def test_before_there_is_a_swarm_hosts_wait_for_the_engine_of_the_leader() -> None:
     outside: dict[str, Any] = {"state": "inactive", "node_id": None, "is_manager": False, "nodes": None}
-    state = replace(without_replicas(HEALTHY, *HOSTS), record=None, leader=C)
+    state = replace(HEALTHY, record=None, leader=C)
     waits = waiting("swarm", "no swarm is recorded yet", "leader/")
     state = on_all(state, **outside, swarm_id=None, swarm_address=None, waiting=waits)
     down = blocked("engine", "engine", "dockerd cannot be read: connection refused")

@@ -40,7 +40,6 @@ from tests.support.cluster_states import (
 )
 
 D = "node-234"
-AHEAD = "2026-11-29T13:10:00Z"
 
 
 def left_over(*, running: bool = True, **more: Any) -> ClusterState:
@@ -67,7 +66,8 @@ def every(found: ClusterConditions) -> Iterator[Condition]:
 
 
 STATES: dict[str, tuple[ClusterState, str]] = {
-    "a report of the future": (on(HEALTHY, B, at=AHEAD), f"host/{B} Unknown/ReportOld"),
+    "nodes that no leader lists": (on_all(HEALTHY, nodes=()), f"host/{B} Progressing/Joining"),
+    "an agent that cannot report": (replace(HEALTHY, unreported={B: "now"}), f"host/{B} Unknown/ReportOld"),
     "a container too many": (
         on(HEALTHY, A, replicas=(*of(A).replicas, replica(ORDER, 9))),
         f"host/{A} Progressing/Steps",

@@ -105,6 +105,7 @@ OF_ETCD = one_of(
     document=[None],
     unreadable=[(("/swarmkeeper/prod/hosts/node-232/status", "damaged"),)],
     store_rolled_back=["revision 90"],
+    unreported=[{HOSTS[1]: "2026-11-29T11:50:00Z"}],
 )
 
 
@@ -154,7 +155,7 @@ def current(state: ClusterState, host: str) -> bool:
     status = state.statuses.get(host)
     if status is None or status.stopped or state.present.get(host) != status.instance:
         return False
-    return status.at == "2026-11-29T12:08:30Z"
+    return host not in state.unreported
 
 
 @untimed

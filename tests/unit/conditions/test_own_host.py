@@ -92,6 +92,11 @@ def test_a_worker_needs_no_list_of_nodes() -> None:
     assert own_host(seen_by(B, HEALTHY), mine).quorum.state == "Ready"
 
 
+def test_a_manager_that_leaves_the_list_of_nodes_to_the_leader_is_ready() -> None:
+    found = own_host(seen_by(B, HEALTHY), replace(HEALTHY.statuses[B], nodes=()))
+    assert (found.host.state, found.quorum.state) == ("Ready", "Ready")
+
+
 def test_a_clone_of_a_machine_is_no_healthy_host() -> None:
     why = "another agent runs as node-232: this agent changes nothing until the other one stops"
     mine = replace(HEALTHY.statuses[B], blocked=blocked(f"host/{B}", "foreign", why))

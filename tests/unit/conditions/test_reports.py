@@ -5,10 +5,11 @@ from typing import get_args
 
 import pytest
 
-from agent.conditions.reports import MOST_AGE_S, REASONS, Reports, duration, seconds_since, short_key
+from agent.conditions import conditions_of
+from agent.conditions.reports import REASONS, Reports, duration, seconds_since, short_key
 from agent.model.plan import BlockedKind
-from agent.report.status_key import REFRESH_S
-from tests.support.cluster_states import HEALTHY, KEYS, NOW_S, A, B, absent, listed, on
+from agent.model.status import JoinedReport
+from tests.support.cluster_states import HEALTHY, KEYS, NOW, NOW_S, A, B, absent, listed, on
 
 
 @pytest.mark.parametrize(
@@ -33,13 +34,55 @@ def test_a_time_in_the_future_is_now_and_no_time_is_none() -> None:
     assert seconds_since("never", NOW_S) is None
 
 
-def test_two_missed_writes_make_a_report_too_old() -> None:
-    assert MOST_AGE_S == 2 * REFRESH_S
+@pytest.mark.parametrize("at", ["2026-11-29T12:09:00Z", "2025-01-01T00:00:00Z", "2027-01-01T00:00:00Z"])
+def test_a_report_of_any_age_is_current_while_its_agent_is_present(at: str) -> None:
+    assert Reports(on(HEALTHY, B, at=at), NOW_S).current(B) is not None
+
+
+def test_a_report_is_not_current_while_its_agent_cannot_report() -> None:
+    state = replace(HEALTHY, unreported={B: "2026-11-29T12:04:00Z"})
+    found = Reports(state, NOW_S).why_unknown(B)
+    assert found is not None
+    assert (found.reason, found.since) == ("ReportOld", "2026-11-29T12:04:00Z")
+    assert found.text.startswith("its agent runs and has not reported for 6 m")
 
 
 @pytest.mark.parametrize(("at", "current"), [("2026-11-29T12:00:00Z", True), ("2026-11-29T11:59:59Z", False)])
-def test_a_report_is_current_for_ten_minutes(at: str, current: bool) -> None:
-    assert (Reports(on(HEALTHY, B, at=at), NOW_S).current(B) is not None) == current
+def test_a_report_of_an_agent_of_format_1_is_current_for_ten_minutes(at: str, current: bool) -> None:
+    assert (Reports(on(HEALTHY, B, at=at, refreshed=True), NOW_S).current(B) is not None) == current
+
+
+@pytest.mark.parametrize(
+    ("joined", "listed_at", "reason"),
+    [
+        ("2026-11-29T12:09:30Z", "2026-11-29T12:09:00Z", "Joining"),
+        ("2026-11-29T12:09:30Z", "2026-11-29T12:09:40Z", "NotInSwarm"),
+        ("2026-11-29T12:08:30Z", "2026-11-29T12:08:00Z", "NotInSwarm"),
+        ("", "2026-11-29T12:08:00Z", "NotInSwarm"),
+    ],
+)
+def test_only_a_host_that_joined_just_now_need_not_be_listed_whatever_else_it_reports(
+    joined: str, listed_at: str, reason: str
+) -> None:
+    join = JoinedReport(node_id="id-node-232", through="", engine="e", at=joined)
+    state = on(HEALTHY, B, joined=join, at="2026-11-29T12:09:59Z")
+    others = tuple(each for each in state.statuses[A].nodes or () if each.hostname != B)
+    state = on(state, A, nodes=others, at=listed_at)
+
+    (found,) = (each for each in conditions_of(state, now_s=NOW_S).hosts if each.condition.name == B)
+    assert found.condition.reason == reason
+
+
+def test_a_host_could_report_until_now_or_until_it_could_not() -> None:
+    at = "2026-11-28T00:00:00Z"
+    state = on(HEALTHY, B, at=at)
+    assert {each.reported_at for each in conditions_of(state, now_s=NOW_S).hosts} == {NOW}
+    silent = replace(state, unreported={B: "2026-11-29T12:04:00Z"})
+    assert Reports(silent, NOW_S).reported_at(B) == "2026-11-29T12:04:00Z"
+    gone = absent(state, B, since="2026-11-29T12:05:00Z")
+    assert Reports(gone, NOW_S).reported_at(B) == "2026-11-29T12:05:00Z"
+    assert Reports(replace(gone, leader=None), NOW_S).reported_at(B) == at
+    assert Reports(state, NOW_S).reported_at("never seen") == ""
 
 
 def test_a_host_is_unreachable_since_the_leader_has_missed_it() -> None:
@@ -53,7 +96,7 @@ def test_without_a_leader_only_the_age_of_the_last_report_is_known() -> None:
     found = Reports(state, NOW_S).why_unknown(B)
     assert found is not None
     assert found.since == ""
-    assert found.text.startswith("unreachable since its last report, 1 m ago")
+    assert found.text.startswith("unreachable; its last report changed 1 m ago")
 
 
 @pytest.mark.parametrize(

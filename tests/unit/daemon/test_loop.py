@@ -21,7 +21,7 @@ from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.steps import BRIDGE
 from agent.observe import Observer
-from agent.report.status_key import REFRESH_S
+from agent.report.status_key import CHECK_S
 from tests.support.document import EXAMPLE, SERVICES, document
 from tests.support.etcd_server import eventually
 from tests.support.simulated_cluster import (
@@ -231,7 +231,7 @@ def test_a_deleted_intent_changes_nothing(settled: SimulatedCluster) -> None:
 def test_what_agents_write_is_written_again_when_it_is_damaged(settled: SimulatedCluster, key: str) -> None:
     before = settled.ids()
     settled.put(key, b"\x00")
-    settled.clock.advance(REFRESH_S)
+    settled.clock.advance(CHECK_S)
     settled.settle()
     settled.round()
     assert all(agent.at_rest for agent in settled.agents.values())

@@ -7,7 +7,7 @@ import pytest
 
 from agent.model.host_state import ContainerState, HostState, SwarmState
 from agent.model.intent import Intent, Machine
-from agent.model.records import Assignment, Replica, encode
+from agent.model.records import Assignment, Replica, decode, encode
 from agent.model.spec import spec_hash, with_digest
 from agent.model.store import KeyValue
 from agent.observe.assigned import HELD_S, MOST_RETURNS, AllowedAssignment, Evidence
@@ -63,9 +63,11 @@ class Desk:
         (service,) = parsed(of).services if of else self.intent.services
         return Replica(service="order", slot=slot, spec=service.spec_hash, **fields)
 
-    def look(self, *replicas: Replica) -> tuple[Replica, ...]:
+    def look(self, *replicas: Replica, revision: int = 0, asks: str = "") -> tuple[Replica, ...]:
+        """What the host acts on of an assignment, which is of the accepted document if there is no `revision`."""
         self.declared.learn(self.intent, self.specs)
-        found = Assignment(revision=self.revision, project="prod", replicas=replicas)
+        revision = revision or self.revision
+        found = Assignment(revision=revision, project="prod", replicas=replicas, asks=asks)
         allowed = self.allowed.look(found, self.intent, self.specs)
         assert allowed is not None
         return allowed.replicas
@@ -119,6 +121,38 @@ def test_a_later_document_gives_other_slots_once_whatever_revisions_assignments_
     desk.revision = last
     assert desk.slots(51, 52) == [51, 52]
     assert desk.slots(61, 62) == [51, 52]
+
+
+def test_an_assignment_counts_for_a_later_document_that_asks_the_same_also_after_a_start_without_etcd() -> (
+    None
+):
+    desk = Desk()
+    asks = desk.intent.asks_of(ME, ["order"])
+    desk.look(desk.replica(1), desk.replica(2), asks=asks)
+    desk.accept(FIXED)
+
+    for allowed in (desk.allowed, AllowedAssignment(KEYS, ME, desk.declared, lambda: desk.now)):
+        desk.allowed = allowed
+        desk.look(desk.replica(1), desk.replica(2), revision=7, asks=asks)
+        assert allowed.last is not None
+        assert (allowed.last.revision, desk.revision) == (8, 8)
+        value = KeyValue(key=KEYS.assignment(ME), value=b"as in etcd", create_revision=1, mod_revision=1)
+        assert allowed.saved(value) == value
+
+
+def test_who_alternates_for_which_document_an_assignment_counts_changes_no_slot() -> None:
+    desk = Desk()
+    asks = desk.intent.asks_of(ME, ["order"])
+    desk.look(desk.replica(1), desk.replica(2), asks=asks)
+    desk.accept(FIXED)
+    desk.look(desk.replica(1), desk.replica(2), revision=7, asks=asks)
+
+    for slots, forged in (((7, 8), "other"), ((5, 6), asks)) * 3:
+        allowed = desk.look(*map(desk.replica, slots), revision=7, asks=forged)
+        assert [each.slot for each in allowed] == [1, 2]
+        # With a later revision than in etcd, the one there would be outdated after a restart.
+        value = KeyValue(key=KEYS.assignment(ME), value=b"as in etcd", create_revision=1, mod_revision=1)
+        assert decode(Assignment, desk.allowed.saved(value).value).revision == 7
 
 
 @pytest.mark.parametrize("availability", ["active", "pause", "drain"])

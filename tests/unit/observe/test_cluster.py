@@ -15,12 +15,21 @@ from agent.model import spec
 from agent.model.history import Note
 from agent.model.keys import host_role
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import LARGEST_VALUE, Assignment, Disruption, LeaderRecord, SwarmRecord, encode
+from agent.model.records import (
+    LARGEST_VALUE,
+    Accepted,
+    Assignment,
+    Disruption,
+    LeaderRecord,
+    SwarmRecord,
+    encode,
+)
 from agent.model.store import Fence, KeyRange, Put
 from agent.observe import ClusterReader
 from agent.observe.accepted import LONGEST_PROBLEM
 from agent.planner import make_plan
 from tests.fakes.etcd import in_any
+from tests.support.builders import host, member
 from tests.support.document import document
 from tests.support.etcd_keys import (
     ACCEPTED_AT,
@@ -228,9 +237,10 @@ def test_with_a_membership_order_a_host_reads_in_the_same_pass_what_managers_rep
         assert in_any(KEYS.status(name), scene.reader.watched())
     assert not in_any(KEYS.status("no-manager"), scene.reader.watched())
     assert scene.read().state.statuses == {OTHER: STATUS}
-    assert len(scene.store.reads) == 1
+    assert len(scene.store.reads) == 2  # a manager with the role of a worker looks whether it was extended
     scene.store.role = None
-    assert without_order(scene).read().state.statuses == {}
+    without_order(scene).read()  # its role was extended: it may lead, and reads all once
+    assert scene.read().state.statuses == {}
 
 
 def test_with_the_role_that_an_earlier_version_printed_an_order_is_read_and_no_report(scene: Scene) -> None:
@@ -303,14 +313,14 @@ UNREADABLE = {
     "huge": b'{"v":2,"' + b"x" * 1_000_000 + b'":0}',
 }
 SHOWN_IN = {
-    KEYS.accepted: {"accepted", "accepted_held", "accepted_text"},
+    KEYS.accepted: {"accepted", "accepted_held", "accepted_text", "assigned_at"},
     KEYS.verdict: {"verdict"},
     KEYS.trial: {"trial"},
     KEYS.leader: {"leader"},
     KEYS.swarm: {"record", "record_held", "record_revision"},
     KEYS.tokens: {"tokens"},
     KEYS.unlock: {"unlock"},
-    KEYS.assignment(ME): {"assignment", "assignments", "specs", "undeclared"},
+    KEYS.assignment(ME): {"assignment", "assigned_at", "assignments", "specs", "undeclared"},
     KEYS.assignment(OTHER): {"assignments"},
     KEYS.disruption: {"disruption", "disruption_revision", "slot_revision"},
     KEYS.slot(OTHER): {"disruption", "slot_revision"},
@@ -776,3 +786,41 @@ def test_a_note_that_cannot_be_read_is_none_and_stops_no_leader(value: bytes) ->
     state = with_note(value)
     assert state.note is None
     assert (state.unreadable, state.newer_format) == ((), ())
+
+
+def test_since_when_nothing_else_is_asked_of_a_host_is_known_while_its_assignment_counts(
+    scene: Scene,
+) -> None:
+    assert scene.read().state.assigned_at == ACCEPTED_AT
+    scene.put(**{KEYS.intent: AS_WORKER.encode()})
+    revision = scene.store.etcd.revision
+    scene.put(**{KEYS.accepted: encode(Accepted(revision=revision, document=AS_WORKER))})
+    assert scene.read().state.assigned_at == 0
+
+
+# ---- who may lead
+
+
+AS_WORKER = document(DOCUMENT, hosts={ME: {"role": "worker"}})
+
+
+def test_at_its_first_reading_a_host_that_is_to_be_a_worker_does_not_read_all() -> None:
+    scene = Scene()
+    scene.put(**{KEYS.intent: AS_WORKER.encode()})
+    scene.delete(KEYS.accepted)
+    scene.read()
+    assert not any(in_any(KEYS.status(OTHER), each) for each in scene.store.reads)
+
+
+@pytest.mark.parametrize("manages", [True, False])
+def test_a_manager_of_the_swarm_that_is_declared_a_worker_is_woken_by_the_lock_that_it_may_take(
+    manages: bool,
+) -> None:
+    scene = Scene()
+    scene.put(**{KEYS.intent: AS_WORKER.encode()})
+    revision = scene.store.etcd.revision
+    scene.put(**{KEYS.accepted: encode(Accepted(revision=revision, document=AS_WORKER))})
+    reading = scene.read()
+    scene.reader.learn(host(swarm=replace(member(ME), is_manager=manages)), reading.state)
+    assert in_any(KEYS.leader, scene.reader.watched()) == manages
+    assert in_any(KEYS.intent, scene.reader.watched()) == manages

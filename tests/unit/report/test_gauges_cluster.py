@@ -236,14 +236,15 @@ def test_only_a_leader_that_reads_etcd_exposes_the_cluster() -> None:
 
 def test_they_are_computed_at_the_first_scrape_after_a_pass_by_its_clock_and_only_then() -> None:
     clock = iter((NOW_S + 3600,))
-    of_cluster = ClusterGauges(LEADER, lambda: next(clock))
+    old = {name: replace(each, refreshed=True) for name, each in HEALTHY.statuses.items()}
+    of_cluster = ClusterGauges(replace(LEADER, cluster=replace(HEALTHY, statuses=old)), lambda: next(clock))
     metrics = Metrics(version="test")
     metrics.show_cluster(of_cluster)
 
     with ThreadPoolExecutor(4) as scrapes:
         pages = [scrapes.submit(metrics.exposition) for _ in range(4)]
 
-    # An hour after the reports, none of them is current. Another call of the clock would raise StopIteration.
+    # An hour after the reports of format 1 none is current. Another call of the clock would raise StopIteration.
     assert {b'swarmkeeper_cluster_hosts{state="Unknown"} 3.0' in each.result() for each in pages} == {True}
     assert list(clock) == []
 

@@ -4,8 +4,8 @@ import pytest
 
 from agent.model.records import decode, encode
 from agent.model.status import HostStatus
-from agent.model.store import KeyRange, KeyValue, Put
-from agent.report.status_key import REFRESH_S, StatusKey
+from agent.model.store import Delete, KeyRange, KeyValue, Put
+from agent.report.status_key import CHECK_S, UNWRITTEN_S, StatusKey
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
 KEY = "/swarmkeeper/prod/hosts/node-a/status"
@@ -56,13 +56,68 @@ def test_a_status_that_says_something_new_is_written_at_once(key: StatusKey, sto
     assert decode(HostStatus, kept(store).value).revision == 8
 
 
-def test_an_old_status_is_written_again(key: StatusKey, store: FakeStore, clock: FakeClock) -> None:
+def test_an_old_status_is_not_written_again(key: StatusKey, store: FakeStore, clock: FakeClock) -> None:
     key.write(STATUS)
-    clock.advance(REFRESH_S)
+    before = kept(store).mod_revision
+    clock.advance(10 * CHECK_S)
+
+    key.write(replace(STATUS, at="10:05"))
+
+    assert kept(store).mod_revision == before
+
+
+@pytest.mark.parametrize("change", [Put(key=KEY, value=b"\x00"), Delete(key=KEY)])
+def test_a_status_that_another_client_changed_is_written_again(
+    key: StatusKey, store: FakeStore, clock: FakeClock, change: Put | Delete
+) -> None:
+    key.write(STATUS)
+    store.txn([], [change])
+    clock.advance(CHECK_S)
 
     key.write(replace(STATUS, at="10:05"))
 
     assert decode(HostStatus, kept(store).value).at == "10:05"
+
+
+def test_a_look_that_etcd_does_not_answer_writes_nothing(
+    key: StatusKey, store: FakeStore, clock: FakeClock
+) -> None:
+    key.write(STATUS)
+    before = kept(store).mod_revision
+    clock.advance(CHECK_S)
+    store.slow = True
+    key.write(STATUS)
+    store.slow = False
+
+    assert kept(store).mod_revision == before
+
+
+def test_a_status_that_cannot_be_written_for_long_is_told_and_so_is_its_end(
+    key: StatusKey, store: FakeStore, clock: FakeClock
+) -> None:
+    key.write(STATUS)
+    store.denied = True
+    key.write(replace(STATUS, revision=8, at="10:01"))
+    clock.advance(UNWRITTEN_S - 1)
+    key.write(replace(STATUS, revision=8, at="10:02"))
+    assert key.unreported_since == ""
+
+    clock.advance(1)
+    assert key.unreported_since == "10:01"
+
+    store.denied = False
+    key.write(replace(STATUS, revision=8, at="10:03"))
+    assert key.unreported_since == ""
+
+
+def test_passes_that_fail_for_long_are_told_until_one_reports(key: StatusKey, clock: FakeClock) -> None:
+    key.write(STATUS)
+    key.failed("10:01")
+    clock.advance(UNWRITTEN_S)
+    key.failed("10:02")
+    assert key.unreported_since == "10:01"
+    key.write(STATUS)
+    assert key.unreported_since == ""
 
 
 def test_a_status_that_could_not_be_written_is_written_with_the_next_pass(

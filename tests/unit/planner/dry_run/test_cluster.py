@@ -12,7 +12,7 @@ from agent.planner import make_plan
 from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.assignments import assign
-from agent.report.status import host_status
+from agent.report.status import UNLED_S, host_status
 from tests.support.builders import (
     BRIDGE,
     cluster,
@@ -37,6 +37,7 @@ CHANGED = intent(service(on={"h1": 2, "h2": 1}, spec=order("1.0.1")), hosts="h1 
 def report(name: str, seen: HostState | None) -> HostStatus:
     """What the agent of that host wrote, in the run that is there now."""
     said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}", engine_error="no such socket")
+    said = replace(said, unled_s=UNLED_S if name == "h1" else 0.0)  # it alone lists the nodes
     return host_status(
         said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(said)
     )

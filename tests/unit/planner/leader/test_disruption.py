@@ -485,13 +485,17 @@ def sees(name: str, *peers: str, phase: str = "right", **more: Any) -> HostStatu
     """A host with a replica on the overlay that has heard of itself and `peers` there."""
     there = replace(replica(f"prod-order-{name[1:]}", "running"), addresses=(("net", f"10.10.0.{name[1:]}"),))
     heard = tuple(ADDRESSES[each] for each in (name, *peers))
-    network = NetworkReport(id="net-id", name="net", driver="overlay", scope="swarm", peers=heard)
+    missed = tuple(each for each in ADDRESSES if each not in (name, *peers))
+    network = NetworkReport(
+        id="net-id", name="net", driver="overlay", scope="swarm", peers=heard, unseen=missed
+    )
     about = {"swarm_address": ADDRESSES[name], "replicas": (there,), "networks": (network,), **more}
     return says(name, phase, **about)
 
 
 def after_h2(*hosts: HostStatus, **more: Any) -> list[str]:
-    return planned(seen({}, disruption("h2", "released"), statuses=hosts, **more))
+    released = replace(disruption("h2", "released"), address=ADDRESSES["h2"])
+    return planned(seen({}, released, statuses=hosts, **more))
 
 
 def test_the_next_one_waits_until_the_last_one_and_the_others_see_each_other_on_the_overlay() -> None:

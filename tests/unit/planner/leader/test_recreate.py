@@ -22,7 +22,7 @@ from agent.planner.host.bridge import phase_of
 from agent.planner.leader.disruption import plan_disruption
 from agent.planner.leader.recreate import POLICY, plan_recreations
 from agent.planner.leader.swarm import plan_swarm
-from agent.report.status import host_status
+from agent.report.status import UNLED_S, host_status
 from tests.support.builders import (
     OVERLAY,
     bridge_network,
@@ -513,6 +513,7 @@ def whole(*, allowed: bool) -> ClusterState:
         replica = container(slot, of=PUBLISHING, addresses=(("net", f"10.10.0.{slot}"),))
         found = host(replica, swarm=member(name, of=nodes), networks=(bridge_network(), OURS))
         there = observed(replace(state, assignment=cluster(before, name).assignment), found, me=name)
+        there = replace(there, unled_s=UNLED_S)  # without a leader each manager lists the nodes
         said = host_status(
             there, make_plan(there), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(there)
         )

@@ -65,9 +65,10 @@ def seen(
         said = (says or {}).get(slot, {})
         replicas = () if said is None else (report(slot, **{"spec": spec, **said}),)
         statuses[f"h{slot}"] = status(f"h{slot}", replicas=replicas)
+    mine = assigned(*specs, asked=asked.services[0].spec)
     state = cluster(
         asked,
-        assignments=assigned(*specs, asked=asked.services[0].spec),
+        assignments={name: replace(each, asks=asked.asks_of(name, {"order"})) for name, each in mine.items()},
         statuses=statuses,
         present={name: f"run-{name}" for name in statuses if name not in away},
         stored_specs=frozenset(map(spec_hash, (OLD, NEW))),

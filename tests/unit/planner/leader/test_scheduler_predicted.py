@@ -13,7 +13,7 @@ from agent.planner import make_plan
 from agent.planner.dry_run.cluster import ClusterPlan, plan_cluster
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.assignments import assign
-from agent.report.status import host_status
+from agent.report.status import UNLED_S, host_status
 from tests.support.builders import (
     cluster,
     container,
@@ -39,7 +39,7 @@ MANAGERS = tuple((f"node-{name}", f"10.0.0.{name[1:]}:2377") for name in NAMES)
 
 
 def report(name: str, seen: HostState) -> HostStatus:
-    said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}")
+    said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}", unled_s=UNLED_S)
     return host_status(
         said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(said)
     )
