@@ -5,7 +5,7 @@ from dataclasses import field
 
 from agent.conditions.condition import Condition, ReplicaCondition
 from agent.conditions.finding import Blocked, Degraded, Finding, Progressing, Ready, Unknown, severest
-from agent.conditions.reports import Reports, blocked_of
+from agent.conditions.reports import Reports, because, blocked_of
 from agent.diff import capacity
 from agent.diff.replicas import CRASH_LOOP, finished
 from agent.model import Frozen
@@ -248,8 +248,9 @@ class _Judge:
                 yield Progressing("RollingBack", "it goes back to the previous spec", cause=cause)
             return
         if found.spec != replica.spec:
-            pulled = self._failing_pull(status)
-            yield Progressing("Updating", "it is being replaced", cause=pulled or (cause if rollout else ""))
+            reason, on = self._waiting(status, self.container, f"container/{found.name}")
+            on = self._failing_pull(status) or self._swarm_or_host(on) or (cause if rollout else "")
+            yield Progressing("Updating", f"it is being replaced{because(reason)}", cause=on)
         elif rollout is None:
             yield Progressing(
                 "Updating", "it has the previous spec; the rollout begins", cause=self.reports.assigner

@@ -8,14 +8,18 @@ import pytest
 from agent.conditions import ClusterConditions, Condition, conditions_of
 from tests.support.cluster_states import (
     HEALTHY,
+    HOSTS,
     NOW_S,
+    ON,
     STATES,
     A,
     B,
     C,
+    absent,
     blocked,
     on,
     on_all,
+    releasing,
     waiting,
 )
 
@@ -103,3 +107,19 @@ def test_before_there_is_a_swarm_hosts_wait_for_the_engine_of_the_leader() -> No
 
     assert problem.condition.key == f"host/{C}"
     assert {f"host/{A}", f"host/{B}", "quorum/", "network/net"} <= {each.key for each in problem.consequences}
+
+
+def test_a_replica_that_waits_to_be_replaced_names_what_it_waits_for() -> None:
+    state, host = releasing(), ON["order"][0]
+    mine, to = state.assignments[host], state.rollouts["order"].to
+    replicas = (replace(each, spec=to) if each.service == "order" else each for each in mine.replicas)
+    state = replace(state, assignments={**state.assignments, host: replace(mine, replicas=tuple(replicas))})
+    no_list = blocked("nodes", "quorum", "the swarm does not list its nodes")
+    state = on_all(absent(state, next(each for each in HOSTS if each != host)), nodes=None, blocked=no_list)
+    waits = waiting("container/prod-order-1", "no address can be allocated", "quorum/")
+    found = conditions_of(on(state, host, waiting=waits), now_s=NOW_S)
+
+    (replica,) = (each.condition for each in found.replicas if each.condition.key == "replica/order-1")
+    assert (replica.text, replica.cause) == ("it is being replaced: no address can be allocated", "quorum/")
+    (quorum,) = (each for each in found.problems if each.condition.key == "quorum/")
+    assert replica in quorum.consequences
