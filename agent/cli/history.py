@@ -41,17 +41,19 @@ class Kept:
     def result(self) -> str:
         """The outcome of the document, in one word or two, as in JSON."""
         if self.entry is None:
-            return "unreadable" if self.problem else "not judged"
+            return "unreadable" if self.problem else "under way" if self.is_accepted else "not judged"
         if self.events:
             return max(self.events, key=lambda each: seconds_of(self.events[each].at) or 0.0)
-        if self.entry.result == "accepted":
+        # A later verdict on the same document, as after another report, changes no entry.
+        if self.entry.result == "accepted" or self.is_accepted:
             return "under way" if self.is_accepted else "replaced"
         return "replaced" if self.entry.result == "waits" and not self.newest else self.entry.result
 
     @property
     def why(self) -> str:
         event = self.events.get(self.result) if self.result in OUTCOMES else None
-        return event.why if event else self.problem or (self.entry.why if self.entry else "")
+        of_entry = self.entry.why if self.entry and not self.is_accepted else ""
+        return event.why if event else self.problem or of_entry
 
     @property
     def after_s(self) -> float | None:
@@ -99,7 +101,8 @@ def read_history(connection: Connection) -> History:
     names = [each.key.removeprefix(keys.history).partition("/")[0] for each in found.under(keys.history)]
     revisions = {int(each) for each in names if each.isascii() and each.isdigit() and len(each) < 20}  # noqa: PLR2004
     kept = []
-    for revision in sorted(revisions | ({newest} if newest else set()), reverse=True):
+    held = {each for each in (newest, accepted.revision if accepted else 0) if each}
+    for revision in sorted(revisions | held, reverse=True):
         entry, problem = _record(found, f"{keys.history}{revision}", Entry)
         if entry is not None and entry.revision != revision:
             problem, entry = f"it is of revision {entry.revision}", None

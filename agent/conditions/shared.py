@@ -47,7 +47,7 @@ def upkeep_notes(upkeep: Upkeep) -> Iterator[str]:
     """Yield what to do before the database of etcd is full, and what is not known of that."""
     size, quota = upkeep.size or 0, upkeep.quota or DEFAULT_QUOTA
     if size > NEARLY_FULL * quota:
-        which = "its quota" if upkeep.quota else "etcd's default quota"
+        which = "its quota" if upkeep.quota else "etcd's default quota (this etcd does not tell its own)"
         sizes = f"{size / 1e6:,.0f} of {quota / 1e6:,.0f} MB, {which}"
         yield f"etcd's database has {sizes}: compact and defragment it (docs/operate/etcd.md)"
     if upkeep.keeps_history:

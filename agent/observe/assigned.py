@@ -36,7 +36,10 @@ _KEEPS = (
 )
 _GONE = "the accepted document does not have it on this host"
 _LATE = f"its assignment has held it for {HELD_S:g} s: it starts, if docker gives it its address; {MISUSED_IF_NEW}"
-_MANY = f"it has not failed, and left its spec before under this document: it stays; {MISUSED_IF_NEW}"
+_MANY = (
+    "it has not failed, and left its spec before under this document: it stays. If its rollout was tried again and "
+    f"rolled back, apply the previous document. Else, {MISUSED_IF_NEW}"
+)
 
 
 class Evidence(NamedTuple):
@@ -163,6 +166,11 @@ class AllowedAssignment:
                     self.refused.setdefault(key, _LATE)
                     replica = replace(replica, held="", held_by_fault=False, stops_first=False)
                 allowed += [replica] if replica else []
+        # What does not run here any more is forgotten, or slots that come and go would add up.
+        here = {each.key for each in allowed}
+        returned = tuple(each for each in self._returned.replicas if each.key in here)
+        if len(returned) < len(self._returned.replicas):
+            self._returned = replace(self._returned, replicas=returned)
         return replace(found, project=intent.project, replicas=tuple(sorted(allowed)))
 
     def _numbers(self, service: ServiceIntent, intent: Intent) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -321,9 +321,9 @@ class ClusterReader:
             presence=values.one(keys.presence(self._me), records.Presence, self._me),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
             membership_orders=values.of_hosts(keys.membership_orders, "", records.MembershipOrder),
-            stored_specs=frozenset(each.removeprefix(keys.specs) for each in stored),
+            stored_specs=_names(stored, keys.specs),
             note=_note(snapshot, keys),
-            history=frozenset(each.key.removeprefix(keys.history) for each in snapshot.under(keys.history)),
+            history=_names((each.key for each in snapshot.under(keys.history)), keys.history),
             statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),
             unreported={
@@ -388,6 +388,11 @@ class ClusterReader:
             return kept
         value = records.encode(opened)
         return (*kept, KeyValue(key=self._opened_key, value=value, create_revision=0, mod_revision=0))
+
+
+def _names(found: Iterable[str], prefix: str) -> frozenset[str]:
+    """Return the names below a prefix. Those that are no text are left out: no leader could delete them."""
+    return frozenset(each.removeprefix(prefix) for each in found if "\\" not in each)
 
 
 def _note(snapshot: Snapshot, keys: Keys) -> Note | None:

@@ -6,6 +6,7 @@ from agent.model.history import Outcome, outcomes_by_revision, surplus
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan
+from agent.model.records import Verdict
 
 _OF_ROLLOUTS = ("rollout/", "assignment/")
 """Resources whose steps, planned or in flight, can change what became of a document."""
@@ -20,15 +21,26 @@ def plan_history(observed: Observed, accepted: Plan) -> Plan:
     cluster = etcd_of(observed)
     if not (observed.fence and observed.fence.create_revision):
         return Plan()
-    document, verdict = cluster.document, cluster.verdict
-    answered = verdict if document and verdict and verdict.revision == document.revision else None
-    known = outcomes_by_revision(cluster.history)
-    answered = None if answered and answered.revision in known else answered
+    document, known = cluster.document, outcomes_by_revision(cluster.history)
+    revision = cluster.accepted.revision if cluster.accepted else 0
+    answered, text, note = cluster.verdict, document.text if document else "", cluster.note
+    if (
+        answered is None
+        or document is None
+        or answered.revision != document.revision
+        or answered.revision in known
+    ):
+        # A document may have been replaced between its verdict and its entry; the accepted one is needed.
+        lacks = revision not in known and cluster.accepted_text
+        answered = Verdict(revision=revision, accepted=True, accepted_revision=revision) if lacks else None
+        text, note = cluster.accepted_text, None
     moves = {*observed.in_flight, *(each.resource for each in accepted.steps)}
     outcome: tuple[Outcome, str] | None = None
-    revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.accepted and revision in known and not any(each.startswith(_OF_ROLLOUTS) for each in moves):
-        outcome = None if "carried-out" in known[revision] else _outcome(cluster.accepted, cluster)
+        works = not accepted.blocked and not accepted.waiting
+        outcome = (
+            None if "carried-out" in known[revision] else _outcome(cluster.accepted, cluster, works=works)
+        )
         outcome = None if outcome and outcome[0] in known[revision] else outcome
     added = [str(answered.revision)] if answered else []
     newest = max(document.revision if document else 0, revision)
@@ -40,8 +52,8 @@ def plan_history(observed: Observed, accepted: Plan) -> Plan:
     step = leader_steps.RecordHistory(
         reason=", ".join(what) or f"{len(gone)} keys are not of the last documents",
         verdict=answered,
-        text=document.text if answered and document else "",
-        note=cluster.note if answered else None,
+        text=text if answered else "",
+        note=note if answered else None,
         revision=revision,
         outcome=outcome,
         gone=gone,
@@ -49,8 +61,11 @@ def plan_history(observed: Observed, accepted: Plan) -> Plan:
     return Plan((step,))
 
 
-def _outcome(intent: Intent, cluster: ClusterState) -> tuple[Outcome, str] | None:
-    """Return what became of the accepted document, and why; None: it is under way."""
+def _outcome(intent: Intent, cluster: ClusterState, *, works: bool) -> tuple[Outcome, str] | None:
+    """Return what became of the accepted document, and why; None: it is under way.
+
+    `works`: nothing of it is blocked or waits, as a replica does that no host can run.
+    """
     if intent.policy.mode != "enforce":
         return None
     rollouts = {each.name: cluster.rollouts.get(each.name) for each in intent.services}
@@ -63,8 +78,10 @@ def _outcome(intent: Intent, cluster: ClusterState) -> tuple[Outcome, str] | Non
         return None
     if back:
         return "rolled-back", "; ".join(back)
-    reports = (cluster.statuses.get(each.name) for each in intent.hosts)
-    done = (intent.revision, cluster.epoch)
-    return (
-        ("carried-out", "") if all(each and (each.revision, each.epoch) == done for each in reports) else None
+    # A report of a host that is off may count for a later document, which asks the same of it.
+    reports = (
+        cluster.statuses.get(each.name) if each.name in cluster.present else None for each in intent.hosts
     )
+    done = (intent.revision, cluster.epoch)
+    works = works and all(each and (each.revision, each.epoch) == done for each in reports)
+    return ("carried-out", "") if works else None

@@ -16,7 +16,7 @@ from agent.model.history import Entry, Event, Note, entry_of
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Verdict, decode, encode
-from agent.model.store import KeyRange, Put
+from agent.model.store import Delete, KeyRange, Put
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster, Ended
 from tests.unit.cli.guarded_etcd import PASSWORD, ROOT, running_guarded
@@ -241,6 +241,17 @@ def test_a_rollback_from_a_refused_document_puts_the_one_in_force(cluster: Clust
     put(cluster, GOOD, "accepted", "carried-out")
     put(cluster, NEWER, "accepted", "carried-out")
     put(cluster, FAULTY, "refused")
+    with judging(cluster):
+        good(cluster.run("rollback", "--yes"))
+    assert intent_of(cluster) == NEWER
+
+
+def test_a_rollback_finds_the_accepted_document_without_an_entry_too(cluster: Cluster) -> None:
+    put(cluster, GOOD, "accepted", "carried-out")
+    held = put(cluster, NEWER, "accepted")
+    put(cluster, FAULTY, "refused")
+    cluster.store.txn([], [Delete(key=f"{cluster.keys.history}{held}")])
+    assert "under way" in good(cluster.run("history")).out
     with judging(cluster):
         good(cluster.run("rollback", "--yes"))
     assert intent_of(cluster) == NEWER

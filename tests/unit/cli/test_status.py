@@ -160,7 +160,12 @@ def test_an_etcd_that_keeps_every_revision_is_a_note_until_it_compacts() -> None
     ("upkeep", "notes"),
     [
         (Upkeep(size=1_717_986_918), []),
-        (Upkeep(size=1_717_986_919), ["etcd's database has 1,718 of 2,147 MB, etcd's default quota: "]),
+        (
+            Upkeep(size=1_717_986_919),
+            [
+                "etcd's database has 1,718 of 2,147 MB, etcd's default quota (this etcd does not tell its own): "
+            ],
+        ),
         (Upkeep(size=1_717_986_919, quota=8 << 30), []),
         (Upkeep(size=81, quota=100), ["etcd's database has 0 of 0 MB, its quota: "]),
         (

@@ -332,6 +332,19 @@ def test_a_replica_goes_back_so_often_under_one_document_and_may_always_come_for
     assert latest in desk.look(latest, desk.replica(2))
 
 
+def test_slots_that_come_and_go_are_not_remembered() -> None:
+    desk = Desk(SCHEDULED)
+    desk.look(desk.replica(1))
+    rolls_back = {"deploy": {"replicas": 4, **ROLLS_BACK["deploy"]}}
+    desk.accept(document(DOCUMENT, tags={"order": "2"}, services={"order": rolls_back}))
+    desk.allowed.seen = UP
+    for slot in range(1, 30):
+        desk.look(desk.replica(slot))
+        desk.look(desk.replica(slot, SCHEDULED))
+    kept = decode(Assignment, desk.allowed.kept.value)
+    assert [each.slot for each in kept.replicas] == [29]
+
+
 def test_a_restart_of_the_agent_forgets_no_replica_that_went_back() -> None:
     desk, latest, earlier = rolled_out()
     desk.look(earlier, desk.replica(2))

@@ -762,6 +762,15 @@ def test_the_names_below_the_history_are_read_without_their_values() -> None:
     assert history.keys_only
 
 
+def test_a_name_that_is_no_text_is_left_out_as_no_leader_could_delete_it() -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{f"{KEYS.history}7": b"", f"{KEYS.history}\\xff": b"", f"{KEYS.specs}\\xff": b""})
+    state = scene.read().state
+    assert state.history == {"7"}
+    assert not any("\\" in each for each in state.stored_specs)
+
+
 def with_note(value: bytes, *, apart: bool = False) -> ClusterState:
     scene = Scene()
     scene.lead()

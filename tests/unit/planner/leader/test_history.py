@@ -9,7 +9,7 @@ from agent.model.faults import Fault
 from agent.model.history import MOST_DOCUMENTS, Note
 from agent.model.leader_steps import PublishRollout, RecordHistory
 from agent.model.observed import Document, Observed
-from agent.model.plan import Plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.records import Rollout, Verdict
 from agent.model.store import Fence
 from agent.planner.leader.history import plan_history
@@ -20,13 +20,21 @@ ACCEPTED = Verdict(revision=7, accepted=True, accepted_revision=7)
 NOTE = Note(author="anna", message="more")
 NOTHING = Plan()
 FENCE = Fence(key="leader", create_revision=1)
+PRESENT = {"h1": "run-h1"}
 ROLLOUT = Rollout(before="a", to="b", why="order-1: it exited with 1")
 
 
 def seen(*history: str, **more: Any) -> Observed:
     """A leader that reads a document with its verdict, and these names below `history/`."""
     done = {"h1": status("h1", revision=7, epoch=0)}
-    state = {"document": document(INTENT), "verdict": ACCEPTED, "statuses": done, "note": NOTE, **more}
+    state = {
+        "document": document(INTENT),
+        "verdict": ACCEPTED,
+        "statuses": done,
+        "note": NOTE,
+        "present": PRESENT,
+        **more,
+    }
     found = cluster(INTENT, **{**state, "history": frozenset(history)})
     return replace(observed(found, host()), fence=FENCE)
 
@@ -48,6 +56,14 @@ def test_a_document_with_its_verdict_gets_one_entry_with_text_and_note() -> None
     found = step(seen())
     assert found is not None
     assert (found.verdict, found.text, found.note, found.outcome) == (ACCEPTED, "text", NOTE, None)
+
+
+def test_an_accepted_document_that_a_refused_one_replaced_at_once_gets_one_too() -> None:
+    refused = Verdict(revision=9, accepted=False, accepted_revision=7, errors=("no",))
+    newer = replace(document(INTENT), revision=9, intent=None, text="bad")
+    found = step(seen("9", document=newer, verdict=refused, accepted_text="good"))
+    assert found is not None
+    assert (found.verdict, found.text, found.note) == (ACCEPTED, "good", None)
 
 
 def test_it_gets_no_second_one() -> None:
@@ -78,6 +94,15 @@ def test_a_document_is_carried_out_once_every_host_reports_its_revision_and_epoc
     assert outcome(seen("7")) == ("carried-out", "")
     assert outcome(seen("7", statuses={"h1": status("h1", **report)})) is None
     assert outcome(seen("7", statuses={})) is None
+    assert outcome(seen("7", present={})) is None  # its report counts for a document that asks the same
+
+
+WHY = "placement/order", "no host can run it"
+
+
+@pytest.mark.parametrize("plan", [blocked_plan(WHY[0], "placement", WHY[1]), waiting_plan(*WHY)])
+def test_a_document_is_not_carried_out_while_something_of_it_is_blocked_or_waits(plan: Plan) -> None:
+    assert outcome(seen("7"), plan) is None
 
 
 @pytest.mark.parametrize(
