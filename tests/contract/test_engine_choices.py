@@ -54,7 +54,8 @@ def test_ports_that_the_engine_chooses_are_reported_and_are_no_difference(one: O
     steps = len(one.steps)
     one.docker("restart", "--time", "0", "prod-web-1")
     one.settle()
-    assert (len(one.steps), chosen(one).keys()) == (steps, first.keys())
+    more = [each for each in one.steps[steps:] if each.resource != "history"]  # it may be recorded only now
+    assert (more, chosen(one).keys()) == ([], first.keys())
     assert one.plan.blocked == ()
 
 
