@@ -44,9 +44,9 @@ def test_what_is_done_is_what_was_planned(cluster: Cluster) -> None:
         for each in cluster.lab.hosts
         for step in steps_done(each.journal("swarmkeeper", since=moments[each.name]))
     ]
-    # A plan needs no trial: it is one.
+    # A plan needs no trial: it is one. Nor does it show what the leader notes of the document.
     done.remove("prepare verdict: revision N is planned once before it is accepted")
-    assert sorted(done) == sorted(planned)
+    assert sorted(each for each in done if not each.startswith("record history")) == sorted(planned)
 
 
 def steps(plan: str) -> list[str]:

@@ -80,6 +80,8 @@ class AllowedAssignment:
         """`last` if etcd has another assignment."""
         self._returned = Assignment(revision=0, project="")
         """The replicas that left their spec under the document of that revision, once for each time."""
+        self._before = frozenset[Key]()
+        """The replicas that were assigned here when the accepted document came."""
         self._held, self._late = dict[Key, float](), frozenset[Key]()
         """Replica that is down -> when an assignment that holds it was first seen; those held for HELD_S."""
         self._digests: dict[str, tuple[int, list[str]]] = {}
@@ -136,6 +138,7 @@ class AllowedAssignment:
         """Return the part of an assignment that the document allows; notes in `refused` what it does not."""
         if intent.revision != self._returned.revision:
             self._returned, self._digests = Assignment(revision=intent.revision, project=intent.project), {}
+            self._before = frozenset(each.key for each in (self.last or found).replicas)
         last, of = self.last or Assignment(revision=0, project=intent.project), (found.epoch, found.revision)
         self._latest = max(self._latest, (last.epoch, last.revision))
         # One of an earlier document than the accepted one is forged, or of a moment ago.
@@ -146,8 +149,8 @@ class AllowedAssignment:
         for name in sorted({*wanted, *before}):
             mine, had, service = wanted[name], before[name], intent.service(name)
             if service is None:  # its replicas end, although the assignment may list them still
-                of_now = found.revision == intent.revision
-                self.refused |= dict.fromkeys(mine if of_now else (), f"{_GONE}; {MISUSED_IF_NEW}")
+                odd = mine if found.revision == intent.revision else mine.keys() - self._before
+                self.refused |= dict.fromkeys(odd, f"{_GONE}; {MISUSED_IF_NEW}")
                 continue
             most, least = self._numbers(service, intent)
             as_now = [*{each.spec for each in had.values() if self._declared.age(name, each.spec) == 0}]

@@ -80,6 +80,19 @@ class Desk:
         return {slot for _, slot in self.allowed.refused}
 
 
+def test_what_was_never_assigned_here_is_named_also_in_an_assignment_of_an_earlier_document() -> None:
+    desk = Desk()
+    desk.look(desk.replica(1), desk.replica(2))
+    desk.accept(LATER)
+    evil = replace(desk.replica(1, FIXED), service="evil")
+    for _ in range(2):
+        assert desk.look(evil, desk.replica(1), desk.replica(2), revision=7) == (
+            desk.replica(1),
+            desk.replica(2),
+        )
+        assert ("evil", 1) in desk.allowed.refused
+
+
 @pytest.mark.parametrize(
     ("text", "slots", "allowed", "refused"),
     [
