@@ -82,11 +82,24 @@ class Order:
     """True if a drain or a pause that the document ends is not left out by mistake."""
 
 
+def _result(revision: int, result: str = "") -> dict[str, Any]:
+    """Return what `apply` prints as data, of a command that has written nothing."""
+    found = {"version": VERSION, "revision": revision, "written": False, "result": result, "error": ""}
+    return found | {"seconds": 0.0, "causes": [], "others": []}
+
+
+def show_unwritten(why: str, accepted: Intent | None, output: Output) -> int:
+    """Print that the accepted document is as the operator asks; return the exit code."""
+    if output.is_data:
+        print_data(_result(accepted.revision if accepted else 0, "accepted"), output)
+    else:
+        typer.echo(f"{why}: nothing was written.")
+    return 0
+
+
 def run_apply(connection: Connection, order: Order) -> int:
     """Apply a document, and return the exit code. Prints one object in the end if the output is data."""
-    result = {"version": VERSION, "revision": 0, "written": False, "result": "", "error": "", "seconds": 0.0}
-    result |= {"causes": [], "others": []}
-    begin, failure = time.monotonic(), None
+    result, begin, failure = _result(0), time.monotonic(), None
     try:
         error = _run(connection, order, result)
     except SwarmkeeperError as raised:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from json import dumps
 from typing import Any, NamedTuple
 
@@ -64,25 +65,34 @@ def _changes(before: Any, after: Any, path: tuple[str, ...], *, show_secrets: bo
         before, after = _by_name(before), _by_name(after)
     if before == after:
         return
-    shown = show_secrets or _is_public(path)
-    at = _text(path)
+    at, shown = _text(path), partial(_shown, show_secrets=show_secrets)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys((*before, *after)):
             here = (*path, key)
             if key not in after or key not in before:
                 what, value = ("added", after[key]) if key not in before else ("removed", before[key])
-                simple = (show_secrets or _is_public(here)) and not isinstance(value, Mapping)
-                yield Change(_text(here), what, None, _value(value) if simple else None)
+                yield Change(
+                    _text(here), what, None, None if isinstance(value, Mapping) else shown(value, here)
+                )
             else:
                 yield from _changes(before[key], after[key], here, show_secrets=show_secrets)
-    elif isinstance(before, list) and isinstance(after, list) and shown:
+    elif isinstance(before, list) and isinstance(after, list) and (show_secrets or _is_public(path)):
         had, has = (Counter(map(_value, each)) for each in (before, after))
-        yield from (Change(at, "removed", each) for each in (had - has))
-        yield from (Change(at, "added", None, each) for each in (has - had))
+        texts = {_value(each): shown(each, path) for each in (*before, *after)}
+        yield from (Change(at, "removed", texts[each]) for each in (had - has))
+        yield from (Change(at, "added", None, texts[each]) for each in (has - had))
         if had == has:
             yield Change(at, "changed: the order of its entries")
     else:
-        yield Change(at, "changed", *((_value(before), _value(after)) if shown else (None, None)))
+        values = shown(before, path), shown(after, path)
+        yield Change(at, "changed", *((None, None) if None in values else values))
+
+
+def _shown(value: Any, path: tuple[str, ...], *, show_secrets: bool) -> str | None:
+    """Return the value as text; None: it is a mapping, or has one, or may be a secret."""
+    parts = value if isinstance(value, list) else [value]
+    simple = not any(isinstance(each, Mapping | list) for each in parts)
+    return _value(value) if show_secrets or (simple and _is_public(path)) else None
 
 
 def _by_name(value: Any) -> Any:

@@ -71,7 +71,9 @@ def get(
 
 @documents.command(short_help="Show what differs between two documents.")
 def diff(
-    before: Annotated[str | None, typer.Argument(metavar="[A]", help="A file, or a revision.")] = None,
+    before: Annotated[
+        str | None, typer.Argument(metavar="[A]", help="A file, - for standard input, or a revision.")
+    ] = None,
     after: Annotated[str | None, typer.Argument(metavar="[B]", help="The same.")] = None,
     *,
     config: ConfigOption = None,
@@ -83,13 +85,13 @@ def diff(
     """Show what differs by meaning from A to B, without comments, quotes and order.
 
     A alone is compared with the accepted document: a file as what would follow it, a revision as what was before it.
-    Without A, the document to which `rollback` would return is compared with the accepted one.
+    Without A, the document to which `rollback` would return is compared with the accepted one. Two files need no etcd.
+    The exit code is 0 whether or not they differ.
     """
     from agent.cli.document_diff import show_differences
     from agent.cli.history import chosen
 
-    with _connected(config, endpoint, cluster) as connection:
-        names, raws = chosen(connection, before, after)
+    names, raws = chosen(_connected(config, endpoint, cluster), before, after)
     show_differences(names, raws, output, show_secrets=show_secrets)
 
 
@@ -109,8 +111,8 @@ def rollback(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Put an earlier document again: the last one that was carried out before the accepted one, or a revision.
 
-    If the newest document is refused, that is the accepted one. If another operator changes the document meanwhile,
-    nothing is written.
+    If the newest document is refused, that is the accepted one. If the newest document has no verdict yet, or another
+    operator changes it meanwhile, nothing is written.
     """
     from agent.cli import verbs
     from agent.cli.apply import confirming

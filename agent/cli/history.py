@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,17 +10,20 @@ from typing import Any, TypeVar
 import typer
 
 from agent.cli import STDIN
-from agent.cli.connect import Connection
+from agent.cli.connect import Connection, refuse_unknown
 from agent.cli.layout import Column, table, text
 from agent.cli.output import Output, print_data
 from agent.errors import Compacted, Invalid
-from agent.model.history import OUTCOMES, Entry, Event, Outcome
+from agent.model.history import OUTCOMES, Entry, Event, Note, Outcome
+from agent.model.observed import ClusterState
 from agent.model.phrases import MISUSED, short_id, shorten
-from agent.model.records import Accepted, decode, seconds_of
+from agent.model.records import Accepted, Verdict, decode, seconds_of
 from agent.model.store import KeyRange, Snapshot
 
 VERSION = 1
 """Version of the JSON of `history`."""
+
+_NO_NOTE = Note(author="")
 
 R = TypeVar("R")
 
@@ -33,9 +37,16 @@ class Kept:
     """None: it is unreadable, or no leader has written it yet."""
     problem: str = ""
     """Reason why the entry is unreadable."""
+    note: Note = _NO_NOTE
+    """Author and message of the newest document."""
     events: Mapping[Outcome, Event] = field(default_factory=dict)
     newest: bool = False
     is_accepted: bool = False
+
+    @property
+    def by(self) -> Entry | Note:
+        """Return the record that has the author and the message."""
+        return self.entry or self.note
 
     @property
     def result(self) -> str:
@@ -71,17 +82,25 @@ class History:
     accepted: Accepted | None
     newest: int
     """Revision of the newest document; 0: there is none."""
-    newest_text: str = field(repr=False)
+    refusal: Verdict | None = None
+    """The verdict that refuses the newest document or lets it wait; None: there is none."""
+
+    @property
+    def held(self) -> int:
+        """Revision of the accepted document; 0: there is none."""
+        return self.accepted.revision if self.accepted else 0
 
     def before(self) -> Kept:
-        """Return the document to roll back to: the accepted one if the newest is not, else the last carried out before.
+        """Return the document to roll back to: the accepted one if the newest is refused or waits.
+
+        Else the last one that was carried out before the accepted one.
 
         Raises Invalid if there is none.
         """
-        held = self.accepted.revision if self.accepted else 0
+        held = self.held
         hashes = {each.revision: each.entry.sha256 for each in self.kept if each.entry}
         for each in self.kept:
-            refused = each.revision == held != self.newest
+            refused = self.refusal and each.revision == held
             earlier = each.revision < held and each.entry and each.entry.sha256 != hashes.get(held)
             if refused or (earlier and "carried-out" in each.events):
                 return each
@@ -90,13 +109,32 @@ class History:
         )
 
 
+def refuse_unjudged(newest: int, accepted: int, refusal: Verdict | None) -> None:
+    """Raise Invalid if the newest document has no verdict: one that is put over it would let it be lost."""
+    if newest not in (0, accepted) and not refusal:
+        raise Invalid(
+            f"revision {newest}, the newest document, has no verdict yet, and this command would replace it:"
+            " wait for the verdict (`swarmkeeper status`), or start the agents that may lead"
+        )
+
+
 def read_history(connection: Connection) -> History:
-    """Read what etcd keeps of the last documents. An unreadable entry hides no other. Raises Unreachable, Refused."""
+    """Read what etcd keeps of the last documents. An unreadable entry hides no other.
+
+    Raises Invalid, with the existing ones, if etcd has no such cluster; Unreachable, Refused.
+    """
     keys = connection.keys
-    ranges = KeyRange(key=keys.intent), KeyRange(key=keys.accepted), KeyRange(key=keys.history, prefix=True)
-    found = connection.store.read(ranges)
+    single = keys.intent, keys.note, keys.accepted, keys.verdict
+    found = connection.store.read(
+        [*(KeyRange(key=each) for each in single), KeyRange(key=keys.history, prefix=True)]
+    )
+    if not found.values:
+        refuse_unknown(connection.store, keys, ClusterState(revision=found.revision))
     accepted, _ = _record(found, keys.accepted, Accepted)
-    document = found.get(keys.intent)
+    verdict, _ = _record(found, keys.verdict, Verdict)
+    document, put = found.get(keys.intent), found.get(keys.note)
+    is_of_document = document and put and put.mod_revision == document.mod_revision
+    note = (_record(found, keys.note, Note)[0] if is_of_document else None) or _NO_NOTE
     newest = document.mod_revision if document else 0
     names = [each.key.removeprefix(keys.history).partition("/")[0] for each in found.under(keys.history)]
     revisions = {int(each) for each in names if each.isascii() and each.isdigit() and len(each) < 20}  # noqa: PLR2004
@@ -113,14 +151,13 @@ def read_history(connection: Connection) -> History:
                 entry=entry,
                 problem=problem,
                 events={name: each for name, each in events.items() if each},
+                note=note if revision == newest else _NO_NOTE,
                 newest=revision == newest,
                 is_accepted=accepted is not None and revision == accepted.revision,
             )
         )
-    raw = document.value if document else b""
-    return History(
-        kept=tuple(kept), accepted=accepted, newest=newest, newest_text=raw.decode(errors="replace")
-    )
+    refused = verdict and verdict.revision == newest and not verdict.accepted
+    return History(kept=tuple(kept), accepted=accepted, newest=newest, refusal=verdict if refused else None)
 
 
 def _record(found: Snapshot, key: str, kind: type[R]) -> tuple[R | None, str]:
@@ -168,31 +205,56 @@ def document_at(connection: Connection, history: History, revision: int) -> tupl
     return proven.value.decode(errors="replace"), ""
 
 
+def _is_revision(operand: str) -> bool:
+    return operand.isascii() and operand.isdecimal() and len(operand) < 19  # noqa: PLR2004 - as in etcd
+
+
+def _file(operand: str) -> tuple[str, bytes]:
+    try:
+        return (STDIN, sys.stdin.buffer.read()) if operand == "-" else (operand, Path(operand).read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"{operand!r} is no revision, and as a file: {error.strerror}") from error
+
+
 def chosen(
-    connection: Connection, before: str | None, after: str | None
+    connecting: AbstractContextManager[Connection], before: str | None, after: str | None
 ) -> tuple[tuple[str, str], tuple[bytes, bytes]]:
-    """Return the names and the texts of the documents that `diff` compares. Raises Invalid, Unreachable, OSError."""
+    """Return the names and the texts of the documents that `diff` compares. It connects unless both are files.
+
+    Raises BadParameter for a file that cannot be read; Invalid, Unreachable, Refused.
+    """
+    if before == after == "-":
+        raise typer.BadParameter("standard input can be one of the two documents only")
+    if before and after and not _is_revision(before) and not _is_revision(after):
+        pair = _file(before), _file(after)
+    else:
+        with connecting as connection:
+            pair = _from_etcd(connection, before, after)
+    (one, first), (other, second) = pair
+    return (one, other), (first, second)
+
+
+def _from_etcd(
+    connection: Connection, before: str | None, after: str | None
+) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
     history = read_history(connection)
 
     def of(operand: str) -> tuple[str, bytes]:
-        if operand.isdecimal():
-            found, unproven = document_at(connection, history, int(operand))
-            if unproven:
-                typer.echo(f"warning: {unproven}", err=True)
-            return f"revision {operand}", found.encode()
-        return operand, sys.stdin.buffer.read() if operand == STDIN else Path(operand).read_bytes()
+        if not _is_revision(operand):
+            return _file(operand)
+        found, unproven = document_at(connection, history, int(operand))
+        if unproven:
+            typer.echo(f"warning: {unproven}", err=True)
+        return f"revision {operand}", found.encode()
 
     if before and after:
-        pair = of(before), of(after)
-    else:
-        if history.accepted is None:
-            raise Invalid("no document is accepted to compare with: name two")
-        accepted = f"revision {history.accepted.revision}", history.accepted.document.encode()
-        earlier = before or str(history.before().revision)
-        # A file is what may come next; a revision was before.
-        pair = (of(earlier), accepted) if earlier.isdecimal() else (accepted, of(earlier))
-    (one, first), (other, second) = pair
-    return (one, other), (first, second)
+        return of(before), of(after)
+    if history.accepted is None:
+        raise Invalid("no document is accepted to compare with: name two")
+    accepted = f"revision {history.held}", history.accepted.document.encode()
+    earlier = before or str(history.before().revision)
+    # A file is what may come next; a revision was before.
+    return (of(earlier), accepted) if _is_revision(earlier) else (accepted, of(earlier))
 
 
 # ---- As table and as data
@@ -215,8 +277,8 @@ def _as_data(kept: Kept) -> dict[str, Any]:
     return {
         "revision": kept.revision,
         "at": entry.at if entry else "",
-        "author": entry.author if entry else "",
-        "message": entry.message if entry else "",
+        "author": kept.by.author,
+        "message": kept.by.message,
         "sha256": entry.sha256 if entry else "",
         "size": entry.size if entry else 0,
         "accepted": kept.is_accepted,
@@ -240,8 +302,8 @@ def _row(kept: Kept, *, wide: bool) -> tuple[str, ...]:
     return (
         f"{kept.revision}{' *' if kept.is_accepted else ''}",
         entry.at if entry else "",
-        cut((entry.author if entry else "") or "unknown"),
+        cut(kept.by.author or ("unknown" if entry else "")),
         short_id(entry.sha256) if entry else "",
         cut(f"{outcome}: {kept.why}" if kept.why else outcome),
-        cut(entry.message if entry else ""),
+        cut(kept.by.message),
     )

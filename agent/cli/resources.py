@@ -19,7 +19,7 @@ from agent.model import Frozen
 from agent.model.observed import ClusterState
 from agent.model.spec import ContainerSpec, Port
 from agent.model.status import UP, ReplicaReport
-from agent.yamldoc.faultlist import listed, quoted
+from agent.yamldoc.faultlist import listed, nearest, quoted
 
 Entry = TypeVar("Entry")
 _OLD = "? is from the last report of a host that does not report now: it may differ"
@@ -164,6 +164,8 @@ def _chosen(rows: Sequence[Entry], names: Sequence[str], of: Callable[[Entry], s
     known = [*dict.fromkeys(map(of, rows))]
     for name in names:
         if name not in known:
+            near = nearest(name, known)
             has = f"name one of {listed(known)}" if known else "there are none"
+            has = f"did you mean {near}? {has}" if near else has
             raise Invalid(f"{quoted(name)} is not in the document or any report: {has}")
     return tuple(each for each in rows if not names or of(each) in names)

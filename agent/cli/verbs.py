@@ -5,25 +5,26 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import unified_diff
 from pathlib import Path
 
 import typer
 
-from agent.cli.apply import Order, run_apply
-from agent.cli.connect import Connection
+from agent.cli.apply import Order, run_apply, show_unwritten
+from agent.cli.connect import Connection, refuse_unknown
 from agent.cli.document_diff import show_differences
-from agent.cli.history import document_at, read_history
+from agent.cli.history import document_at, read_history, refuse_unjudged
 from agent.cli.output import Output
 from agent.cli.plan import show_plan, with_document
 from agent.cli.validate import painted
 from agent.errors import Invalid
 from agent.intent.guard import guarding
 from agent.intent.rewrite import rewritten
+from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
+from agent.yamldoc.faultlist import nearest
 
 _MOST_NAMED = 8
 
@@ -46,7 +47,7 @@ def get(connection: Connection, revision: int | None) -> None:
     history = read_history(connection)
     if revision is None and history.accepted is None:
         raise Invalid("no document is accepted: apply one; `swarmkeeper history` lists those that were put")
-    at = revision if revision is not None else history.accepted.revision if history.accepted else 0
+    at = history.held if revision is None else revision
     text, unproven = document_at(connection, history, at)
     if unproven:
         typer.echo(painted(f"warning: {unproven}", "yellow"), err=True)
@@ -57,16 +58,20 @@ def get(connection: Connection, revision: int | None) -> None:
 def rollback(connection: Connection, wish: Wish, revision: int | None, *, plan_only: bool) -> int:
     """Put an earlier document again, after its plan and a question; return the exit code of `apply`."""
     history = read_history(connection)
+    refuse_unjudged(history.newest, history.held, history.refusal)
     at = history.before().revision if revision is None else revision
     text, unproven = document_at(connection, history, at)
     name = f"revision {at}"
     quiet = wish.output.is_data
     if unproven:
         typer.echo(painted(f"warning: {unproven}: read what it changes", "yellow"), err=True)
-    if not quiet and history.accepted:
-        typer.echo(f"From revision {history.accepted.revision}, the accepted one, to {name}:")
+    if not quiet and history.refusal and at == history.held:
+        why = "waits for a confirmation" if history.refusal.confirm else "was refused"
+        typer.echo(f"revision {history.newest} {why}: this puts the accepted {name} again\n")
+    elif not quiet and history.accepted:
+        typer.echo(f"From revision {history.held}, the accepted one, to {name}:")
         raws = history.accepted.document.encode(), text.encode()
-        names = f"revision {history.accepted.revision}", name
+        names = f"revision {history.held}", name
         show_differences(names, raws, Output.TABLE, show_secrets=wish.show_secrets)
         typer.echo()
     if plan_only:
@@ -96,56 +101,71 @@ def _order(wish: Wish, name: str, raw: bytes, over: int) -> Order:
 
 def drain(connection: Connection, wish: Wish, hosts: Sequence[str], availability: str) -> int:
     """Set the availability of hosts. Raises Invalid for a host that the document does not declare."""
-    cluster = connection.read()
-    declared = [each.name for each in cluster.accepted.hosts] if cluster.accepted else []
+    cluster, accepted = _accepted(connection)
+    declared = {each.name: each.availability for each in accepted.hosts}
     if unknown := [each for each in hosts if each not in declared]:
-        names = ", ".join(first_of(declared, _MOST_NAMED, "{} more")) or "no host"
-        raise Invalid(f"the accepted document does not declare {', '.join(unknown)}: it declares {names}")
-    paths = [("x-cluster", "hosts", each, "availability") for each in hosts]
-    return _change(connection, cluster, wish, paths, availability)
+        names, near = ", ".join(first_of([*declared], _MOST_NAMED, "{} more")), nearest(unknown[0], declared)
+        declares = f"did you mean {near}? it declares {names}" if near else f"it declares {names}"
+        raise Invalid(f"the accepted document does not declare {', '.join(unknown)}: {declares}")
+    old: dict[tuple[str, ...], str] = {
+        ("x-cluster", "hosts", each, "availability"): declared[each] for each in hosts
+    }
+    return _change(connection, cluster, wish, old, availability)
 
 
 def set_mode(connection: Connection, wish: Wish, mode: str) -> int:
-    """Set `x-cluster.policy.mode`."""
-    return _change(connection, connection.read(), wish, [("x-cluster", "policy", "mode")], mode)
+    """Set `x-cluster.policy.mode` to paused, or from there to enforce."""
+    cluster, accepted = _accepted(connection)
+    found = accepted.policy.mode
+    wanted = mode if "paused" in (found, mode) else found  # `resume` leaves `observe` as it is
+    return _change(connection, cluster, wish, {("x-cluster", "policy", "mode"): found}, wanted)
 
 
 def _change(
-    connection: Connection, cluster: ClusterState, wish: Wish, paths: Iterable[tuple[str, ...]], value: str
+    connection: Connection, cluster: ClusterState, wish: Wish, old: Mapping[tuple[str, ...], str], value: str
 ) -> int:
-    text, newest = _accepted_text_of(cluster)
-    raw = text.encode()
-    for path in paths:
+    """Set what does not have the value yet. `old` are the values at the paths."""
+    raw, newest = cluster.accepted_text.encode(), cluster.document.revision if cluster.document else 0
+    changed = [path for path, each in old.items() if each != value]
+    for path in changed:
         raw = rewritten(raw, path, value)
+    if not changed:
+        same = ", ".join(f"{'.'.join(path)} is {value}" for path in old)
+        return show_unwritten(f"{same} already", cluster.accepted, wish.output)
     wish = replace(wish, message=wish.message or wish.command.partition(" --confirm {}")[0])
     if not wish.output.is_data:
-        if newest != (cluster.accepted.revision if cluster.accepted else 0):
-            waits = f"revision {newest} is not accepted: this changes the accepted document, and replaces that one"
-            typer.echo(painted(f"warning: {waits}", "yellow"))
-        _show_lines(text, raw.decode())
+        _warn(cluster)
+        for path in changed:  # not the line, which may have secrets too
+            typer.echo(f"{'.'.join(path)}: changed {old[path]} -> {value}")
+        typer.echo()
     order = _order(wish, "the accepted document", raw, newest)
     return run_apply(connection, replace(order, intended=True))
 
 
-def _accepted_text_of(cluster: ClusterState) -> tuple[str, int]:
-    """Return the accepted document, and the revision of the newest one. Raises Invalid if there is none."""
+def _accepted(connection: Connection) -> tuple[ClusterState, Intent]:
+    """Read the accepted document. Raises Invalid if there is none, or the newest one has no verdict yet."""
+    cluster = _read(connection)
     if cluster.accepted is None or cluster.document is None:
         raise Invalid("no document is accepted: apply one")
-    return cluster.accepted_text, cluster.document.revision
+    refuse_unjudged(cluster.document.revision, cluster.accepted.revision, cluster.refusal)
+    return cluster, cluster.accepted
 
 
-def _show_lines(before: str, after: str) -> None:
-    """Print the changed lines alone: those around them may have secrets."""
-    lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
-    for each in [*lines][2:]:
-        colour = {"-": "red", "+": "green"}.get(each[0], "cyan")
-        typer.echo(painted(each, colour))
-    typer.echo()
+def _read(connection: Connection) -> ClusterState:
+    cluster = connection.read()
+    refuse_unknown(connection.store, connection.keys, cluster)
+    return cluster
+
+
+def _warn(cluster: ClusterState) -> None:
+    if cluster.refusal:
+        waits = f"revision {cluster.refusal.revision} is not accepted: this changes the accepted document"
+        typer.echo(painted(f"warning: {waits}, and replaces that one", "yellow"))
 
 
 def confirm(connection: Connection, wish: Wish, token: str) -> int:
     """Put the newest document again with the token that it waits for. Raises Invalid if it waits for none."""
-    cluster = connection.read()
+    cluster = _read(connection)
     guarded = guarding(cluster)
     if guarded is None or cluster.document is None:
         raise Invalid("the newest document waits for no confirmation: see `swarmkeeper status`")
@@ -169,31 +189,62 @@ def confirm(connection: Connection, wish: Wish, token: str) -> int:
 def edit(connection: Connection, wish: Wish) -> int:
     """Open the accepted document in the operator's editor, and apply what comes back.
 
-    Whatever fails after the editor ended, the edited text stays in a file, which the error names.
+    Whatever fails after the editor ended, a changed text stays in a file, which the error names.
     """
-    text, newest = _accepted_text_of(connection.read())
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    (cluster, _), editor = _accepted(connection), _editor()
+    text, newest = cluster.accepted_text.encode(), cluster.document.revision if cluster.document else 0
+    _warn(cluster)
     descriptor, name = tempfile.mkstemp(prefix="swarmkeeper-", suffix=".yaml")
     path = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-        ended = subprocess.run([*shlex.split(editor), name], check=False).returncode  # noqa: S603 - the operator's own
-        if ended:
-            raise Invalid(f"{editor} ended with {ended}; nothing was applied")
-        raw = path.read_bytes()
-        if raw == text.encode():
+            file.write(text)
+        raw = _edited(editor, path)
+        if raw == text:
             typer.echo("The document was not changed.")
             path.unlink()
             return 0
         names = "the accepted document", "your edit"
-        show_differences(names, (text.encode(), raw), Output.TABLE, show_secrets=wish.show_secrets)
+        show_differences(names, (text, raw), Output.TABLE, show_secrets=wish.show_secrets)
         code = run_apply(connection, replace(_order(wish, name, raw, newest), intended=True))
     except BaseException:
-        typer.echo(f"Your text is in {name}.", err=True)
+        _keep(path, text)
         raise
     if code:
-        typer.echo(f"Your text is in {name}.", err=True)
+        _keep(path, text)
     else:
         path.unlink()
     return code
+
+
+def _editor() -> Sequence[str]:
+    """Return the command line of the operator's editor. Raises Invalid if its variable has none."""
+    variable = next((each for each in ("VISUAL", "EDITOR") if os.environ.get(each)), "")
+    value = os.environ.get(variable, "vi")
+    try:
+        command = shlex.split(value)
+    except ValueError:
+        command = []
+    if not command:
+        raise Invalid(f"${variable} is {value!r}, which is no command line: set it to an editor, as vi")
+    return command
+
+
+def _edited(editor: Sequence[str], path: Path) -> bytes:
+    """Return what the operator made of the file. Raises Invalid if the editor fails."""
+    try:
+        ended = subprocess.run([*editor, str(path)], check=False).returncode  # noqa: S603 - the operator's own
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{error.filename}: {error.strerror}; nothing was applied") from error
+    if ended:
+        raise Invalid(f"{shlex.join(editor)} ended with {ended}; nothing was applied")
+    return raw
+
+
+def _keep(path: Path, text: bytes) -> None:
+    """Name the file of a text that was not applied; remove it if it is the document as it was."""
+    if path.exists() and path.read_bytes() != text:
+        typer.echo(f"Your text is in {path}.", err=True)
+    else:
+        path.unlink(missing_ok=True)

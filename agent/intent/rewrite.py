@@ -17,7 +17,7 @@ from agent.yamldoc.faultlist import step
 Path = tuple[str, ...]
 
 _LINE_END = re.compile("\r\n|\r|\n")
-_VALUE = re.compile(r"""["']?[A-Za-z0-9._-]+["']?""")
+_VALUE = re.compile(r"""(["']?)[A-Za-z0-9._-]+\1""")
 
 
 def plain(node: Node, without: Path = ()) -> Any:
@@ -72,7 +72,10 @@ def _written(text: str, root: Cursor, path: Path, value: str) -> str:
     if depth == len(path):
         start = _offset(text, place)
         previous = _VALUE.match(text, start)
-        return f"{text[:start]}{value}{text[previous.end() :]}" if previous else text
+        # With the quotes that it had: JSON stays JSON.
+        return (
+            f"{text[:start]}{previous[1]}{value}{previous[1]}{text[previous.end() :]}" if previous else text
+        )
     if not place.is_mapping:
         return text
     *outer, last = path[depth:]

@@ -70,6 +70,34 @@ def test_what_is_not_known_may_be_a_secret(key: str) -> None:
     assert differences(one, other)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"services": {"a": {"environment": {"P": "hunter2"}}}}, {"services": {"a": None}}),
+        ({"services": {"a": {"environment": {"P": "hunter2"}}}}, {"services": {"a": []}}),
+        ({"services": {"a": {"environment": {"P": "hunter2"}}}}, {"services": "none"}),
+        ({"services": [{"environment": {"P": "hunter2"}}]}, {"services": []}),
+        ({"volumes": {"v": {"driver_opts": {"o": "hunter2"}}}}, {"volumes": {"v": None}}),
+        ({"volumes": {"v": {"driver_opts": {"o": "hunter2"}}}}, {"volumes": {}}),
+        (
+            {"services": {"a": {"volumes": [{"volume": {"labels": {"p": "hunter2"}}}]}}},
+            {"services": {"a": {}}},
+        ),
+        (
+            {"services": {"a": {"volumes": [{"volume": {"labels": {"p": "hunter2"}}}, "v:/v"]}}},
+            {"services": {"a": {"volumes": ["v:/v"]}}},
+        ),
+        ({"services": {"a": {"deploy": {"labels": ["p=hunter2"]}}}}, {"services": {"a": {"deploy": "x"}}}),
+    ],
+)
+def test_a_secret_below_what_becomes_another_kind_of_value_is_not_told(one: object, other: object) -> None:
+    for before, after in ((one, other), (other, one)):
+        found = differences(before, after)
+        assert found
+        assert "hunter2" not in repr(found)
+    assert "hunter2" in repr(differences(one, other, show_secrets=True)) or other == {"volumes": {}}
+
+
 def test_a_list_tells_what_comes_and_goes_or_that_its_order_is_another() -> None:
     def with_dns(*dns: str) -> object:
         return {"services": {"a": {"dns": [*dns]}}}

@@ -11,6 +11,7 @@ import pytest
 
 from agent.cli.apply import Applying, Order
 from agent.cli.connect import Connection
+from agent.cli.document_diff import meaning
 from agent.intent.guard import guarding
 from agent.model.history import Entry, Event, Note, entry_of
 from agent.model.keys import Keys
@@ -18,7 +19,7 @@ from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Verdict, decode, encode
 from agent.model.store import Delete, KeyRange, Put
 from tests.support.document import document
-from tests.unit.cli.conftest import GOOD, Cluster, Ended
+from tests.unit.cli.conftest import GOOD, Cluster, Ended, swarmkeeper
 from tests.unit.cli.guarded_etcd import PASSWORD, ROOT, running_guarded
 
 Write = Callable[[str], str]
@@ -144,6 +145,21 @@ def test_a_document_without_an_entry_is_told_as_not_judged_and_an_earlier_one_as
     assert [each["result"] for each in found] == ["not judged", "under way", "replaced"]
 
 
+def test_a_document_that_is_not_judged_has_the_author_of_its_own_note_alone(cluster: Cluster) -> None:
+    put(cluster, GOOD)
+    keys = cluster.keys
+    note = Put(key=keys.note, value=encode(Note(author="ben@shell", message="the next")))
+    cluster.store.txn([], [Put(key=keys.intent, value=NEWER.encode()), note])
+    (line, _) = good(cluster.run("history")).out.splitlines()[1:]
+    assert "ben@shell" in line
+    assert line.endswith("not judged  the next")
+    first = json.loads(good(cluster.run("history", "-o", "json")).out)["documents"][0]
+    assert (first["author"], first["message"]) == ("ben@shell", "the next")
+    cluster.put(keys.intent, NEWEST)
+    line = good(cluster.run("history")).out.splitlines()[1]
+    assert line.split()[1:] == ["not", "judged"]
+
+
 def test_an_entry_that_somebody_else_wrote_hides_no_other_and_shows_no_control_character(
     cluster: Cluster,
 ) -> None:
@@ -220,6 +236,33 @@ def test_diff_compares_a_file_with_the_document_in_force_by_default(cluster: Clu
     assert same.out.endswith("mean the same.\n")
 
 
+def test_two_files_are_compared_without_etcd_and_one_may_be_standard_input(
+    write: Write, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(NEWER)
+    nowhere = "--endpoint", "http://127.0.0.1:1", "--cluster", "prod"
+    line = "services.order.image: changed registry.example/order:1.0.0 -> registry.example/order:1.0.1\n"
+    assert good(swarmkeeper("diff", *nowhere, write(GOOD), str(other))).out == line
+    assert good(swarmkeeper("diff", *nowhere, "-", str(other), stdin=GOOD)).out == line
+    twice = swarmkeeper("diff", *nowhere, "-", "-", stdin=GOOD)
+    assert (twice.code, "one of the two documents" in twice.err) == (64, True)
+
+
+def test_the_accepted_document_is_compared_with_standard_input(cluster: Cluster) -> None:
+    put(cluster, GOOD)
+    assert "order:1.0.0 -> registry.example/order:1.0.1" in good(cluster.run("diff", "-", stdin=NEWER)).out
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "\u0661", "9" * 30])
+def test_what_is_neither_a_revision_nor_a_file_is_an_error_of_usage(cluster: Cluster, name: str) -> None:
+    put(cluster, GOOD)
+    ended = cluster.run("diff", name)
+    assert ended.code == 64
+    assert "is no revision" in ended.err
+    assert "Errno" not in ended.err
+
+
 # ---- rollback
 
 
@@ -239,10 +282,14 @@ def test_a_rollback_puts_the_last_document_that_was_carried_out(cluster: Cluster
 
 def test_a_rollback_from_a_refused_document_puts_the_one_in_force(cluster: Cluster) -> None:
     put(cluster, GOOD, "accepted", "carried-out")
-    put(cluster, NEWER, "accepted", "carried-out")
-    put(cluster, FAULTY, "refused")
+    held = put(cluster, NEWER, "accepted", "carried-out")
+    refused = put(cluster, FAULTY, "refused")
+    said = f"revision {refused} was refused: this puts the accepted revision {held} again"
+    assert said in good(cluster.run("rollback", "--plan")).out
     with judging(cluster):
-        good(cluster.run("rollback", "--yes"))
+        ended = good(cluster.run("rollback", "--yes"))
+    assert said in ended.out
+    assert "are the same text" not in ended.out
     assert intent_of(cluster) == NEWER
 
 
@@ -295,27 +342,117 @@ def test_a_rollback_does_not_overwrite_what_another_operator_puts_meanwhile(
 # ---- verbs
 
 
+STOPPED = document(GOOD, hosts={"h2": {"availability": "drain"}}, policy={"mode": "paused"})
+AVAILABILITY, MODE = "x-cluster.hosts.h2.availability", "x-cluster.policy.mode"
+
+
 @pytest.mark.parametrize(
-    ("command", "line"),
+    ("before", "command", "line", "change"),
     [
-        (("drain", "h2"), '    h2: {"availability": "drain", address: 10.0.0.2, role: worker}'),
-        (("undrain", "h2"), '    h2: {"availability": "active", address: 10.0.0.2, role: worker}'),
-        (("pause",), "  policy: {mode: paused}"),
-        (("resume",), "  policy: {mode: enforce}"),
+        (
+            GOOD,
+            ("drain", "h2"),
+            '    h2: {"availability": "drain", address: 10.0.0.2, role: worker}',
+            f"{AVAILABILITY}: changed active -> drain",
+        ),
+        (
+            STOPPED,
+            ("undrain", "h1", "h2"),
+            "      availability: active",
+            f"{AVAILABILITY}: changed drain -> active",
+        ),
+        (GOOD, ("pause",), "  policy: {mode: paused}", f"{MODE}: changed enforce -> paused"),
+        (STOPPED, ("resume",), "    mode: enforce", f"{MODE}: changed paused -> enforce"),
     ],
 )
-def test_a_verb_changes_one_line_and_shows_it(cluster: Cluster, command: tuple[str, ...], line: str) -> None:
-    text = f"# kept: {{x}}\n{GOOD}"
+def test_a_verb_changes_one_line_and_says_which_value(
+    cluster: Cluster, before: str, command: tuple[str, ...], line: str, change: str
+) -> None:
+    text = f"# kept: {{x}}\n{before}"
     put(cluster, text)
     with judging(cluster):
         ended = good(cluster.run(*command, "--yes", "-m", "why"))
     after = intent_of(cluster)
     assert [each for each in after.splitlines() if each not in text.splitlines()] == [line]
-    assert f"+{line}" in ended.out.splitlines()
-    assert "hunter2" not in ended.out
+    assert [each for each in ended.out.splitlines() if each.startswith("x-cluster")] == [change]
     note = note_of(cluster)
     assert note is not None
     assert note.message == "why"
+
+
+@pytest.mark.parametrize(("command", "change"), [("drain", AVAILABILITY), ("pause", MODE)])
+def test_of_a_document_on_one_line_the_change_alone_is_printed_and_it_stays_json(
+    cluster: Cluster, command: str, change: str
+) -> None:
+    policy = {"mode": "enforce"}
+    put(cluster, json.dumps(meaning("x", document(GOOD, policy=policy).encode()), separators=(",", ":")))
+    with judging(cluster):
+        ended = good(cluster.run(command, *(("h2",) if command == "drain" else ()), "--yes"))
+    assert change in ended.out
+    assert "hunter2" not in ended.out
+    assert json.loads(intent_of(cluster))["services"]["order"]["environment"] == {"PASSWORD": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "said"),
+    [
+        (GOOD, ("undrain", "h2"), f"{AVAILABILITY} is active already: nothing was written."),
+        (STOPPED, ("drain", "h2"), f"{AVAILABILITY} is drain already: nothing was written."),
+        (GOOD, ("resume",), f"{MODE} is enforce already: nothing was written."),
+        (STOPPED, ("pause",), f"{MODE} is paused already: nothing was written."),
+        (
+            document(GOOD, policy={"mode": "observe"}),
+            ("resume",),
+            f"{MODE} is observe already: nothing was written.",
+        ),
+    ],
+)
+def test_a_verb_that_has_nothing_to_change_says_so_and_writes_nothing(
+    cluster: Cluster, before: str, command: tuple[str, ...], said: str
+) -> None:
+    revision = put(cluster, before)
+    assert good(cluster.run(*command, "--yes")).out == f"{said}\n"
+    data = json.loads(good(cluster.run(*command, "--yes", "-o", "json")).out)
+    assert (data["written"], data["result"], data["revision"]) == (False, "accepted", revision)
+    found = cluster.content().get(cluster.keys.intent)
+    assert found is not None
+    assert found.mod_revision == revision
+
+
+VERBS = [("drain", "h2"), ("undrain", "h2"), ("pause",), ("resume",), ("rollback",), ("edit",)]
+
+
+@pytest.mark.parametrize("command", [*VERBS, ("rollback", "1"), ("rollback", "--plan")])
+def test_a_newest_document_without_a_verdict_is_not_replaced(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    editor(tmp_path, monkeypatch, "echo '# more' >> $1")
+    put(cluster, GOOD, "accepted", "carried-out")
+    put(cluster, NEWER, "accepted", "carried-out")
+    cluster.put(cluster.keys.intent, NEWEST)
+    newest = cluster.content().revision
+    ended = cluster.run(*command, *(() if "--plan" in command else ("--yes",)))
+    assert ended.code == 1
+    assert f"revision {newest}, the newest document, has no verdict yet" in ended.err
+    assert "start the agents that may lead" in ended.err
+    assert intent_of(cluster) == NEWEST
+    # Against the accepted one, as it is in force.
+    assert "order:1.0.0 -> registry.example/order:1.0.1" in good(cluster.run("diff")).out
+
+
+@pytest.mark.parametrize("command", [*VERBS, ("history",), ("get",), ("confirm",), ("diff",), ("diff", "7")])
+def test_a_cluster_that_etcd_does_not_have_is_an_error_with_those_it_has(
+    cluster: Cluster, command: tuple[str, ...]
+) -> None:
+    put(cluster, GOOD)
+    ended = swarmkeeper(command[0], "--endpoint", cluster.endpoint, "--cluster", "prd", *command[1:])
+    assert ended.code == 1
+    assert "etcd has no cluster prd: it has " in ended.err
+
+
+def test_a_drain_of_a_host_with_a_wrong_name_suggests_the_near_one(cluster: Cluster) -> None:
+    put(cluster, document(GOOD, hosts={"node-231": {"address": "10.0.0.3", "role": "worker"}}))
+    assert "declare node231: did you mean node-231? it declares h1" in cluster.run("drain", "node231").err
 
 
 def test_a_drain_of_a_host_that_is_not_declared_changes_nothing(cluster: Cluster) -> None:
@@ -395,6 +532,42 @@ def test_what_comes_back_from_the_editor_is_applied_and_its_file_removed(
     edited = [each for each in intent_of(cluster).splitlines() if each not in GOOD.splitlines()]
     assert edited == ["    image: registry.example/order:1.0.1"]
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("script", ["exit 3", "rm $1", "rm $1; exit 3"])
+def test_a_text_that_was_not_changed_is_not_kept(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    put(cluster, GOOD)
+    editor(tmp_path, monkeypatch, script)
+    ended = cluster.run("edit", "--yes")
+    assert ended.code == 1
+    assert "nothing was applied" in ended.err
+    assert "Your text" not in ended.err
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", ['vi "', " "])
+@pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
+def test_a_variable_that_is_no_command_line_is_named(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    put(cluster, GOOD)
+    editor(tmp_path, monkeypatch, "true")
+    monkeypatch.setenv(variable, value)
+    ended = cluster.run("edit")
+    assert ended.code == 1
+    assert f"${variable} is {value!r}, which is no command line" in ended.err
+    assert left(tmp_path) == []
+
+
+def test_an_edit_says_that_it_replaces_a_refused_document(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cluster, GOOD)
+    refused = put(cluster, FAULTY, "refused")
+    editor(tmp_path, monkeypatch, "true")
+    assert f"revision {refused} is not accepted" in good(cluster.run("edit")).out
 
 
 @pytest.mark.parametrize("script", ["echo 'services: 1' > $1", "echo '[' > $1", "echo more >> $1; exit 3"])

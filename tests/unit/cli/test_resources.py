@@ -168,7 +168,8 @@ def test_names_choose_services_and_an_unknown_one_is_named(shown: Shown) -> None
 
     assert {line.split("-")[0] for line in printed.splitlines()[1:]} == {"web", "billing"}
     with pytest.raises(
-        Invalid, match="'wbe' is not in the document or any report: name one of web, order or billing"
+        Invalid,
+        match=r"'wbe' is not in the document or any report: did you mean web\? name one of web, order or billing",
     ):
         shown("ps", HEALTHY, "wbe")
 

@@ -114,6 +114,12 @@ def test_where_that_is_not_safe_the_line_and_what_to_write_is_told(hosts: str, l
     assert "write x-cluster.hosts.one.availability: drain by hand" in str(error.value)
 
 
+@pytest.mark.parametrize("mark", ["", "'", '"'])
+def test_a_replaced_value_keeps_its_quotes(mark: str) -> None:
+    text = HEAD + "  policy: {deletion_guard: 30%, mode: " + mark + "enforce" + mark + "}\n"
+    assert rewritten(text.encode(), MODE, "paused").decode() == text.replace("enforce", "paused")
+
+
 def test_a_value_that_is_merged_from_another_host_is_left_as_it_is() -> None:
     """It stands at the other host, which would change too."""
     hosts = "  hosts:\n    two: &m {address: 10.0.0.2, role: manager, availability: active}\n    one:\n      <<: *m\n"
