@@ -74,8 +74,8 @@ class AllowedAssignment:
         self.refused: dict[Key, str] = {}
         """Replica -> why the document does not allow what the assignment in etcd has of it."""
         self.seen: Evidence | None = None  # until the engine answers
-        self._latest = (0, -1)
-        """(epoch, revision) of the latest document that an assignment was of: a later one may count for less again."""
+        self._latest = -1
+        """Revision of the latest document that an assignment was of: a later one may count for less again."""
         self._saved = b""
         """`last` if etcd has another assignment."""
         self._returned = Assignment(revision=0, project="")
@@ -139,11 +139,14 @@ class AllowedAssignment:
         if intent.revision != self._returned.revision:
             self._returned, self._digests = Assignment(revision=intent.revision, project=intent.project), {}
             self._before = frozenset(each.key for each in (self.last or found).replicas)
-        last, of = self.last or Assignment(revision=0, project=intent.project), (found.epoch, found.revision)
-        self._latest = max(self._latest, (last.epoch, last.revision))
+        last = self.last or Assignment(revision=0, project=intent.project)
+        # Only an operator puts a later document, or one into another etcd, whose revisions are lower. An epoch is a
+        # leader's word.
+        latest = max(self._latest, last.revision)
+        latest = -1 if intent.revision < latest else latest
         # One of an earlier document than the accepted one is forged, or of a moment ago.
-        same = of <= self._latest or found.revision < intent.revision
-        self._latest = max(self._latest, of)
+        same = found.revision <= latest or found.revision < intent.revision
+        self._latest = max(latest, found.revision)
         wanted, before = _by_service(found), _by_service(last)
         allowed: list[Replica] = []
         for name in sorted({*wanted, *before}):

@@ -136,6 +136,28 @@ def test_a_later_document_gives_other_slots_once_whatever_revisions_assignments_
     assert desk.slots(61, 62) == [51, 52]
 
 
+def test_who_raises_the_epoch_changes_no_slot() -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    had = desk.allowed.last
+    assert had is not None
+    for epoch in (1, 2, 3):
+        others = tuple(replace(each, slot=each.slot + 10 * epoch) for each in had.replicas)
+        found = replace(had, epoch=epoch, replicas=others)
+        allowed = desk.allowed.look(found, desk.intent, desk.specs, epoch)
+        assert allowed is not None
+        assert [each.slot for each in allowed.replicas] == [1, 2]
+
+
+def test_a_document_in_another_etcd_may_give_other_slots_although_its_revision_is_lower() -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    desk.revision = 2
+    desk.accept(LATER)
+    assert desk.slots(2, 3) == [2, 3]
+    assert desk.slots(4, 5) == [2, 3]
+
+
 def test_an_assignment_counts_for_a_later_document_that_asks_the_same_also_after_a_start_without_etcd() -> (
     None
 ):
