@@ -220,5 +220,5 @@ def main(mode: str, config: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    signal.alarm(120)  # whatever becomes of the test, this process ends
+    signal.alarm(600)  # whatever becomes of the test, this process ends
     main(*sys.argv[1:])
