@@ -7,11 +7,13 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.model.records import VERSION, Accepted, Assignment, decode, encode
 from agent.model.status import HostStatus
@@ -334,8 +336,10 @@ def counts_for(host: str, assigned: Mapping[str, Any], accepted: Mapping[str, An
     """The revision of the last document that an assignment counts for."""
     document = decode(Accepted, json.dumps(accepted).encode())
     assignment = decode(Assignment, json.dumps(assigned).encode())
-    intent = parse_intent(document.document.encode(), document.revision)
-    return intent.counted(host, assignment, document.epoch).revision
+    with suppress(Invalid):  # earlier agents accepted it, and these hold what they have
+        intent = parse_intent(document.document.encode(), document.revision)
+        return intent.counted(host, assignment, document.epoch).revision
+    return assignment.revision
 
 
 def time_swarm(manager: Host, timings: Timings) -> None:
