@@ -53,7 +53,7 @@ def test_the_word_is_written_and_the_document_means_the_same_otherwise(text: str
         (FLOW, f'  policy: {{"confirm": "{WORD}", mode: observe}}  # boldly'),
         (EMPTY, f'  policy: {{"confirm": "{WORD}"}}'),
         (NO_POLICY, f"  policy: {{confirm: {WORD}}}"),
-        (OLD_WORD, f"  policy: {{confirm: {WORD}, mode: observe}}"),
+        (OLD_WORD, f'  policy: {{confirm: "{WORD}", mode: observe}}'),
     ],
 )
 def test_one_line_is_another_and_the_rest_is_left_as_it_was_written(text: str, line: str) -> None:
