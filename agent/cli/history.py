@@ -14,7 +14,7 @@ from agent.cli.connect import Connection, refuse_unknown
 from agent.cli.layout import Column, table, text
 from agent.cli.output import Output, print_data
 from agent.errors import Compacted, Invalid
-from agent.model.history import OUTCOMES, Entry, Event, Note, Outcome
+from agent.model.history import OUTCOMES, Entry, Event, Note, Outcome, note_of
 from agent.model.observed import ClusterState
 from agent.model.phrases import MISUSED, short_id, shorten
 from agent.model.records import Accepted, Verdict, decode, seconds_of
@@ -132,9 +132,7 @@ def read_history(connection: Connection) -> History:
         refuse_unknown(connection.store, keys, ClusterState(revision=found.revision))
     accepted, _ = _record(found, keys.accepted, Accepted)
     verdict, _ = _record(found, keys.verdict, Verdict)
-    document, put = found.get(keys.intent), found.get(keys.note)
-    is_of_document = document and put and put.mod_revision == document.mod_revision
-    note = (_record(found, keys.note, Note)[0] if is_of_document else None) or _NO_NOTE
+    document, note = found.get(keys.intent), note_of(found, keys) or _NO_NOTE
     newest = document.mod_revision if document else 0
     names = [each.key.removeprefix(keys.history).partition("/")[0] for each in found.under(keys.history)]
     revisions = {int(each) for each in names if each.isascii() and each.isdigit() and len(each) < 20}  # noqa: PLR2004

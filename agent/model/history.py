@@ -7,18 +7,23 @@ a leader knows from the names alone what is written: no content of a key can sto
 import re
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import field
 from hashlib import sha256
 from typing import Literal, get_args
 
 from agent.errors import Invalid
 from agent.model import Frozen
-from agent.model.records import Verdict
+from agent.model.keys import Keys
+from agent.model.records import Verdict, decode
+from agent.model.store import Snapshot
 
 Outcome = Literal["carried-out", "paused", "rolled-back"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 MOST_DOCUMENTS = 50
+LARGEST_NOTE = 20_000
+"""Bytes of a note that is read."""
 MOST_BYTES = 160_000
 """Compressed bytes of a document that is kept: 8 MB in all. Of a larger one only the rest of its entry is kept."""
 MOST_EXPANDED = 1_400_000
@@ -74,6 +79,16 @@ class Event(Frozen):
 
     at: str
     why: str = ""
+
+
+def note_of(snapshot: Snapshot, keys: Keys) -> Note | None:
+    """Return the note of the newest document. One that is unreadable, or of another document, is none."""
+    found, document = snapshot.get(keys.note), snapshot.get(keys.intent)
+    if not found or not document or found.mod_revision != document.mod_revision:
+        return None
+    with suppress(Invalid):  # it is for people: no note of a newer version may stop a leader
+        return decode(Note, found.value) if len(found.value) <= LARGEST_NOTE else None
+    return None
 
 
 def entry_of(verdict: Verdict, text: str, note: Note | None, at: str) -> Entry:

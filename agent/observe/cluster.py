@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -12,7 +11,7 @@ from agent.clients.seal import Seal, Unopened
 from agent.diff.networks import with_confirmed_overlays
 from agent.errors import Denied, Invalid, NotUsed
 from agent.model import earlier, observed, records, status
-from agent.model.history import Note
+from agent.model.history import note_of
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.keys import Keys
@@ -20,7 +19,6 @@ from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.accepted import (
-    LARGEST_SMALL,
     UNREADABLE,
     AcceptedStore,
     EffectiveState,
@@ -322,7 +320,7 @@ class ClusterReader:
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
             membership_orders=values.of_hosts(keys.membership_orders, "", records.MembershipOrder),
             stored_specs=_names(stored, keys.specs),
-            note=_note(snapshot, keys),
+            note=note_of(snapshot, keys),
             history=_names((each.key for each in snapshot.under(keys.history)), keys.history),
             statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),
@@ -393,16 +391,6 @@ class ClusterReader:
 def _names(found: Iterable[str], prefix: str) -> frozenset[str]:
     """Return the names below a prefix. Those that are no text are left out: no leader could delete them."""
     return frozenset(each.removeprefix(prefix) for each in found if "\\" not in each)
-
-
-def _note(snapshot: Snapshot, keys: Keys) -> Note | None:
-    """Return the note of the newest document. One that is unreadable, or of another document, is none."""
-    found, document = snapshot.get(keys.note), snapshot.get(keys.intent)
-    if not found or not document or found.mod_revision != document.mod_revision:
-        return None
-    with suppress(Invalid):  # it is for people: no note of a newer version may stop a leader
-        return records.decode(Note, found.value) if len(found.value) <= LARGEST_SMALL else None
-    return None
 
 
 def _is_unchanged(found: KeyValue | None, known: KeyValue) -> bool:
