@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.engine_events import Listener, listening
+from bench.killed_leader import first_verdict_s
 from bench.lab_session import NAME, benchmark_lab
 from bench.patients import (
     CrashedReplica,
@@ -19,12 +20,19 @@ from bench.statistics import Series, Target, table, verdicts
 from integration.cluster import DOCUMENT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from integration.timings import SESSION
 
 WITHIN_S = 60
 SETTLED_S = 11
 """docker's restart delay starts again after 10 s of running (restartmanager.go), and Swarm's after 5 s."""
 OURS, SERVICE = "Swarmkeeper, docker kill", "Swarm service"
-TARGETS = (Target(of=OURS, against=SERVICE, at_most=1 / 3),)
+CRASHED, RESTARTED = "Swarmkeeper, process killed", "--restart=always, process killed"
+LEADER, LEASE = "Swarmkeeper, leader killed", "its lease"
+TARGETS = (
+    Target(of=OURS, against=SERVICE, at_most=1 / 3),
+    Target(of=CRASHED, against=RESTARTED, at_most=1.1),
+    Target(of=LEADER, against=LEASE, at_most=1 + 1 / SESSION.ttl_s),
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,15 +55,19 @@ def main(
             for number in range(1, rounds + 1):
                 for patient in patients:
                     taken[patient.name].append(one_kill(listener, patient, number))
+        taken[LEADER] = [one_leader(cluster, number) for number in range(1, rounds + 1)]
+    taken[LEASE] = [SESSION.ttl_s]
     series = [Series(name=name, values_s=tuple(values)) for name, values in taken.items()]
-    print(f"\nfrom the kill until it runs again\n{table(series)}\n{verdicts(series, TARGETS)}")
+    print(
+        f"\nfrom the kill until it runs again, or another agent leads\n{table(series)}\n{verdicts(series, TARGETS)}"
+    )
 
 
 def all_on(host: Host) -> list[Patient]:
     return [
         KilledReplica(OURS, host),
-        CrashedReplica("Swarmkeeper, process killed", host),
-        RestartedContainer("--restart=always, process killed", host),
+        CrashedReplica(CRASHED, host),
+        RestartedContainer(RESTARTED, host),
         SwarmService(SERVICE, host, "bench-service", None),
         SwarmService("Swarm service, delay 0", host, "bench-service-0", 0),
     ]
@@ -68,6 +80,13 @@ def one_kill(listener: Listener, patient: Patient, number: int) -> float:
     again = partial(started_after, patient=patient, moment_ns=killed_ns)
     seconds = (listener.wait_for(again, WITHIN_S, f"{patient.name} runs again") - killed_ns) / 1e9
     print(f"round {number}  {patient.name:32} {seconds:6.2f} s", flush=True)
+    return seconds
+
+
+def one_leader(cluster: Cluster, number: int) -> float:
+    """Kill the leader's agent; return the seconds until another leader has judged a document that was put since."""
+    seconds = first_verdict_s(cluster, WITHIN_S)
+    print(f"round {number}  {LEADER:32} {seconds:6.2f} s", flush=True)
     return seconds
 
 
