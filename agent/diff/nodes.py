@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from agent.model import Frozen
 from agent.model.host_state import HostState, NodeState
-from agent.model.intent import Intent
+from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.records import SwarmRecord
+from agent.model.spec import Pairs
 from agent.model.status import HostStatus, JoinedReport
 
 HOST_LABEL = "io.swarmkeeper.host"
@@ -44,6 +45,12 @@ def quorum(managers: int) -> int:
 def tolerated(managers: int) -> int:
     """Return how many of `managers` may fail. An even number tolerates no more than the odd number below it."""
     return managers - quorum(managers)
+
+
+def listed_managers(intent: Intent, listed: Pairs, me: str) -> tuple[HostIntent, ...]:
+    """Return the other declared hosts, of whatever role, that are among the managers `listed` by the engine of `me`."""
+    addresses = {address.rpartition(":")[0] for _, address in listed}
+    return tuple(each for each in intent.hosts if each.name != me and str(each.address) in addresses)
 
 
 def why_absent(name: str, cluster: ClusterState) -> str:

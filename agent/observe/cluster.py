@@ -9,10 +9,11 @@ from typing import TypeVar
 from agent.clients.etcd import Store
 from agent.clients.seal import Seal, Unopened
 from agent.diff.networks import with_confirmed_overlays
+from agent.diff.nodes import listed_managers
 from agent.errors import Denied, Invalid, NotUsed
 from agent.model import earlier, observed, records, status
 from agent.model.history import note_of
-from agent.model.host_state import HostState
+from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.keys import Keys
 from agent.model.records import Rollout
@@ -73,8 +74,8 @@ class ClusterReader:
         """True if the last reading included the reports of managers: this host has a membership order to verify."""
         self._doubts = False
         """True if they are to confirm the id of an overlay."""
-        self._manages = False
-        """True if the engine of this host is a manager of its swarm."""
+        self._swarm = SwarmState(local="inactive")
+        """The swarm as the engine of this host last showed it."""
         self._accepted: Intent | None = None
         self._texts: dict[str, KeyValue] = {}
         """The newest and the accepted document as last read."""
@@ -124,9 +125,11 @@ class ClusterReader:
     def learn(self, host: HostState, state: observed.ClusterState) -> bool:
         """Take note of what the engine of this host shows; True if `state`, just read, is to be read again for it."""
         before, doubted, seen = self._allowed.seen, self._doubts, Evidence.of(host)
-        self._allowed.seen, self._manages = seen, host.swarm.is_manager
+        self._allowed.seen = seen
         self._doubts = with_confirmed_overlays(state, host, self._me) is not state
         changed = seen.duplicates != before.duplicates if before else bool(state.refused)
+        changed |= self._ordered and host.swarm.managers != self._swarm.managers
+        self._swarm = host.swarm
         return changed or (self._doubts and not doubted)
 
     def _read(self, store: Store) -> Snapshot:
@@ -206,7 +209,9 @@ class ClusterReader:
         )
         ranges = (*(KeyRange(key=key) for key in mine), KeyRange(key=keys.slots, prefix=True))
         wide = (KeyRange(key=keys.hosts, prefix=True), KeyRange(key=keys.rollouts, prefix=True))
-        managers = self._accepted.managers if self._accepted and self._ordered else ()
+        intent = self._accepted if self._ordered else None
+        listed = listed_managers(intent, self._swarm.managers, self._me) if intent else ()
+        managers = (*intent.managers, *listed) if intent else ()
         names = {self._me, *(each.name for each in managers)} if managers else ()
         own = keys.presence(self._me)
         seen = (key(name) for name in sorted(names) for key in (keys.status, keys.presence))
@@ -220,7 +225,8 @@ class ClusterReader:
     @property
     def _confirms(self) -> bool:
         """True for a manager: it reports the nodes while a host has a membership order."""
-        return self._accepted is not None and self._declares_me and not self._denied
+        manages = self._declares_me or self._swarm.is_manager
+        return self._accepted is not None and manages and not self._denied
 
     @property
     def _may_lead(self) -> bool:
@@ -229,7 +235,7 @@ class ClusterReader:
         A manager that the document declares a worker is the leader while no declared one can be.
         """
         newest = self._newest.intent if self._newest else None
-        return self._manages or self._declares_me or (self._accepted is None and newest is None)
+        return self._swarm.is_manager or self._declares_me or (self._accepted is None and newest is None)
 
     @property
     def _declares_me(self) -> bool:

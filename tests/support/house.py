@@ -21,7 +21,7 @@ MOST_PACKAGES = 21
 SHORTEST = 40
 LONGEST = 400
 MOST_IMPORT_PERCENT = 5.8
-MOST_LINES = 39_080
+MOST_LINES = 39_098
 """While parts of the plan are still added. With all of them in, it is to be 33,000 again: take out as you put in."""
 
 

@@ -1,7 +1,7 @@
 """The doubt about an order to leave the swarm: what confirms it without trust in the writer of the order."""
 
 from agent.diff.bridge import bridge_is_right
-from agent.diff.nodes import HOST_LABEL, quorum
+from agent.diff.nodes import HOST_LABEL, listed_managers, quorum
 from agent.diff.replicas import declared_address
 from agent.model import records
 from agent.model.intent import Intent
@@ -19,7 +19,8 @@ _DOUBTED = (
 def plan_doubted(intent: Intent, observed: Observed, order: records.MembershipOrder) -> Plan:
     """Report an order that this host does not believe; an empty plan: it does, without trust in who wrote it.
 
-    Any host that may lead can write orders. The document, the engine of this host, or most other managers confirm it.
+    Any host that may lead can write orders. The document, the engine of this host, or most other managers confirm it:
+    the declared ones, or while none of them is a manager, those that this engine lists.
     """
     host, cluster, me = observed.host, observed.cluster, observed.me
     assert host is not None
@@ -36,17 +37,21 @@ def plan_doubted(intent: Intent, observed: Observed, order: records.MembershipOr
     why = "this engine has the declared address, so no other host is its node"
     if order.what != "quarantine":
         last = order.node_id or (own.joined.node_id if own and own.joined else "")
-        known = {each.name: cluster.status_of(each.name) for each in intent.managers if each.name != me}
-        lacks = {
-            name: _why_unconfirmed(each, last, me, order)
-            for name, each in known.items()
-            if each is None or each.is_manager or not each.engine_up
-        }
+        # Before a declared manager is one, only managers that the document declares workers can tell.
+        declared = [each.name for each in intent.managers if each.name != me]
+        for names in (declared, [each.name for each in listed_managers(intent, host.swarm.managers, me)]):
+            known = {name: cluster.status_of(name) for name in names}
+            lacks = {
+                name: _why_unconfirmed(each, last, me, order)
+                for name, each in known.items()
+                if each is None or each.is_manager or not each.engine_up
+            }
+            if lacks:
+                break
         if lacks and list(lacks.values()).count("") >= quorum(len(lacks)):
             return Plan()
-        why = (
-            ", ".join(f"{name} {each}" for name, each in lacks.items() if each) or "there is no other manager"
-        )
+        why = ", ".join(f"{name} {each}" for name, each in lacks.items() if each)
+        why = why or "no other host of the document is a manager of its swarm"
     reason = f"{order.what}: {order.reason}; but {why}: {_DOUBTED}"
     key = f"{cluster.root}membership-orders/{me}"
     return Plan(blocked=(Blocked(resource=key, reason=reason, kind="untrusted", order=order),))

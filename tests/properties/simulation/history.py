@@ -218,6 +218,23 @@ class History(AgentEvents, Faults, People):
         if "restart that dockerd" in self.world.told():
             for name in self.world.names:
                 self.dockerd_restarts(name)
+        for name in self.world.names:
+            if self._asks_to_be_taken_out(name):
+                self.takes_a_host_out_of_the_swarm(name, 0)
+
+    def _asks_to_be_taken_out(self, name: str) -> bool:
+        """Whether it asks for `docker swarm leave`, and is right to.
+
+        The swarm lacks its node, and the document names no manager of that swarm, whose report would confirm that.
+        """
+        accepted, membership = self.world.accepted(), self.host(name).engine.nets.membership
+        if accepted is None or membership is None or membership[1] in membership[0].members:
+            return False
+        declared = {each.name for each in read(accepted.document).hosts}
+        managers = {each.host.name for each in membership[0].members if each.in_raft}
+        blocked = self.world.agents[name].plan.blocked
+        asks = any(each.kind == "untrusted" and "`docker swarm leave`" in each.reason for each in blocked)
+        return asks and not managers & declared
 
 
 def _expected(assignment: Assignment | None, images: dict[str, str]) -> dict[str, str]:

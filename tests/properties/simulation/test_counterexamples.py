@@ -1,11 +1,12 @@
 """Histories that once came to a bad end, each by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
-from tests.properties.simulation.documents import document, wish
-from tests.properties.simulation.history import Event, history
+from tests.properties.simulation.documents import Wish, document, wish
+from tests.properties.simulation.history import Event, History, history
 from tests.properties.simulation.tell import Tale, tell
 
 MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT = 0, 1, 204
@@ -153,3 +154,47 @@ def test_a_leader_that_has_just_taken_the_lock_has_not_reported_the_nodes() -> N
     )
     with history(7, begun=True, first=9999) as told:
         told.happens(happens)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "managers", "removed", "last"),
+    [
+        (3, {1}, (0,), Wish(workers=frozenset({1, 2}))),
+        (5, {3, 4}, (0, 1, 2), Wish(workers=frozenset({3, 4}))),
+        (5, {3, 4}, (0, 1, 2), Wish(workers=frozenset({4}), out=frozenset({3}))),
+    ],
+    ids=["the only manager", "two managers", "one of them is taken out"],
+)
+def test_who_is_to_manage_the_swarm_is_not_in_it_and_those_that_do_are_to_be_workers(
+    hosts: int, managers: set[int], removed: Sequence[int], last: Wish
+) -> None:
+    """It did not believe the order to leave: only declared managers counted, and none of them was one."""
+    with removed_from_the_swarm(hosts, managers, removed) as told:
+        told.world.put_intent(document(last, told.world.names))
+        told.settle()
+        told.check_converged(document(last, told.world.names))
+
+
+def test_who_is_to_manage_the_swarm_is_not_in_it_and_the_document_names_nobody_that_is() -> None:
+    """Nobody whom the document names can confirm that the swarm lacks its node: it asks for `docker swarm leave`."""
+    last = Wish(workers=frozenset({2}), out=frozenset({1}))
+    with removed_from_the_swarm(3, {1}, (0,)) as told:
+        told.world.put_intent(document(last, told.world.names))
+        told.rounds(10)
+        (asked,) = [each for each in told.world.agents["node-231"].plan.blocked if each.kind == "untrusted"]
+        assert "no other host of the document is a manager of its swarm" in asked.reason
+        assert told.world.running()["node-231"]
+        told.settle()
+        told.check_converged(document(last, told.world.names))
+
+
+@contextmanager
+def removed_from_the_swarm(hosts: int, managers: set[int], removed: Sequence[int]) -> Iterator[History]:
+    """A cluster with these managers; somebody has just removed the nodes of these workers."""
+    with history(hosts, begun=True) as told:
+        before = Wish(workers=frozenset(range(hosts)) - managers)
+        told.world.put_intent(document(before, told.world.names))
+        told.settle()
+        told.happens([("removes_a_worker", each, 0) for each in removed])
+        assert len(told.world.swarms[0].members) == hosts - len(removed)
+        yield told

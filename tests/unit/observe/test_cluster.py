@@ -29,7 +29,7 @@ from agent.observe import ClusterReader
 from agent.observe.accepted import LONGEST_PROBLEM
 from agent.planner import make_plan
 from tests.fakes.etcd import in_any
-from tests.support.builders import host, member
+from tests.support.builders import host, member, worker
 from tests.support.document import document
 from tests.support.etcd_keys import (
     ACCEPTED_AT,
@@ -241,6 +241,24 @@ def test_with_a_membership_order_a_host_reads_in_the_same_pass_what_managers_rep
     scene.store.role = None
     without_order(scene).read()  # its role was extended: it may lead, and reads all once
     assert scene.read().state.statuses == {}
+
+
+def test_with_a_membership_order_a_host_reads_what_the_managers_report_that_its_engine_lists() -> None:
+    """The document declares them workers: it is to be the manager, and only they can tell that they lack its node."""
+    scene, text = Scene(), document(DOCUMENT, hosts={OTHER: {"role": "worker"}})
+    scene.put(**{KEYS.intent: text.encode()})
+    scene.put(**{KEYS.accepted: encode(Accepted(revision=scene.store.etcd.revision, document=text))})
+    scene.read()
+    state = scene.read().state
+    assert (state.membership_order is None, state.statuses) == (False, {})
+    swarm = replace(worker(ME), managers=(("node-2", "10.0.0.2:2377"), ("node-9", "10.9.9.9:2377")))
+    assert scene.reader.learn(host(swarm=swarm), state)  # it is read again in the same pass
+    state = scene.read().state
+    assert state.statuses == {OTHER: STATUS}
+    assert in_any(KEYS.status(OTHER), scene.reader.watched())
+    assert not scene.reader.learn(host(swarm=swarm), state)
+    without_order(scene)
+    assert not in_any(KEYS.status(OTHER), scene.reader.watched())
 
 
 def test_with_the_role_that_an_earlier_version_printed_an_order_is_read_and_no_report(scene: Scene) -> None:
@@ -833,3 +851,5 @@ def test_a_manager_of_the_swarm_that_is_declared_a_worker_is_woken_by_the_lock_t
     scene.reader.learn(host(swarm=replace(member(ME), is_manager=manages)), reading.state)
     assert in_any(KEYS.leader, scene.reader.watched()) == manages
     assert in_any(KEYS.intent, scene.reader.watched()) == manages
+    # It reports the nodes while a host has an order: no declared manager may be in the swarm to confirm it.
+    assert in_any(KEYS.membership_order(OTHER), scene.reader.watched()) == manages

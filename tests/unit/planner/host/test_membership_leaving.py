@@ -281,7 +281,65 @@ def test_the_report_of_an_earlier_run_or_of_the_host_itself_confirms_nothing() -
     wanted = intent(service(on={"h3": 1}), hosts="h1 h2:worker h3")
     assert held(plan(a_worker(RUNNING), wanted=wanted, **reports(h1=LISTED, h3=WITHOUT)))
     alone = intent(service(on={"h3": 1}), hosts="h3")
-    assert "there is no other manager" in held(plan(a_worker(RUNNING), wanted=alone))
+    assert "no other host of the document is a manager of its swarm" in held(
+        plan(a_worker(RUNNING), wanted=alone)
+    )
+
+
+def listing(*names: str, local: Literal["active", "pending"] = "active") -> HostState:
+    """h3, whose engine lists these hosts as the managers of its swarm."""
+    managers = tuple((f"node-{each}", f"{builders.ADDRESSES[each]}:2377") for each in names)
+    seen = a_worker(RUNNING, local=local)
+    return replace(seen, swarm=replace(seen.swarm, managers=managers))
+
+
+ONLY_H3 = intent(service(on={"h3": 1}), hosts="h1:worker h2:worker h3")
+"""The document in which the host with the order is the only manager."""
+
+
+@pytest.mark.parametrize("local", ["active", "pending"])
+@pytest.mark.parametrize("names", [("h1",), ("h1", "h2")])
+def test_without_a_declared_manager_those_that_the_engine_lists_confirm_an_order(
+    names: tuple[str, ...], local: Any
+) -> None:
+    """They are to become workers once this host, which they lack, is a manager: it could not become one."""
+    given = replace(UNLISTED, state=local)
+    seen = listing(*names, local=local)
+    found = plan(seen, membership_order=given, wanted=ONLY_H3)
+    assert isinstance(found.steps[0], StopContainer)
+    stopped = replace(seen, containers=(container(status="exited", addresses=(("net", ""),)),))
+    assert isinstance(plan(stopped, membership_order=given, wanted=ONLY_H3).steps[0], LeaveSwarm)
+
+
+@pytest.mark.parametrize(
+    ("names", "nodes", "why"),
+    [
+        (("h1",), {"h1": LISTED, "h2": WITHOUT}, "h1 lists its node"),
+        (("h1", "h2"), {"h1": WITHOUT, "h2": LISTED}, "h2 lists its node"),
+        (("h1",), {"h2": WITHOUT}, "h1 does not report the nodes"),
+        ((), {"h1": WITHOUT, "h2": WITHOUT}, "no other host of the document is a manager of its swarm"),
+        (("h3",), {"h3": WITHOUT}, "no other host of the document is a manager of its swarm"),
+    ],
+    ids=["lists it", "not most", "reports nothing", "not listed", "itself"],
+)
+def test_a_host_declared_a_worker_confirms_no_order_unless_the_engine_lists_it_and_most_agree(
+    names: tuple[str, ...], nodes: dict[str, tuple[NodeState, ...] | None], why: str
+) -> None:
+    assert why in held(plan(listing(*names), wanted=ONLY_H3, **reports(**nodes)))
+
+
+def test_a_host_that_the_document_does_not_name_confirms_no_order() -> None:
+    wanted = intent(service(on={"h3": 1}), hosts="h2:worker h3")
+    assert "no other host of the document" in held(plan(listing("h1"), wanted=wanted, **reports(h1=WITHOUT)))
+
+
+def test_where_a_declared_manager_is_in_the_swarm_no_other_host_confirms_an_order() -> None:
+    wanted = intent(service(on={"h3": 1}), hosts="h1 h2:worker h3")
+    known = reports(h1=LISTED, h2=WITHOUT)
+    assert "h1 lists its node" in held(plan(listing("h1", "h2"), wanted=wanted, **known))
+    outside = replace(status("h1"), is_manager=False, state="inactive", nodes=None)
+    known["statuses"]["h1"] = outside
+    assert isinstance(plan(listing("h1", "h2"), wanted=wanted, **known).steps[0], StopContainer)
 
 
 def test_a_declared_manager_outside_the_swarm_need_not_confirm_an_order() -> None:
