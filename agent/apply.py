@@ -398,4 +398,5 @@ def _autolock(context: ApplyContext, fence: Fence, step: leader_steps.AutolockSt
 
 
 def _put(key: str, record: object) -> Put:
-    return Put(key=key, value=records.encode(record))
+    # An older agent reads the assignments of a newer leader: a field that it does not know is there only if used.
+    return Put(key=key, value=records.encode(record, terse=isinstance(record, records.Assignment)))

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from agent.cli import CONFIG
+from agent.cli.completion import Shell, script_of
 from agent.cli.documents import documents
 from agent.cli.exit_codes import CHANGES, EXIT_CODES, HELD, Group
 from agent.cli.options import (
@@ -377,6 +378,17 @@ def etcd_roles(
     if may_lead and host is None:
         raise typer.BadParameter("--may-lead needs --host")
     show_roles(config or CONFIG, cluster, host, may_lead=may_lead)
+
+
+@app.command(short_help="Print the completion of a shell.")
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="The shell.")],
+) -> None:
+    """Print what makes a shell complete commands, options, and the names of services, replicas, hosts and revisions.
+
+    Names are read from etcd by the options on the line, else by the configuration. The Debian package installs this.
+    """
+    typer.echo(script_of(shell))
 
 
 app.registered_commands += documents.registered_commands

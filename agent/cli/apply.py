@@ -14,7 +14,7 @@ import typer
 
 from agent.admission import warn
 from agent.cli.connect import Connection
-from agent.cli.output import Output, print_data
+from agent.cli.output import Output, print_data, shown_if_slow
 from agent.cli.plan import show_plan, with_document
 from agent.cli.validate import painted
 from agent.cli.wait import await_goal, check_newest, show_outcome
@@ -212,7 +212,8 @@ class Applying:
             verdict = cluster.verdict
             return verdict if verdict and verdict.revision == revision else None
 
-        verdict = self._connection.wait_for(found, timeout_s)
+        with shown_if_slow("waiting for the verdict of the leader"):
+            verdict = self._connection.wait_for(found, timeout_s)
         if verdict is None:
             leader = self._connection.read().leader
             cause = f"the leader is {leader}" if leader else "there is no leader"

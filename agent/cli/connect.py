@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.cli import CONFIG
+from agent.cli.output import shown_if_slow
 from agent.clients.etcd import EtcdStore, Store
 from agent.config import Config, load_config
 from agent.errors import Invalid, Refused, Unreachable
@@ -34,6 +35,11 @@ class Connection:
 
     def read(self) -> ClusterState:
         """Read the whole cluster as a leader does, with every stored spec. Raises Unreachable, Refused."""
+        with shown_if_slow(f"reading cluster {self.keys.cluster} from etcd"):
+            return self.read_quietly()
+
+    def read_quietly(self) -> ClusterState:
+        """Do the same where something else is shown meanwhile."""
         # No host has the empty name. The first snapshot lists the specs, the second reads them.
         # A spec written in between is shown by its hash.
         stored = ClusterReader(self.keys, "").read(self.store, None, frozenset()).state.stored_specs
@@ -50,7 +56,7 @@ class Connection:
             while True:
                 changed.clear()
                 try:
-                    if (result := found(self.read())) is not None:
+                    if (result := found(self.read_quietly())) is not None:
                         return result
                 except Unreachable:
                     if time.monotonic() >= deadline:

@@ -27,7 +27,7 @@ _PUBLIC = frozenset(
     key
     for key, field in FIELDS.items()
     if field.attribute is not None and (field.attribute or key) not in _SECRET_ROWS
-) | {"deploy", "x-hosts", "networks", "depends_on"}
+) | {"deploy", "x-hosts", "x-rebalanced-at", "networks", "depends_on"}
 """Keys of a service whose values are no secrets."""
 _PAIRS = frozenset({"environment", "labels", "annotations", "sysctls"})
 _HIDDEN_BELOW = frozenset({"labels", "driver_opts", "annotations", "content", "environment"})

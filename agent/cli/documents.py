@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli.completion import names_of
 from agent.cli.options import (
     ClusterOption,
     ConfigOption,
@@ -33,10 +34,18 @@ def _connected(
     return connected(config, endpoint, cluster)
 
 
+_REVISIONS, _HOSTS, _SERVICES = names_of("revision"), names_of("host"), names_of("service")
 Revision = Annotated[
-    int | None, typer.Argument(metavar="[REVISION]", min=1, help="One of `history`.", show_default=False)
+    int | None,
+    typer.Argument(
+        metavar="[REVISION]", min=1, help="One of `history`.", show_default=False, autocompletion=_REVISIONS
+    ),
 ]
-Hosts = Annotated[list[str], typer.Argument(metavar="HOST...", help="Names in the document.")]
+Hosts = Annotated[
+    list[str], typer.Argument(metavar="HOST...", help="Names in the document.", autocompletion=_HOSTS)
+]
+_A_HELP = "A file, - for standard input, or a revision."
+_SERVICES_HELP = "Names in the document; without: all uneven ones."
 
 
 @documents.command(short_help="List the last documents and what became of each.")
@@ -72,9 +81,11 @@ def get(
 @documents.command(short_help="Show what differs between two documents.")
 def diff(
     before: Annotated[
-        str | None, typer.Argument(metavar="[A]", help="A file, - for standard input, or a revision.")
+        str | None, typer.Argument(metavar="[A]", help=_A_HELP, autocompletion=_REVISIONS)
     ] = None,
-    after: Annotated[str | None, typer.Argument(metavar="[B]", help="The same.")] = None,
+    after: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="The same.", autocompletion=_REVISIONS)
+    ] = None,
     *,
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
@@ -124,9 +135,10 @@ def rollback(  # noqa: PLR0913 - one parameter for each option
         confirm=confirm,
         output=output,
         show_secrets=show_secrets,
+        plan_only=plan,
     )
     with _connected(config, endpoint, cluster) as connection:
-        raise typer.Exit(verbs.rollback(connection, wish, revision, plan_only=plan))
+        raise typer.Exit(verbs.rollback(connection, wish, revision))
 
 
 _LEFT = "and leave the rest of its text as it is."
@@ -194,6 +206,34 @@ def set_mode(
         raise typer.Exit(
             verbs.set_mode(connection, wish, "paused" if context.info_name == "pause" else "enforce")
         )
+
+
+@documents.command(short_help="Spread the replicas of services evenly again.")
+def rebalance(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE...]", help=_SERVICES_HELP, autocompletion=_SERVICES),
+    ] = None,
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the plan alone.")] = False,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    yes: YesOption = False,
+    message: MessageOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Move replicas until the hosts have equally many of a service, or one more, as far as placement allows it.
+
+    Sets `x-rebalanced-at` of the services in the accepted document. For each time that is new there, the leader moves
+    the fewest replicas that it takes, one of a service at a time, as off a drained host.
+    """
+    from agent.cli import verbs
+
+    command = " ".join(("rebalance", *(services or ())))
+    wish = verbs.Wish(command=command, ask=not yes, message=message, output=output, plan_only=plan)
+    with _connected(config, endpoint, cluster) as connection:
+        raise typer.Exit(verbs.rebalance(connection, wish, services or ()))
 
 
 @documents.command(short_help="Confirm the edit that waits.")

@@ -11,7 +11,7 @@ import typer
 
 from agent.cli import STDIN
 from agent.cli.connect import Connection, refuse_unknown
-from agent.cli.layout import Column, table, text
+from agent.cli.layout import Column, table, terminal, text
 from agent.cli.output import Output, print_data
 from agent.errors import Compacted, Invalid
 from agent.model.history import OUTCOMES, Entry, Event, Note, Outcome, note_of
@@ -266,7 +266,8 @@ def show_history(connection: Connection, output: Output) -> None:
         return
     if not history.kept:
         typer.echo("etcd has no document and no history.")
-    for line in table(_columns(history.kept, wide=output is Output.WIDE), None):
+    wide = output is Output.WIDE
+    for line in table(_columns(history.kept, wide=wide), None if wide else terminal()[1]):
         typer.echo(line.plain.rstrip())
 
 
@@ -290,7 +291,13 @@ def _as_data(kept: Kept) -> dict[str, Any]:
 def _columns(kept: Iterable[Kept], *, wide: bool) -> list[Column]:
     rows = [_row(each, wide=wide) for each in kept]
     heads = ("Revision", "Time", "Author", "Hash", "Outcome", "Message")
-    return [Column(head=head, cells=[text(row[n]) for row in rows]) for n, head in enumerate(heads)]
+    omit, least = {"Author": 1, "Hash": 2}, {"Author": 10, "Outcome": 20, "Message": 10}
+    return [
+        Column(
+            head=head, cells=[text(row[n]) for row in rows], omit=omit.get(head, 0), least=least.get(head, 0)
+        )
+        for n, head in enumerate(heads)
+    ]
 
 
 def _row(kept: Kept, *, wide: bool) -> tuple[str, ...]:

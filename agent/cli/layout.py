@@ -1,5 +1,6 @@
 """Lines of text that fit a width: tables, paragraphs, and the note about what a screen has no room for."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,8 @@ from rich.text import Text
 
 from agent.yamldoc.faultlist import printable
 
+NO_TERMINAL = 160
+"""Characters in a line of a table that does not go to a terminal, such as a log. Other lines are not broken there."""
 GAP = 2
 """Spaces between two columns."""
 AMPLE = 20
@@ -16,6 +19,17 @@ AMPLE = 20
 ELLIPSIS = "…"
 _CONSOLE = Console(file=None, width=80, color_system=None, force_terminal=False)
 """Only for wrapping, which needs one."""
+
+
+def terminal() -> tuple[Console, int | None]:
+    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else NO_TERMINAL.
+
+    And the width for lines: None where the output goes to a program, which could not join broken ones.
+    """
+    console = Console(highlight=False)
+    if console.is_terminal or os.environ.get("COLUMNS"):
+        return console, console.width
+    return Console(highlight=False, width=NO_TERMINAL), None
 
 
 def text(content: str, style: str = "") -> Text:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from agent.cli.output import Output, print_data
+from agent.cli.output import Output, print_data, shown_if_slow
 from agent.cli.validate import painted, parse
 from agent.intent.guard import guarding
 from agent.model.observed import ClusterState
@@ -42,7 +42,8 @@ def show_plan(
     `confirming` is the command that confirms an edit, with `{}` for the token; empty: no hint is printed. Raises
     Invalid when the status of a host contains an invalid value.
     """
-    plan = plan_cluster(cluster, show_secrets=show_secrets)
+    with shown_if_slow("planning"):
+        plan = plan_cluster(cluster, show_secrets=show_secrets)
     if output.is_data:
         print_data(plan_as_data(plan, cluster, confirming), output)
         return plan

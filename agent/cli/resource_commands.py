@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.completion import names_of
 from agent.cli.options import ClusterOption, ConfigOption, EndpointOption
 from agent.cli.output import Output, OutputOption
 
@@ -28,9 +29,13 @@ _KEY = (
 def resource_command(name: str, metavar: str, summary: str) -> Callable[..., None]:
     """Return the function of a command."""
     about = _KEY if name == "describe" else "Show only these."
+    every = names_of("service", "replica", "host", "rollout", keyed=True)
+    completed = {"hosts": names_of("host"), "describe": every}.get(name, names_of("service"))
 
     def command(
-        names: Annotated[list[str] | None, typer.Argument(metavar=metavar, help=about)] = None,
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar=metavar, help=about, autocompletion=completed)
+        ] = None,
         *,
         config: ConfigOption = None,
         endpoint: EndpointOption = None,

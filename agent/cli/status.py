@@ -1,6 +1,5 @@
 """`status`: whether the cluster is as declared, and if not, what to repair first."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from agent.cli.connect import RECHECK_S, Connection, connected, refuse_unknown
-from agent.cli.layout import paragraph, screen, text
+from agent.cli.layout import paragraph, screen, terminal, text
 from agent.cli.local_agent import ask_local_agent, conditions_without_etcd, render_local
 from agent.cli.output import Output, print_data
 from agent.cli.render import EVERYTHING, Limits, Page, check_line, first_line, render
@@ -27,8 +26,6 @@ from agent.errors import Denied, Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.model.observed import ClusterState
 from agent.model.store import Upkeep
 
-NO_TERMINAL = 160
-"""Characters in a line of a table that does not go to a terminal, such as a log. Other lines are not broken there."""
 UNKNOWN = 3
 """Exit code of a Nagios plugin that could not tell."""
 
@@ -69,9 +66,12 @@ class Wish:
         )
 
 
-def look(connection: Connection) -> Look:
-    """Read the cluster. Raises Unreachable, Refused; Invalid, with the existing ones, if etcd has no such cluster."""
-    state = connection.read()
+def look(connection: Connection, *, quiet: bool = False) -> Look:
+    """Read the cluster, `quiet` while a screen is shown.
+
+    Raises Unreachable, Refused; Invalid, with the existing ones, if etcd has no such cluster.
+    """
+    state = connection.read_quietly() if quiet else connection.read()
     refuse_unknown(connection.store, connection.keys, state)
     try:
         upkeep = connection.store.upkeep(connection.keys.leader)
@@ -118,23 +118,12 @@ def _show_local(cluster: str, wish: Wish, config: Path | None, error: Swarmkeepe
         found = conditions_without_etcd(agent.headline)
         print_data(status_form(cluster, found, now_s=time.time(), page=agent.page), wish.output)
         return
-    console, width = _console()
+    console, width = terminal()
     page = Page(width=width, now_s=time.time())
     _put(console, [*render_local(agent, page), text(""), *paragraph(text(str(error), "dim"), page.width)])
 
 
 # ---- Printing
-
-
-def _console() -> tuple[Console, int | None]:
-    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else NO_TERMINAL.
-
-    And the width for lines: None where the output goes to a program, which could not join broken ones.
-    """
-    console = Console(highlight=False)
-    if console.is_terminal or os.environ.get("COLUMNS"):
-        return console, console.width
-    return Console(highlight=False, width=NO_TERMINAL), None
 
 
 def print_view(
@@ -145,7 +134,7 @@ def print_view(
         form = status_form(found.cluster, data, now_s=found.read_s, accepted=found.accepted)
         print_data(form, wish.output, stream=stream)
         return
-    console, width = _console()
+    console, width = terminal()
     shown = lines(wish.page(None if wish.output is Output.WIDE else width, found.read_s, Limits()))
     _put(console, shown or [text(f"None: {found.conditions(found.read_s).cluster.text}")])
 
@@ -182,7 +171,7 @@ def watch_status(connection: Connection, wish: Wish) -> None:
                 if changed.wait(RECHECK_S) or error or not watch.healthy:
                     changed.clear()
                     try:
-                        found, error = look(connection), ""
+                        found, error = look(connection, quiet=True), ""
                     except Unreachable as failed:
                         error = str(failed)
                 show(found, error)
@@ -197,7 +186,7 @@ def watch_status(connection: Connection, wish: Wish) -> None:
 @contextmanager
 def _shower(wish: Wish) -> Iterator[Shower]:
     """Yield a function that shows a reading. On a terminal it replaces the last one; other output follows it."""
-    console, _ = _console()
+    console, _ = terminal()
     shown: list[ClusterConditions] = []
 
     def print_new(found: Look, error: str) -> None:

@@ -5,7 +5,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from agent.cli.validate import painted
 from agent.errors import Invalid
 from agent.intent.guard import guarding
 from agent.intent.rewrite import rewritten
-from agent.model.intent import Intent
+from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
+from agent.model.records import timestamp
 from agent.yamldoc.faultlist import nearest
 
 _MOST_NAMED = 8
@@ -40,6 +42,7 @@ class Wish:
     confirm: str = ""
     output: Output = Output.TABLE
     show_secrets: bool = False
+    plan_only: bool = False
 
 
 def get(connection: Connection, revision: int | None) -> None:
@@ -55,7 +58,7 @@ def get(connection: Connection, revision: int | None) -> None:
     sys.stdout.buffer.flush()
 
 
-def rollback(connection: Connection, wish: Wish, revision: int | None, *, plan_only: bool) -> int:
+def rollback(connection: Connection, wish: Wish, revision: int | None) -> int:
     """Put an earlier document again, after its plan and a question; return the exit code of `apply`."""
     history = read_history(connection)
     refuse_unjudged(history.newest, history.held, history.refusal)
@@ -74,7 +77,7 @@ def rollback(connection: Connection, wish: Wish, revision: int | None, *, plan_o
         names = f"revision {history.held}", name
         show_differences(names, raws, Output.TABLE, show_secrets=wish.show_secrets)
         typer.echo()
-    if plan_only:
+    if wish.plan_only:
         planned = with_document(connection.read(), name, text.encode())
         show_plan(planned, output=wish.output, show_secrets=wish.show_secrets, confirming=wish.command)
         return 0
@@ -103,10 +106,7 @@ def drain(connection: Connection, wish: Wish, hosts: Sequence[str], availability
     """Set the availability of hosts. Raises Invalid for a host that the document does not declare."""
     cluster, accepted = _accepted(connection)
     declared = {each.name: each.availability for each in accepted.hosts}
-    if unknown := [each for each in hosts if each not in declared]:
-        names, near = ", ".join(first_of([*declared], _MOST_NAMED, "{} more")), nearest(unknown[0], declared)
-        declares = f"did you mean {near}? it declares {names}" if near else f"it declares {names}"
-        raise Invalid(f"the accepted document does not declare {', '.join(unknown)}: {declares}")
+    _refuse_undeclared(hosts, declared)
     old: dict[tuple[str, ...], str] = {
         ("x-cluster", "hosts", each, "availability"): declared[each] for each in hosts
     }
@@ -121,6 +121,46 @@ def set_mode(connection: Connection, wish: Wish, mode: str) -> int:
     return _change(connection, cluster, wish, {("x-cluster", "policy", "mode"): found}, wanted)
 
 
+def rebalance(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
+    """Order that the replicas of services are spread evenly again; without `names`, of those that are uneven.
+
+    Raises Invalid for a service that the document does not declare, or whose hosts it fixes.
+    """
+    cluster, accepted = _accepted(connection)
+    services, at = {each.name: each for each in accepted.services}, timestamp(time.time())
+    _refuse_undeclared(names, services)
+    chosen = names or [each.name for each in accepted.services if _is_uneven(each, accepted, cluster)]
+    for name in chosen:
+        if services[name].replicas is None:
+            raise Invalid(f"{name} has fixed hosts: only services with deploy.replicas can be rebalanced")
+        if services[name].rebalanced_at > at:
+            raise Invalid(f"x-rebalanced-at of {name} is after {at}, the time here: correct it, or the clock")
+    if not chosen:
+        return show_unwritten("every service is spread evenly already", accepted, wish.output)
+    old: dict[tuple[str, ...], str] = {
+        ("services", each, "x-rebalanced-at"): services[each].rebalanced_at for each in chosen
+    }
+    return _change(connection, cluster, wish, old, at)
+
+
+def _is_uneven(service: ServiceIntent, accepted: Intent, cluster: ClusterState) -> bool:
+    """Return True if active hosts that may run the service have unequally many replicas; labels are not looked at.
+
+    The scheduler decides. This only keeps the orders of most services out of the document.
+    """
+    fit = [each for each in accepted.hosts if each.availability == "active" and not service.where.unmet(each)]
+    has = (cluster.assignments[each.name].slots for each in fit if each.name in cluster.assignments)
+    counts = [len(each.get(service.name, ())) for each in has] or [0]
+    return service.replicas is not None and (bool(service.where.spread) or max(counts) - min(counts) > 1)
+
+
+def _refuse_undeclared(names: Sequence[str], declared: Collection[str]) -> None:
+    if unknown := [each for each in names if each not in declared]:
+        some, near = ", ".join(first_of([*declared], _MOST_NAMED, "{} more")), nearest(unknown[0], declared)
+        declares = f"did you mean {near}? it declares {some}" if near else f"it declares {some}"
+        raise Invalid(f"the accepted document does not declare {', '.join(unknown)}: {declares}")
+
+
 def _change(
     connection: Connection, cluster: ClusterState, wish: Wish, old: Mapping[tuple[str, ...], str], value: str
 ) -> int:
@@ -132,11 +172,14 @@ def _change(
     if not changed:
         same = ", ".join(f"{'.'.join(path)} is {value}" for path in old)
         return show_unwritten(f"{same} already", cluster.accepted, wish.output)
+    if wish.plan_only:
+        show_plan(with_document(cluster, "the accepted document", raw), output=wish.output)
+        return 0
     wish = replace(wish, message=wish.message or wish.command.partition(" --confirm {}")[0])
     if not wish.output.is_data:
         _warn(cluster)
         for path in changed:  # not the line, which may have secrets too
-            typer.echo(f"{'.'.join(path)}: changed {old[path]} -> {value}")
+            typer.echo(f"{'.'.join(path)}: changed {old[path] or 'nothing'} -> {value}")
         typer.echo()
     order = _order(wish, "the accepted document", raw, newest)
     return run_apply(connection, replace(order, intended=True))

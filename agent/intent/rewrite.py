@@ -17,7 +17,7 @@ from agent.yamldoc.faultlist import step
 Path = tuple[str, ...]
 
 _LINE_END = re.compile("\r\n|\r|\n")
-_VALUE = re.compile(r"""(["']?)[A-Za-z0-9._-]+\1""")
+_VALUE = re.compile(r"""(["']?)[A-Za-z0-9._:-]+\1""")
 
 
 def plain(node: Node, without: Path = ()) -> Any:

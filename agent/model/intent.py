@@ -214,6 +214,8 @@ class ServiceIntent(Deriving):
     pull: Pull = "missing"
     reserved_nano_cpus: int = 0
     """Billionths of a CPU that each replica reserves for the scheduler. The spec has the reserved memory."""
+    rebalanced_at: str = ""
+    """Time of the last order to spread the replicas evenly again, RFC 3339 in UTC; empty: there is none."""
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
 

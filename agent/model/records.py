@@ -136,6 +136,8 @@ class Assignment(Deriving):
     """Services with a replica on this host that is not yet updated to `revision`, or was rolled back."""
     asks: str = ""
     """Hash of what the document asks of the host, by `Intent.asks_of`."""
+    rebalanced: tuple[tuple[str, str], ...] = ()
+    """(service, `rebalanced_at`) of the services on this host for which the leader has carried out that order."""
 
     @cached_property
     def by_service(self) -> Mapping[str, Mapping[int, Replica]]:

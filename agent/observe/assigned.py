@@ -95,7 +95,9 @@ class AllowedAssignment:
     @property
     def kept(self) -> KeyValue:
         """The replicas that left their spec, to save on disk: a restart of the agent must not forget them."""
-        return KeyValue(key=self._kept_key, value=encode(self._returned), create_revision=0, mod_revision=0)
+        return KeyValue(
+            key=self._kept_key, value=encode(self._returned, terse=True), create_revision=0, mod_revision=0
+        )
 
     def recall(self, kept: Mapping[str, KeyValue]) -> None:
         """Load what was saved. Raises Invalid."""
@@ -122,7 +124,7 @@ class AllowedAssignment:
                 self.last = self._compared(found, intent, specs)
                 # With its revision in etcd: it counts for a later document again.
                 saved = replace(self.last, revision=of_etcd.revision)
-                self._saved = b"" if self.last == found else encode(saved)
+                self._saved = b"" if self.last == found else encode(saved, terse=True)
             elif intent.host(self._me) is None:
                 self.last = None
         return self.last

@@ -89,6 +89,27 @@ def test_a_drained_host_is_emptied_and_none_of_the_others_is_touched(cluster: Si
     assert set(cluster.running()[HOST]) == PINNED
 
 
+def test_a_host_that_was_drained_gets_replicas_again_once_for_each_order(cluster: SimulatedCluster) -> None:
+    def after(text: str) -> dict[str, str]:
+        cluster.put_intent(text)
+        for _ in range(60):
+            cluster.round()
+            assert len(free(cluster)) >= len(FREE) - 1
+        cluster.settle()
+        return free(cluster)
+
+    ordered = document(PLACED, services={"free": {"x-rebalanced-at": "2026-11-30T17:00:00Z"}})
+    left = after(DRAINED)
+    assert HOST not in left.values()
+    now = after(ordered)
+    assert sorted(now.values()) == sorted(cluster.hosts)
+    assert sum(now[name] != left[name] for name in FREE) == 1
+
+    left = after(document(ordered, hosts=DRAIN))
+    assert after(ordered) == left
+    assert sorted(after(ordered.replace("T17", "T18")).values()) == sorted(cluster.hosts)
+
+
 def test_the_leader_dies_in_the_middle_of_a_move_and_the_next_one_goes_on(cluster: SimulatedCluster) -> None:
     cluster.put_intent(DRAINED)
     cluster.rounds(3)

@@ -506,6 +506,7 @@ NOT_HERE = {
     **dict.fromkeys(
         ("container_name", "expose", "links", "scale"), "another spelling, which no container has"
     ),
+    "x-rebalanced-at": "the leader moves replicas to other hosts, and the container says nothing of it",
     "platform": "an engine runs images of its own platform alone, and the container says nothing of it",
     "gpus": "an engine without a driver for them starts no container that asks for one",
 }

@@ -180,6 +180,7 @@ RIGHT: Mapping[str, str] = {
     f"{_W}.deploy.restart_policy.condition": "any",
     f"{_W}.deploy.resources.reservations.devices.[].count": "1",
     f"{_W}.depends_on.*.condition": "service_started",
+    f"{_W}.x-rebalanced-at": "2026-11-30T17:00:00Z",
     f"{_W}.pull_policy": "always",
     f"{_W}.secrets.[].source": "token",
     f"{_W}.configs.[].source": "app",

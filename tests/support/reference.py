@@ -14,7 +14,7 @@ from agent.intent import forms, json_schema
 from agent.intent.forms import Field, Form
 from agent.intent.service import FIELDS, OTHERS
 from tests.contract.field_cases import CASES, NOT_HERE, Case
-from tests.support import compose_reference
+from tests.support import cli_reference, compose_reference
 
 PAGE = Path(__file__).parents[2] / "docs/intent-reference.md"
 
@@ -42,6 +42,7 @@ _OTHERS_CHANGE = {
     "x-hosts": "replicas come and go; the others stay",
     "deploy": "as the key it stands for",
     "depends_on": "nothing",
+    "x-rebalanced-at": "replicas may move to other hosts, one after the other",
     "pull_policy": "nothing",
     "secrets": "new container",
     "configs": "new container",
@@ -89,7 +90,7 @@ def _held() -> Iterator[str]:
             continue  # another spelling: the key that it stands for has a line
         place = _MOUNTED if key in ("secrets", "configs") else _OF_THE_DOCUMENT
         change = _OTHERS_CHANGE[key]
-        taken = "-" if key == "x-hosts" else change
+        taken = {"x-hosts": "-", "x-rebalanced-at": "nothing"}.get(key, change)
         yield _line(
             (
                 f"`{key}`",
@@ -218,3 +219,4 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {"held": _held, "tried": _tr
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
     compose_reference.PAGE.write_text(compose_reference.page())
+    cli_reference.write()

@@ -176,7 +176,7 @@ def assign(
                 )
     asked = {each.name: each.spec_hash for each in intent.services}
     return {
-        host: _assignment(host, intent, mine, epoch, asked, current.get(host))
+        host: _assignment(host, intent, mine, epoch, asked, placement.rebalanced, current.get(host))
         for host, mine in replicas.items()
     }
 
@@ -187,16 +187,19 @@ def _assignment(
     replicas: list[records.Replica],
     epoch: int,
     asked: Mapping[str, str],
+    rebalanced: Mapping[str, str],
     before: records.Assignment | None,
 ) -> records.Assignment:
     """Return the assignment of a host: the very one `before` if nothing changes. `asked`: service -> spec."""
+    services = {each.service for each in replicas}
     new = records.Assignment(
         revision=intent.revision,
         project=intent.project,
         replicas=tuple(sorted(replicas, key=_KEY)),
         epoch=epoch,
         pending=tuple(sorted({each.service for each in replicas if each.spec != asked[each.service]})),
-        asks=intent.asks_of(host, {each.service for each in replicas}),
+        asks=intent.asks_of(host, services),
+        rebalanced=tuple(sorted((name, at) for name, at in rebalanced.items() if name in services)),
     )
     return before if before == new else new
 

@@ -142,6 +142,17 @@ class HostPicker:
     def count(self, service: ServiceIntent, host: str) -> int:
         return self._count[service.name][host]
 
+    def crowding(self, service: ServiceIntent, host: str) -> tuple[int, ...]:
+        """Return the replicas of the service in the spread groups of a host, from the outer one in, and on the host."""
+        counts, spread = self._count[service.name], service.where.spread
+        hosts = self._intent.hosts if spread else ()
+        features = {each.name: tuple(map(each.feature, spread)) for each in hosts}
+        alike = (
+            [each for each in features if features[each][:n] == features[host][:n]]
+            for n in range(1, len(spread) + 1)
+        )
+        return (*(sum(counts[each] for each in group) for group in alike), counts[host])
+
     def can_add(self, host: str, count: int = 1) -> bool:
         """Return True if a host may run so many more replicas."""
         return self._load[host] + count <= MOST_ON_A_HOST

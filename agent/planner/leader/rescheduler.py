@@ -35,6 +35,8 @@ class ReplicaScheduler:
         self.left = Plan()
         self._awaiting: set[int] = set()
         """Slots whose best host has not reported its engine yet."""
+        self.rebalanced = state.rebalanced.get(service.name, "")
+        """The last order to rebalance that is carried out; empty: there was none."""
         self.again: list[float] = []
         """Seconds until time alone may change the schedule."""
         self._has = state.has.get(service.name, {})
@@ -148,6 +150,8 @@ class ReplicaScheduler:
         free = (slot for slot in range(1, 1_000_000) if slot not in used)
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
         left = [slot for slot in (*homeless, *new) if not self._place(slot)]
+        if self.service.rebalanced_at > self.rebalanced and not left and not self._awaiting:
+            self._rebalance()
         self._move()
         left += sorted(self._disposition.keys() - self.at.keys() - {*left} - self._awaiting)
         if left:
@@ -204,6 +208,32 @@ class ReplicaScheduler:
             free = free and not working
             self.at[slot] = origin if waits or slot in self.prefetching else target
             self.picker.take(self.service, self.at[slot])
+
+    def _rebalance(self) -> None:
+        """Let the one replica leave whose move makes the spread more even; without one, the order is carried out.
+
+        Each move makes the spread more even by the counts of the picker alone, so that the moves come to an end.
+        """
+        if self.at != self._from or "leaves" in self._disposition.values():
+            return
+        crowding = {host: self.picker.crowding(self.service, host) for host in self.origins}
+        for origin in sorted(self.origins, key=lambda host: (crowding[host], host), reverse=True):
+            host = self.state.intent.host(origin)
+            if host is None or host.availability != "active":
+                continue
+            slot = max(
+                (each for each in self.at if self.at[each] == origin),
+                key=lambda slot: (self._prepared(slot) is not None, slot),
+            )
+            self.picker.release(self.service, origin)
+            target = self._prepared(slot) or self.picker.best(self.service)
+            rest = self.picker.crowding(self.service, origin)
+            evens = target is not None and self.picker.crowding(self.service, target) < rest
+            self.picker.take(self.service, origin)
+            if evens:
+                self._disposition[slot], self._why[slot] = "leaves", "its service is rebalanced"
+                return
+        self.rebalanced = self.service.rebalanced_at
 
     def _prepared(self, slot: int) -> str | None:
         """Return the current prefetch target of a replica if it can still take it."""

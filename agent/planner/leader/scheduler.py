@@ -3,8 +3,9 @@
 A replica keeps its slot and its host for as long as the document and the host allow it. It leaves in one of two ways:
 
 - its host is gone or removed, or its port is in use there: it gets another host immediately;
-- its host is drained, or must not run it any more: another host prefetches the image while the replica continues to
-  run. Then it moves: one replica of a service at a time, and the next one when the moved one is healthy.
+- its host is drained, must not run it any more, or has too many while its service is rebalanced: another host
+  prefetches the image while the replica continues to run. Then it moves: one replica of a service at a time, and the
+  next one when the moved one is healthy.
 
 A replica never runs on two hosts, as it keeps its name and its addresses. The new host starts it only after the old
 host has reported that its container is removed.
@@ -47,6 +48,8 @@ class Placement:
     """The current assignments, with each scheduled replica on its placed host only."""
     has: Mapping[str, Has] = field(default_factory=dict)
     """The replicas of `current` by service."""
+    rebalanced: Mapping[str, str] = field(default_factory=dict)
+    """Service -> the last order to rebalance that is carried out."""
     same: frozenset[str] = frozenset()
     """Services whose `slots` are those of `has`; others may be so too."""
     blocked: tuple[Blocked, ...] = ()
@@ -92,6 +95,11 @@ def schedule(
         slots=slots,
         current=current,
         has=state.has if stays else by_service(current),
+        rebalanced={
+            name: each.rebalanced
+            for name, each in schedulers.items()
+            if each.rebalanced and each.service.rebalanced_at
+        },
         same=frozenset(same) if stays else frozenset(),
         prefetching={
             (name, slot): host for name, each in schedulers.items() for slot, host in each.prefetching.items()

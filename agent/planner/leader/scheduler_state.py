@@ -230,6 +230,12 @@ class SchedulerState:
         return found
 
     @cached_property
+    def rebalanced(self) -> Mapping[str, str]:
+        """Return the last order to rebalance that was carried out, by service."""
+        every = (pair for each in self.current.values() for pair in each.rebalanced)
+        return dict(sorted(every))
+
+    @cached_property
     def keeping(self) -> Mapping[str, HostIntent]:
         """Return the hosts on which the replicas stay unless their service forbids it."""
         hosts = (each for each in self.intent.hosts if each.availability != "drain")

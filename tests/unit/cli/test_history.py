@@ -1,6 +1,7 @@
 """history, get, diff and rollback, and the verbs that change one value, by an operator with an etcd."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from agent.intent.guard import guarding
 from agent.model.history import Entry, Event, Note, entry_of
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
-from agent.model.records import Accepted, Verdict, decode, encode
+from agent.model.records import Accepted, Assignment, Replica, Verdict, decode, encode
 from agent.model.store import Delete, KeyRange, Put
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster, Ended, swarmkeeper
@@ -419,7 +420,83 @@ def test_a_verb_that_has_nothing_to_change_says_so_and_writes_nothing(
     assert found.mod_revision == revision
 
 
-VERBS = [("drain", "h2"), ("undrain", "h2"), ("pause",), ("resume",), ("rollback",), ("edit",)]
+SPREAD = document(
+    GOOD,
+    services={
+        "order": {"x-hosts": None, "deploy": {"replicas": 4}},
+        "pinned": {"image": "a", "x-hosts": ["h1"]},
+    },
+)
+
+
+def assign(cluster: Cluster, **counts: int) -> None:
+    slots = iter(range(1, 99))
+    for host, count in counts.items():
+        replicas = tuple(Replica(service="order", slot=next(slots), spec="0") for _ in range(count))
+        cluster.put(cluster.keys.assignment(host), Assignment(revision=1, project="prod", replicas=replicas))
+
+
+def test_rebalance_orders_it_of_the_uneven_services_and_of_a_named_one(cluster: Cluster) -> None:
+    put(cluster, SPREAD)
+    assign(cluster, h1=2, h2=2)
+    even = good(cluster.run("rebalance", "--yes"))
+    assert even.out == "every service is spread evenly already: nothing was written.\n"
+    assign(cluster, h1=4, h2=0)
+    planned = good(cluster.run("rebalance", "--plan"))
+    assert "no verdict" not in planned.err
+    assert intent_of(cluster) == SPREAD
+    with judging(cluster):
+        ended = good(cluster.run("rebalance", "--yes"))
+    assert "services.order.x-rebalanced-at: changed nothing -> 20" in ended.out
+    (line,) = [each for each in intent_of(cluster).splitlines() if each not in SPREAD.splitlines()]
+    assert re.fullmatch(r"    x-rebalanced-at: 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", line)
+    note = note_of(cluster)
+    assert note is not None
+    assert note.message == "rebalance"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("pinned", "pinned has fixed hosts: only services with deploy.replicas can be rebalanced"),
+        ("ordre", "the accepted document does not declare ordre: did you mean order? it declares"),
+    ],
+)
+def test_rebalance_refuses_what_has_no_replicas_to_place(cluster: Cluster, name: str, why: str) -> None:
+    put(cluster, SPREAD)
+    ended = cluster.run("rebalance", "order", name, "--yes")
+    assert ended.code == 1
+    assert why in ended.err
+    assert intent_of(cluster) == SPREAD
+
+
+def test_rebalance_by_a_clock_that_is_behind_the_last_order_is_refused_as_the_leader_would_ignore_it(
+    cluster: Cluster,
+) -> None:
+    put(cluster, document(SPREAD, services={"order": {"x-rebalanced-at": "2999-01-01T00:00:00Z"}}))
+    ended = cluster.run("rebalance", "order", "--yes")
+    assert ended.code == 1
+    assert "x-rebalanced-at of order is after 20" in ended.err
+
+
+def test_the_history_fits_the_terminal(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(cluster, GOOD, note=Note(author="ann@laptop.of.a.long.name", message="long " * 40))
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = good(cluster.run("history")).out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split()[:2] == ["Revision", "Time"]
+    assert max(map(len, good(cluster.run("history", "-o", "wide")).out.splitlines())) > 200
+
+
+VERBS = [
+    ("rebalance", "order"),
+    ("drain", "h2"),
+    ("undrain", "h2"),
+    ("pause",),
+    ("resume",),
+    ("rollback",),
+    ("edit",),
+]
 
 
 @pytest.mark.parametrize("command", [*VERBS, ("rollback", "1"), ("rollback", "--plan")])

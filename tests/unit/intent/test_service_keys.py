@@ -270,6 +270,14 @@ BECOMES: list[tuple[str, str, Any]] = [
         "web.pull_policy: 'sometimes' is not one of: always, missing, if_not_present, never, daily, weekly",
     ),
     ("x-anything: {goes: [1]}", "image", "web"),
+    ("x-rebalanced-at: 2026-11-30T17:00:00Z", "image", "web"),
+    ('x-rebalanced-at: "2026-11-30T17:00:00Z"', "image", "web"),
+    ("x-rebalanced-at: now", "", "web.x-rebalanced-at: 'now' is not a time in UTC"),
+    (
+        "x-rebalanced-at: 2026-11-30T17:00:00+01:00",
+        "",
+        "web.x-rebalanced-at: '2026-11-30T17:00:00+01:00' is not a time in UTC",
+    ),
 ]
 
 
