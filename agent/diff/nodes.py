@@ -6,15 +6,17 @@ the host's report is gone. A hostname proves nothing: two machines may have the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 
-from agent.model import Frozen
+from agent.model import Deriving, Frozen
 from agent.model.host_state import HostState, NodeState
 from agent.model.intent import HostIntent, Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed, narrowed
 from agent.model.phrases import short_id
 from agent.model.records import SwarmRecord
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus, JoinedReport
+from agent.model.store import Fence
 
 HOST_LABEL = "io.swarmkeeper.host"
 """Label of a node: the name of its host."""
@@ -92,6 +94,8 @@ class NodeOwners(Frozen):
     """(host, node) of nodes that no host reports and that belonged to a declared or a removed host."""
     claimed: tuple[tuple[NodeState, tuple[str, ...]], ...]
     """Nodes that several hosts report, with those hosts; such a node has no owner."""
+    listed: Mapping[str, NodeState]
+    """Id -> node, for all nodes."""
 
     def previous_of(self, host: str) -> tuple[NodeState, ...]:
         return tuple(node for name, node in self.previous if name == host)
@@ -105,25 +109,37 @@ class Gone(Frozen):
     reason: str
 
 
+class LeaderView(Observed, Deriving):
+    """The input of the leader's plan: the state of etcd is known, and dockerd may not answer."""
+
+    cluster: ClusterState
+    fence: Fence
+
+    @cached_property
+    def node_owners(self) -> NodeOwners | None:
+        """The owners of the nodes; None: no document is accepted, or this manager does not list the recorded swarm."""
+        return _find_node_owners(self, self.accepted) if self.accepted else None
+
+    @cached_property
+    def gone(self) -> tuple[Gone, ...]:
+        """The ghosts: nodes that are down and whose host is another node now or was removed from the intent."""
+        owners, intent = self.node_owners, self.accepted
+        return _gone_nodes(self, intent, owners) if intent and owners else ()
+
+
 def removed_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     """Names of the hosts that have an assignment, even an empty one, and are not in the accepted intent."""
     return tuple(sorted(name for name in cluster.assignments if intent.host(name) is None))
 
 
-def etcd_of(observed: Observed) -> ClusterState:
-    """The state in etcd, which must be known before anything is planned for the cluster."""
-    assert observed.cluster is not None
-    return observed.cluster
-
-
-def find_node_owners(intent: Intent, observed: Observed) -> NodeOwners | None:
-    """Find the owners of the nodes this manager lists; None: the swarm does not answer or is not the recorded one."""
-    cluster, host = etcd_of(observed), observed.host
+def _find_node_owners(observed: LeaderView, intent: Intent) -> NodeOwners | None:
+    cluster, host = observed.cluster, observed.host
     if host is None or host.swarm.nodes is None or not host.swarm.swarm_id:
         return None
     if cluster.record is None or cluster.record.swarm_id != host.swarm.swarm_id:
         return None
-    claims = _claims(observed)
+    reported = {name: each.node_id for name, each in cluster.statuses.items()}
+    claims = _claims({**reported, observed.me: host.swarm.node_id})
     owners = {node_id: _owner(observed, names) for node_id, names in claims.items()}
     listed = {each.id: each for each in host.swarm.nodes}
     now = {owner: listed[node_id] for node_id, owner in owners.items() if owner and node_id in listed}
@@ -140,12 +156,12 @@ def find_node_owners(intent: Intent, observed: Observed) -> NodeOwners | None:
             for node_id, owner in sorted(owners.items())
             if owner is None and node_id in listed
         ),
+        listed=listed,
     )
 
 
-def gone_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> tuple[Gone, ...]:
-    """Ghosts: nodes that are down and whose host is another node now or was removed from the intent."""
-    cluster = etcd_of(observed)
+def _gone_nodes(observed: LeaderView, intent: Intent, node_owners: NodeOwners) -> tuple[Gone, ...]:
+    cluster = observed.cluster
     gone = []
     for name, node in node_owners.previous:
         if node.state == "down" and intent.host(name) and (other := node_owners.now.get(name)):
@@ -158,17 +174,16 @@ def gone_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> t
         gone += [
             Gone(host=name, node=each, reason=reason)
             for each in nodes
-            if each and each.state == "down" and _is_out(observed, name)
+            if each and each.state == "down" and _is_out(cluster, name)
         ]
     return tuple(gone)
 
 
-def unresumable_managers(observed: Observed, node_owners: NodeOwners) -> tuple[tuple[str, NodeState], ...]:
+def unresumable_managers(cluster: ClusterState, node_owners: NodeOwners) -> tuple[tuple[str, NodeState], ...]:
     """(host, node) of unreachable managers whose engine is in state error: it cannot resume them, and has to leave.
 
     Docker's certificates last 90 days: the engine of a manager that was off for longer ends in that state.
     """
-    cluster = etcd_of(observed)
     return tuple(
         (name, node)
         for name, node in node_owners.previous
@@ -178,20 +193,16 @@ def unresumable_managers(observed: Observed, node_owners: NodeOwners) -> tuple[t
     )
 
 
-def _is_out(observed: Observed, name: str) -> bool:
+def _is_out(cluster: ClusterState, name: str) -> bool:
     """Return True if a removed host has left the swarm, or its agent is unreachable and cannot leave."""
-    if name not in etcd_of(observed).present:
+    if name not in cluster.present:
         return True
-    status = etcd_of(observed).status_of(name)
+    status = cluster.status_of(name)
     return status is not None and status.state == "inactive"
 
 
-def _claims(observed: Observed) -> dict[str, tuple[str, ...]]:
-    """Node id -> the hosts that report it."""
-    cluster, host = etcd_of(observed), observed.host
-    assert host is not None
-    reported = {name: status.node_id for name, status in cluster.statuses.items()}
-    reported[observed.me] = host.swarm.node_id
+def _claims(reported: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
+    """Return node id -> the hosts that report it."""
     claims: dict[str, tuple[str, ...]] = {}
     for name, node_id in sorted(reported.items()):
         if node_id:
@@ -199,11 +210,11 @@ def _claims(observed: Observed) -> dict[str, tuple[str, ...]]:
     return claims
 
 
-def _owner(observed: Observed, names: tuple[str, ...]) -> str | None:
+def _owner(observed: LeaderView, names: tuple[str, ...]) -> str | None:
     """The only claimant, or the only one that reports now: a renamed host leaves the report of its old name behind."""
     if len(names) == 1:
         return names[0]
-    now = [name for name in names if name == observed.me or etcd_of(observed).status_of(name)]
+    now = [name for name in names if name == observed.me or observed.cluster.status_of(name)]
     return now[0] if len(now) == 1 else None
 
 
@@ -271,24 +282,16 @@ def promotion_obstacle(node: NodeState, status: HostStatus | None, nodes: Iterab
 
 def lost_hosts(observed: Observed) -> frozenset[str]:
     """Names of the declared hosts that the leader sees as lost; empty on every other host."""
-    intent = led_by(observed)
-    node_owners = find_node_owners(intent, observed) if intent else None
-    if intent is None or node_owners is None:
+    led = None if observed.stale else narrowed(observed, LeaderView)
+    if led is None or led.cluster.store_rolled_back or led.accepted is None:
         return frozenset()
-    absent = (each.name for each in intent.hosts if each.name not in etcd_of(observed).present)
-    return frozenset(name for name in absent if name != observed.me and _is_down(name, observed, node_owners))
+    absent = {each.name for each in led.accepted.hosts} - led.cluster.present.keys() - {led.me}
+    owners = led.node_owners if absent else None  # at rest no host is absent
+    return frozenset(name for name in absent if owners and _is_down(name, led.cluster, owners))
 
 
-def led_by(observed: Observed) -> Intent | None:
-    """The accepted intent if this host is the leader and may act on it, else None."""
-    cluster = observed.cluster
-    if cluster is None or cluster.store_rolled_back or not observed.fence or observed.stale:
-        return None
-    return cluster.accepted
-
-
-def _is_down(name: str, observed: Observed, node_owners: NodeOwners) -> bool:
+def _is_down(name: str, cluster: ClusterState, node_owners: NodeOwners) -> bool:
     """Return True if the swarm calls the host's node down, or neither etcd nor the swarm ever knew the host."""
     if node := node_owners.now.get(name):
         return node.state == "down"
-    return name not in etcd_of(observed).statuses and not node_owners.previous_of(name)
+    return name not in cluster.statuses and not node_owners.previous_of(name)

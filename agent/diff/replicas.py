@@ -37,8 +37,7 @@ def must_not_act(observed: Observed) -> bool:
 
 def declared_address(observed: Observed) -> IPv4Address | None:
     """Address of this host in the swarm, from agent.yaml or the intent; None: neither has one."""
-    intent = observed.cluster.accepted if observed.cluster else None
-    declared = intent.host(observed.me) if intent else None
+    declared = observed.accepted.host(observed.me) if observed.accepted else None
     if observed.advertise:
         return IPv4Address(observed.advertise)
     return declared.address if declared else None

@@ -1,13 +1,13 @@
 """The input of the planner: the content of etcd, the state of the host, and what the agent remembers."""
 
 from collections.abc import Mapping
-from dataclasses import field
-from typing import Literal
+from dataclasses import field, fields
+from typing import Literal, TypeVar
 
 from agent.model import Frozen, records
 from agent.model.faults import Fault
 from agent.model.history import Note
-from agent.model.host_state import HostState
+from agent.model.host_state import HostState, NodeState
 from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.status import HostStatus
@@ -220,3 +220,24 @@ class Observed(Frozen):
     @property
     def assignment(self) -> records.Assignment | None:
         return self.cluster.assignment if self.cluster else None
+
+    @property
+    def nodes(self) -> tuple[NodeState, ...] | None:
+        """The nodes of the swarm as this manager lists them; None: it lists none now, or is no manager."""
+        return self.host.swarm.nodes if self.host else None
+
+
+class HostView(Observed):
+    """The input of a host's plan for itself: dockerd answers, and the state of etcd is known."""
+
+    host: HostState
+    cluster: ClusterState
+
+
+View = TypeVar("View", bound=Observed)
+
+
+def narrowed(observed: Observed, view: type[View]) -> View | None:
+    """Return the observation as a `view`; None: one of the parts that this class declares is not known."""
+    parts = {each.name: getattr(observed, each.name) for each in fields(observed)}
+    return None if any(parts[each] is None for each in view.__annotations__) else view(**parts)

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from agent.diff.nodes import other_cluster
+from agent.diff.nodes import LeaderView, other_cluster
 from agent.diff.replicas import must_not_act
-from agent.model.observed import Observed
+from agent.model.intent import Intent
+from agent.model.observed import HostView, Observed, narrowed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import is_ready_to_join, plan_bridge
 from agent.planner.host.doubted_order import plan_doubted
@@ -35,15 +36,16 @@ def make_plan(observed: Observed) -> Plan:
     if must_not_act(observed):
         return plan
     plan += plan_leadership(observed)
-    if observed.fence and not observed.stale and not (observed.cluster and observed.cluster.newer_format):
-        plan += plan_leading(observed)
-    return _by_policy(observed, plan + _plan_host(observed))
+    leader = None if observed.stale else narrowed(observed, LeaderView)
+    if leader and not leader.cluster.newer_format:
+        plan += plan_leading(leader)
+    if host := narrowed(observed, HostView):
+        plan += _plan_host(host)
+    return _by_policy(observed.accepted, plan)
 
 
-def _plan_host(observed: Observed) -> Plan:
+def _plan_host(observed: HostView) -> Plan:
     cluster, host = observed.cluster, observed.host
-    if not cluster or not host:
-        return Plan()
     if cluster.store_rolled_back:
         observed = replace(observed, stale=True)
     if other := other_cluster(host, cluster.record):
@@ -74,14 +76,15 @@ def _faults(observed: Observed) -> Plan:
     plan = Plan()
     if observed.host is None:
         plan += blocked_plan("engine", "engine", observed.engine_error or "dockerd does not answer")
-    if observed.cluster is None or observed.stale:
-        kept = observed.cluster.accepted if observed.cluster else None
-        what = f"holding revision {kept.revision} as last read" if kept else "no earlier state is known"
+    cluster, accepted = observed.cluster, observed.accepted
+    if cluster is None or observed.stale:
+        what = (
+            f"holding revision {accepted.revision} as last read" if accepted else "no earlier state is known"
+        )
         plan += blocked_plan("store", "store", f"{observed.store_error or 'etcd does not answer'}; {what}")
-    elif observed.cluster.store_rolled_back:
-        accepted = observed.cluster.accepted
+    elif cluster.store_rolled_back:
         known = f"holding revision {accepted.revision}" if accepted else "no revision is known"
-        state = f"etcd was rolled back, {observed.cluster.store_rolled_back}; {known}"
+        state = f"etcd was rolled back, {cluster.store_rolled_back}; {known}"
         plan += blocked_plan("store", "confirm", f"{state}; nothing is removed until a document is put")
     if observed.state_fault:
         plan += blocked_plan("state", "disk", observed.state_fault)
@@ -89,15 +92,14 @@ def _faults(observed: Observed) -> Plan:
         plan += blocked_plan("leader", "lock", observed.lock_fault)
     if observed.page_fault:
         plan += blocked_plan("page", "port", f"{observed.page_fault}; {_NO_PAGE}")
-    for key, why in observed.cluster.unreadable if observed.cluster else ():
-        untrusted = observed.cluster is not None and key in observed.cluster.untrusted
+    for key, why in cluster.unreadable if cluster else ():
+        untrusted = cluster and key in cluster.untrusted
         plan += blocked_plan(key, "untrusted" if untrusted else "unreadable", why)
     return plan
 
 
-def _by_policy(observed: Observed, plan: Plan) -> Plan:
+def _by_policy(intent: Intent | None, plan: Plan) -> Plan:
     """Apply `x-cluster.policy.mode`: observe and paused keep only the steps on leadership and the verdict."""
-    intent = observed.cluster.accepted if observed.cluster else None
     if intent is None or intent.policy.mode == "enforce":
         return plan
     kept = tuple(step for step in plan.steps if step.kind == "leadership" or step.resource in _ALWAYS)

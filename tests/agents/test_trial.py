@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.diff.nodes import LeaderView
 from agent.model.intent import Intent
-from agent.model.observed import Observed
 from agent.model.records import Assignment, Trial, decode
 from agent.planner.leader import leading, scheduler
 from agent.planner.leader.scheduler import Placement
@@ -35,7 +35,7 @@ def deadly(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def end_with(image: str) -> None:
         def place(
-            intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None
+            intent: Intent, current: Mapping[str, Assignment], observed: LeaderView | None = None
         ) -> Placement:
             if any(each.spec.image.endswith(image) for each in intent.services):
                 raise Crash

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
-from agent.diff.nodes import HOST_LABEL
+from agent.diff.nodes import HOST_LABEL, LeaderView
 from agent.model.host_state import (
     ContainerState,
     Difference,
@@ -25,7 +25,7 @@ from agent.model.intent import (
     ServiceIntent,
     SwarmIntent,
 )
-from agent.model.observed import ClusterState, Document, Observed
+from agent.model.observed import ClusterState, Document, HostView
 from agent.model.plan import Plan
 from agent.model.records import Assignment, Replica, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
@@ -263,11 +263,19 @@ def cluster(wanted: Intent | None, me: str = "h1", **more: Any) -> ClusterState:
     return ClusterState(**{**defaults, **more})
 
 
+class Seen(LeaderView, HostView):
+    """What an agent sees, in the form that every part of the planner takes: a test gives each what that part needs."""
+
+    host: HostState
+    cluster: ClusterState
+    fence: Fence
+
+
 def observed(
     state: ClusterState | None, seen: HostState | None, *, me: str = "h1", leads: bool = False, **more: Any
-) -> Observed:
+) -> Seen:
     """What the agent of `me` sees."""
-    return Observed(
+    return Seen(
         **{
             "me": me,
             "host": seen,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from agent.diff.nodes import LeaderView
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout, WithdrawRollout
-from agent.model.observed import Observed
 from agent.model.plan import Plan
 from agent.model.records import Assignment, Disruption, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Port
@@ -46,7 +46,7 @@ class LeaderHistory:
         """How often another host led for a moment."""
         self.intent = self._intent()
 
-    def views(self, steps: int, plan: Callable[[Observed], Plan]) -> Iterator[tuple[Observed, Plan]]:
+    def views(self, steps: int, plan: Callable[[LeaderView], Plan]) -> Iterator[tuple[LeaderView, Plan]]:
         """Yield `steps` observations, each with its plan, which is often carried out before the next one."""
         for _ in range(steps):
             seen = self.observed()
@@ -58,7 +58,7 @@ class LeaderHistory:
                 self.random.choice(_EVENTS)(self)
             self.clock.advance(self.random.choice((0.5, 1.0, 4.0, 30.0)))
 
-    def observed(self) -> Observed:
+    def observed(self) -> LeaderView:
         state = cluster(
             self.intent,
             assignments=dict(self.assignments),
@@ -76,7 +76,7 @@ class LeaderHistory:
             )
             for name in NAMES
         )
-        return Observed(
+        return LeaderView(
             me="h1",
             host=host(swarm=member(of=nodes)),
             cluster=state,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from agent.diff.bridge import attached_by_hand, bridge_differences, bridge_is_right, is_begun
 from agent.model.host_state import HostState, describe, other_swarm
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState, HostView, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.model.status import Phase
 from agent.model.steps import BRIDGE, AcquireDisruption, ReleaseDisruption
@@ -59,11 +59,9 @@ def plan_rejoin(host: HostState) -> Plan:
     return waiting_plan(BRIDGE, "method rejoin: waits for the leader's order to leave")
 
 
-def plan_bridge(intent: Intent, observed: Observed) -> Plan:
+def plan_bridge(intent: Intent, observed: HostView) -> Plan:
     """Plan to bring docker_gwbridge to its declaration: now if that disrupts nothing, else in the disruption slot."""
     host, cluster = observed.host, observed.cluster
-    assert host is not None
-    assert cluster is not None
     if intent.host(observed.me) is None:
         plan = _plan_removed_host(intent, observed.me, host, cluster)
     elif host.swarm.local == "inactive":

@@ -5,7 +5,7 @@ from agent.diff.nodes import HOST_LABEL, listed_managers, quorum
 from agent.diff.replicas import declared_address
 from agent.model import records
 from agent.model.intent import Intent
-from agent.model.observed import Observed
+from agent.model.observed import HostView
 from agent.model.phrases import MISUSED
 from agent.model.plan import Blocked, Plan
 from agent.model.status import HostStatus
@@ -16,15 +16,13 @@ _DOUBTED = (
 )
 
 
-def plan_doubted(intent: Intent, observed: Observed, order: records.MembershipOrder) -> Plan:
+def plan_doubted(intent: Intent, observed: HostView, order: records.MembershipOrder) -> Plan:
     """Report an order that this host does not believe; an empty plan: it does, without trust in who wrote it.
 
     Any host that may lead can write orders. The document, the engine of this host, or most other managers confirm it:
     the declared ones, or while none of them is a manager, those that this engine lists.
     """
     host, cluster, me = observed.host, observed.cluster, observed.me
-    assert host is not None
-    assert cluster is not None
     own, slot = cluster.statuses.get(me), cluster.disruption
     moved = host.swarm.address not in (None, str(declared_address(observed)))
     rejoins = intent.gwbridge.method == "rejoin" and slot is not None and not bridge_is_right(intent, host)

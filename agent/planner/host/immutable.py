@@ -9,9 +9,9 @@ from functools import partial
 
 from agent.diff.container.process import PREFIX
 from agent.diff.networks import found_for
-from agent.model.host_state import Difference, HostState, NetworkState, VolumeState, describe
+from agent.model.host_state import Difference, NetworkState, VolumeState, describe
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
-from agent.model.observed import Observed
+from agent.model.observed import ClusterState, HostView
 from agent.model.plan import BlockedKind, Plan, blocked_plan
 from agent.model.spec import ContainerSpec, Pairs
 from agent.planner.host.prerequisites import plan_local_network
@@ -26,12 +26,10 @@ _OF_NETWORK = (
 )
 
 
-def plan_immutable(intent: Intent, observed: Observed) -> Plan:
+def plan_immutable(intent: Intent, observed: HostView) -> Plan:
     """Block each volume and network of this host's replicas that differs for good; on the leader each overlay too."""
-    host, plan = observed.host, Plan()
-    record = observed.cluster.record if observed.cluster else None
-    assert host is not None
-    mounts = (mount for spec in _specs(observed) for mount in spec.volumes if mount.type == "volume")
+    host, cluster, plan = observed.host, observed.cluster, Plan()
+    mounts = (mount for spec in _specs(cluster) for mount in spec.volumes if mount.type == "volume")
     for name in sorted({mount.source for mount in mounts if mount.source}):
         declared, found = intent.volume(name), host.volume(name)
         if declared and found and found.of_cluster and not declared.external:
@@ -40,29 +38,29 @@ def plan_immutable(intent: Intent, observed: Observed) -> Plan:
         elif declared and found and (differing := volume_differences(declared, found)):
             kind: BlockedKind = "foreign" if declared.driver != found.driver else "unsupported"
             plan += blocked_plan(f"volume/{name}", kind, f"{describe(differing)}: {_OF_VOLUME}")
-    for name in sorted(_networks(intent, observed, host)):
+    for name in sorted(_networks(intent, observed)):
         network = intent.network(name)
         if network and network.driver != "overlay":
             # Also for replicas that run on it: they run on.
             plan += plan_local_network(network, host)._replace(steps=())
-        seen = found_for(network, host, record) if network else None
+        seen = found_for(network, host, cluster.record) if network else None
         if network and seen and (wrong := describe(network_label_differences(network, seen))):
             plan += blocked_plan(f"network/{name}", "unsupported", f"{wrong}: {_OF_NETWORK}")
     return plan
 
 
-def _networks(intent: Intent, observed: Observed, host: HostState) -> set[str]:
+def _networks(intent: Intent, observed: HostView) -> set[str]:
     """Return the local networks that replicas here use and, on a leader that lists them, the overlays."""
     overlays = {each.name for each in intent.networks if each.driver == "overlay"}
-    used = {each.network for spec in _specs(observed) for each in spec.networks}
-    return (used - overlays) | (overlays if observed.fence and host.swarm.nodes is not None else set())
+    used = {each.network for spec in _specs(observed.cluster) for each in spec.networks}
+    return (used - overlays) | (
+        overlays if observed.fence and observed.host.swarm.nodes is not None else set()
+    )
 
 
-def _specs(observed: Observed) -> Iterator[ContainerSpec]:
-    cluster = observed.cluster
-    assignment = cluster.assignment if cluster else None
-    for replica in assignment.replicas if assignment else ():
-        if cluster and (spec := cluster.specs.get(replica.spec)):
+def _specs(cluster: ClusterState) -> Iterator[ContainerSpec]:
+    for replica in cluster.assignment.replicas if cluster.assignment else ():
+        if spec := cluster.specs.get(replica.spec):
             yield spec
 
 

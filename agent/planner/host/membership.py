@@ -9,7 +9,7 @@ from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_addres
 from agent.model import leader_steps, records, steps
 from agent.model.host_state import GOSSIP, RAFT, Attached, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState, HostView, Observed
 from agent.model.phrases import differs, instead
 from agent.model.plan import Blocked, BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import blocked_outside
@@ -59,31 +59,25 @@ def _plan_presence(observed: Observed) -> Plan:
 # overlay.
 
 
-def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
+def membership_order_for(observed: HostView) -> records.MembershipOrder | None:
     """The leader's membership order if it matches the engine's present state.
 
     A manager never leaves on one, except by force while it finds no raft leader.
     """
-    cluster, host = observed.cluster, observed.host
-    order = cluster.membership_order if cluster and not observed.stale else None
-    if (
-        order is None
-        or host is None
-        or (order.state, order.node_id) != (host.swarm.local, host.swarm.node_id)
-    ):
+    swarm, order = observed.host.swarm, None if observed.stale else observed.cluster.membership_order
+    if order is None or (order.state, order.node_id) != (swarm.local, swarm.node_id):
         return None
     if order.what == "force":
-        return order if host.swarm.is_manager and host.swarm.cut_off else None
-    return None if order.what == "leave" and host.swarm.is_manager else order
+        return order if swarm.is_manager and swarm.cut_off else None
+    return None if order.what == "leave" and swarm.is_manager else order
 
 
-def plan_leave(intent: Intent, observed: Observed, order: records.MembershipOrder) -> Plan:
+def plan_leave(intent: Intent, observed: HostView, order: records.MembershipOrder) -> Plan:
     """Plan to stop the replicas on overlays and leave, or report the obstacle.
 
     A plan without steps postpones nothing else.
     """
     host, declared = observed.host, intent.host(observed.me)
-    assert host is not None
     force = order.what == "force"
     if strangers := _strangers(host, stays_out=declared is None or force):
         names = ", ".join(each.name for each in strangers)
@@ -99,7 +93,7 @@ def plan_leave(intent: Intent, observed: Observed, order: records.MembershipOrde
         for each in host.containers
         if each.status in STOPPABLE and _overlays(host, (name for name, _ in each.addresses))
     ]:
-        specs = observed.cluster.specs if observed.cluster else {}
+        specs = observed.cluster.specs
         stops = (stop(each.name, each, grace_s(specs.get(each.replica.spec)), reason) for each in running)
         return Plan(tuple(step for each in stops for step in each))
     if force and order.node_id:
@@ -174,11 +168,9 @@ _GOSSIP_PORT_IN_USE = (
 )
 
 
-def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -> Plan:
+def plan_membership(intent: Intent, observed: HostView, *, bridge_ready: bool) -> Plan:
     """Plan to init or join once docker_gwbridge is as declared; report a membership that is not as declared."""
     cluster, host = observed.cluster, observed.host
-    assert cluster is not None
-    assert host is not None
     if cluster.record_held:
         # An outdated record is enough to start replicas, but not to join.
         cluster = replace(cluster, record=None)
@@ -227,11 +219,11 @@ def _leftover(cluster: ClusterState, declared: HostIntent | None, host: HostStat
     return Plan((steps.DissolveSwarm(swarm_id=swarm.swarm_id, reason=reason),))
 
 
-def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
+def _join(intent: Intent, declared: HostIntent, observed: HostView, cluster: ClusterState) -> Plan:
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
         return waiting_plan("swarm", "no swarm is recorded yet", "leader/")
-    if observed.host and observed.host.has_listener(GOSSIP):
+    if observed.host.has_listener(GOSSIP):
         return blocked_plan("swarm", "port", _GOSSIP_PORT_IN_USE)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
@@ -259,7 +251,7 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
         return waiting_plan("swarm", _OLD_SEAL, "leader/")
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
-    if role == "manager" and observed.host and observed.host.has_listener(RAFT):
+    if role == "manager" and observed.host.has_listener(RAFT):
         return blocked_plan("swarm", "port", _RAFT_PORT_IN_USE)
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
     remotes = tuple(address for _, address in record.managers)

@@ -9,7 +9,7 @@ from agent.errors import Invalid
 from agent.model import steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import HostView
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.status import Waiting
@@ -59,11 +59,9 @@ REPORTED_S = 20.0
 """Seconds in which every other host reports its containers; longer than the default lease of 15 s."""
 
 
-def plan_replicas(intent: Intent, observed: Observed) -> Plan:
+def plan_replicas(intent: Intent, observed: HostView) -> Plan:
     """Return the plan that brings assigned replicas to their spec and removes the containers of all others."""
     cluster, host = observed.cluster, observed.host
-    assert cluster is not None
-    assert host is not None
     if cluster.assignment is None:
         return Plan()
     project = cluster.assignment.project
@@ -77,7 +75,7 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     declared = [each for each in host.containers if intent.service(each.replica.service)]
     keep |= {each.id for each in declared if each.replica.key in cluster.refused}
     names = Names(host, keep, project, cluster.assignment.replicas)
-    planner = _ReplicaPlanner(intent, host, cluster, names, observed)
+    planner = _ReplicaPlanner(intent, names, observed)
     plan = planner.doubted
     for assigned, found in chosen.items():
         # While etcd does not answer, the container may have a newer spec than the assignment: keep that one.
@@ -114,9 +112,8 @@ def _postponed(surplus: Plan) -> Plan:
 
 
 class _ReplicaPlanner:
-    def __init__(
-        self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
-    ) -> None:
+    def __init__(self, intent: Intent, names: Names, observed: HostView) -> None:
+        host, cluster = observed.host, observed.cluster
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.show_secrets = observed.stale, observed.show_secrets

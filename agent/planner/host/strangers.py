@@ -20,18 +20,15 @@ from agent.diff.networks import (
 from agent.model import steps
 from agent.model.host_state import ContainerState, HostState, NetworkState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState, HostView
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, blocked_plan
 from agent.planner.host.wanted import Wanted, stop
 
 
-def plan_strangers(intent: Intent, observed: Observed) -> Plan:
+def plan_strangers(intent: Intent, observed: HostView) -> Plan:
     """Report each network of others that has the name of a declared overlay on this host."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
-    assert host is not None
-    plan = Plan()
+    cluster, host, plan = observed.cluster, observed.host, Plan()
     for wanted in intent.networks:
         for found in () if observed.stale else leftovers(wanted, host, cluster.record):
             plan += _plan_leftover(found, host, observed.me)

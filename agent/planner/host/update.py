@@ -13,7 +13,7 @@ from agent.diff.replicas import AGAIN, STOPPABLE, finished, is_about_a_network, 
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.observed import Observed
+from agent.model.observed import HostView
 from agent.model.phrases import MISUSED_IF_NEW, short_id
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Pairs, spec_hash, why_alone
@@ -76,7 +76,7 @@ def _update(service: ServiceIntent, wanted: Wanted) -> Update:
 # ---- Recreating an overlay, on each host: its replicas leave the old overlay and wait for the new one
 
 
-def recreated_overlays(intent: Intent, observed: Observed) -> tuple[frozenset[str], Plan]:
+def recreated_overlays(intent: Intent, observed: HostView) -> tuple[frozenset[str], Plan]:
     """Return the overlays that replicas must leave now, and a report of those that they need not leave.
 
     The leader orders it, the document allows it, and the overlay is not as declared on this host. An overlay on which
@@ -84,8 +84,8 @@ def recreated_overlays(intent: Intent, observed: Observed) -> tuple[frozenset[st
     replica is stopped for it.
     """
     host, cluster = observed.host, observed.cluster
-    record = cluster.record if cluster else None
-    if record is None or cluster is None or host is None or observed.stale:
+    record = cluster.record
+    if record is None or observed.stale:
         return frozenset(), Plan()
     running = [each for each in host.containers if each.status in STOPPABLE]
     used = {network for each in running for network, _ in each.addresses}

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from agent.admission import Gate, decode
 from agent.admission.policy import BASELINE
-from agent.diff.nodes import etcd_of
+from agent.diff.nodes import LeaderView
 from agent.model import records, steps
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState
 from agent.model.phrases import cut
 from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import with_digest
@@ -20,15 +20,14 @@ from agent.model.spec import with_digest
 RESOURCE = "digests"
 
 
-def resolved(observed: Observed) -> Intent | None:
+def resolved(observed: LeaderView) -> Intent | None:
     """Return the accepted intent; if its policy resolves digests, each tag has its digest.
 
     None: no document is accepted, or a tag is not resolved yet and all replicas stay as assigned. After a failed
     attempt, or if this host does not admit the registry, a tag keeps the digest that it had for an earlier document.
     """
-    cluster = observed.cluster
-    intent = cluster.accepted if cluster else None
-    if cluster is None or intent is None or not intent.policy.resolve_digests:
+    cluster, intent = observed.cluster, observed.accepted
+    if intent is None or not intent.policy.resolve_digests:
         return intent
     asked, known = _asked(intent, cluster), dict(cluster.digests.images) if cluster.digests else {}
     lacking = [each for each in _tags(intent) if each not in asked]
@@ -42,9 +41,9 @@ def resolved(observed: Observed) -> Intent | None:
     return replace(intent, services=tuple(services))
 
 
-def plan_digests(observed: Observed) -> Plan:
+def plan_digests(observed: LeaderView) -> Plan:
     """Plan to resolve the missing tags of the accepted document. Report `digests` as blocked after a failed attempt."""
-    cluster, intent = etcd_of(observed), observed.accepted
+    cluster, intent = observed.cluster, observed.accepted
     if intent is None or not intent.policy.resolve_digests:
         return Plan()
     tags, asked = _tags(intent), _asked(intent, cluster)
@@ -68,13 +67,13 @@ def plan_digests(observed: Observed) -> Plan:
     return plan + Plan((step,), _waits(observed, lacking, frozenset(image for image, _ in before)))
 
 
-def _not_admitted(observed: Observed, images: Iterable[str]) -> Mapping[str, str]:
+def _not_admitted(observed: LeaderView, images: Iterable[str]) -> Mapping[str, str]:
     """Return why this host, which would ask, does not admit the registry of an image, by image."""
     gate = Gate(policy=(decode(observed.host.admission) if observed.host else None) or BASELINE)
     return {each: str(refusal) for each in images for refusal in gate.registry(each)}
 
 
-def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) -> tuple[Blocked, ...]:
+def _waits(observed: LeaderView, lacking: tuple[str, ...], known: frozenset[str]) -> tuple[Blocked, ...]:
     if RESOURCE not in observed.failures:
         return ()  # no attempt has failed
     unknown = [each for each in lacking if each not in known]

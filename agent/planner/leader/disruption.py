@@ -8,11 +8,11 @@ releases an acquired slot: a host that fails keeps the slot until its agent is b
 """
 
 from agent.diff.bridge import is_begun
-from agent.diff.nodes import etcd_of, quorum, why_absent
+from agent.diff.nodes import LeaderView, quorum, why_absent
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState
 from agent.model.plan import Plan, waiting_plan
 from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
@@ -62,10 +62,9 @@ def may_grant(disruption: records.Disruption | None) -> bool:
     return disruption is None or disruption.state == "released"
 
 
-def plan_disruption(intent: Intent, observed: Observed) -> Plan:
+def plan_disruption(intent: Intent, observed: LeaderView) -> Plan:
     """Grant the disruption slot to the next host, or revoke a grant or a finished disruption."""
-    cluster = etcd_of(observed)
-    disruption = cluster.disruption
+    cluster, disruption = observed.cluster, observed.cluster.disruption
     if disruption is None:
         return Plan() if cluster.disruption_revision else _next(intent, observed)
     if disruption.state == "released":
@@ -91,7 +90,7 @@ def _plan_acquired(cluster: ClusterState, disruption: records.Disruption) -> Pla
     return waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
 
 
-def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
+def _host_is_unreachable(intent: Intent, observed: LeaderView, disruption: records.Disruption) -> Plan:
     if disruption.state == "granted" or intent.host(disruption.host) is None:
         return _revoke(observed, disruption, f"the agent of {disruption.host} is not running")
     state = f"{disruption.host} became unreachable while it held the disruption slot"
@@ -99,10 +98,9 @@ def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records
     return waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
 
 
-def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
+def _after(intent: Intent, observed: LeaderView, disruption: records.Disruption) -> Plan:
     """Grant the slot to the last host if it needs it again, else to the next once the last one is healthy."""
-    cluster = etcd_of(observed)
-    waiting = _waiting(intent, cluster)
+    cluster, waiting = observed.cluster, _waiting(intent, observed.cluster)
     if disruption.host in waiting:
         return _grant(disruption.host, observed)
     if unwell := why_unwell(intent, observed, disruption):
@@ -116,9 +114,9 @@ def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -
     return _revoke(observed, disruption, "no other host needs the disruption slot")
 
 
-def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruption) -> tuple[str, ...]:
+def why_unwell(intent: Intent, observed: LeaderView, disruption: records.Disruption) -> tuple[str, ...]:
     """Return the faults that are left after a host's disruption; the next grant waits until there are none."""
-    cluster, name = etcd_of(observed), disruption.host
+    cluster, name = observed.cluster, disruption.host
     if intent.host(name) is None:
         return ()
     if absent := why_absent(name, cluster):
@@ -130,7 +128,7 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
         faults.append(f"docker_gwbridge of {name} is not as declared")
     faults += filter(None, (_why_down(each, name, status) for each in status.replicas))
-    nodes = observed.host.swarm.nodes if observed.host else None
+    nodes = observed.nodes
     if nodes is None:
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
         lost = ["the swarm lost its quorum during the disruption"] if disruption.quorum else []
@@ -181,19 +179,19 @@ def _peer_faults(
     return unseen_peers(healthy, intent, disruption)
 
 
-def _next(intent: Intent, observed: Observed) -> Plan:
-    cluster = etcd_of(observed)
-    waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
+def _next(intent: Intent, observed: LeaderView) -> Plan:
+    waiting = sorted(_waiting(intent, observed.cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    if why := _why_next_waits(intent, observed, cluster):
+    if why := _why_next_waits(intent, observed):
         return waiting_plan(f"disruption/{waiting[0]}", *why)
     return _grant(waiting[0], observed)
 
 
-def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> tuple[str, str] | None:
+def _why_next_waits(intent: Intent, observed: LeaderView) -> tuple[str, str] | None:
     """Return why no host gets the slot now, and the condition key of the cause; None: the next host gets it."""
-    waits, hosts = "waiting for the disruption slot", [each.name for each in intent.hosts]
+    cluster, hosts = observed.cluster, [each.name for each in intent.hosts]
+    waits = "waiting for the disruption slot"
     if cluster.record and (names := cluster.record.recreating):
         return f"{waits} until {', '.join(names)} is recreated", f"network/{names[0]}"
     if moving := [name for name in hosts if _is_moving(cluster, name)]:
@@ -202,16 +200,16 @@ def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -
         return f"{waits}: {', '.join(leaving)} is not back in the swarm", f"host/{leaving[0]}"
     # The order of the hosts is known only after all hosts have reported whether they need the disruption slot.
     silent = [name for name in hosts if _has_not_reported(intent, cluster, name)]
-    silent += _may_be_starting(intent, observed, cluster)
+    silent += _may_be_starting(intent, observed)
     if not silent:
         return None
     do = "have not reported whether they need" if len(silent) > 1 else "has not reported whether it needs"
     return f"{', '.join(silent)} {do} the disruption slot", f"host/{silent[0]}"
 
 
-def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:
+def _may_be_starting(intent: Intent, observed: LeaderView) -> list[str]:
     """Return declared hosts without presence while STARTING_S lasts and the swarm has a ready node without a report."""
-    nodes = observed.host.swarm.nodes if observed.host else None
+    cluster, nodes = observed.cluster, observed.nodes
     if nodes is None or observed.led_s >= STARTING_S:
         return []
     reported = {status.node_id for each in intent.hosts if (status := cluster.status_of(each.name))}
@@ -247,14 +245,14 @@ def _has_not_reported(intent: Intent, cluster: ClusterState, name: str) -> bool:
     return status is None or (status.engine_up and status.bridge.revision != intent.revision)
 
 
-def _grant(name: str, observed: Observed) -> Plan:
-    cluster = etcd_of(observed)
+def _grant(name: str, observed: LeaderView) -> Plan:
+    cluster = observed.cluster
     assert may_grant(cluster.disruption)
     status, declared = cluster.statuses.get(name), observed.accepted and observed.accepted.host(name)
     known = (status.swarm_address or status.advertise) if status else ""
     step = leader_steps.GrantDisruption(
         host=name,
-        quorum=observed.host is not None and observed.host.swarm.nodes is not None,
+        quorum=observed.nodes is not None,
         address=known or (str(declared.address) if declared else ""),
         over=cluster.disruption_revision,
         reason=f"docker_gwbridge of {name} is not as declared",
@@ -262,11 +260,10 @@ def _grant(name: str, observed: Observed) -> Plan:
     return Plan((step,))
 
 
-def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
+def _order(name: str, observed: LeaderView) -> tuple[bool, bool, bool, bool, str]:
     """Sort key: begun changes, workers, managers, raft leader; without a node list the leader's own host is last."""
-    status = etcd_of(observed).status_of(name)
-    nodes = (observed.host.swarm.nodes if observed.host else None) or ()
-    node = next((each for each in nodes if status and each.id == status.node_id), None)
+    status = observed.cluster.status_of(name)
+    node = next((each for each in observed.nodes or () if status and each.id == status.node_id), None)
     manager = node.role == "manager" if node else bool(status and status.is_manager)
     rests = status is None or not is_begun(status)
     return (rests, manager, bool(node and node.leader), name == observed.me, name)
@@ -289,7 +286,7 @@ def _is_quarantined(cluster: ClusterState, name: str) -> bool:
     return membership_order is not None and membership_order.what == "quarantine"
 
 
-def _revoke(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
-    over, seen = etcd_of(observed).disruption_revision, etcd_of(observed).slot_revision
+def _revoke(observed: LeaderView, disruption: records.Disruption, reason: str) -> Plan:
+    over, seen = observed.cluster.disruption_revision, observed.cluster.slot_revision
     revoke = leader_steps.RevokeDisruption(host=disruption.host, over=over, seen=seen, reason=reason)
     return Plan((revoke,))

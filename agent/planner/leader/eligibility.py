@@ -107,8 +107,7 @@ def _is_interim_leader(observed: Observed, cluster: ClusterState, intent: Intent
     if observed.fence:
         return not any(_could_lead(each.name, cluster) for each in managers)
     # Only the leader reads the reports of the other hosts; a follower knows Swarm's node list.
-    nodes = observed.host.swarm.nodes if observed.host else None
-    addresses = {str(each.address) for each in managers}
+    addresses, nodes = {str(each.address) for each in managers}, observed.nodes
     return nodes is not None and not any(each.reachable and each.address in addresses for each in nodes)
 
 
@@ -122,9 +121,8 @@ def _another_manages(observed: Observed, cluster: ClusterState) -> bool:
     """Return True if another host could lead while this host is outside the swarm."""
     if observed.fence:
         return any(_could_lead(name, cluster) for name in cluster.present if name != observed.me)
-    swarm = observed.host.swarm if observed.host else None
-    nodes = (swarm.nodes if swarm else None) or ()
-    return any(each.reachable for each in nodes if swarm and each.id != swarm.node_id)
+    mine = observed.host.swarm.node_id if observed.host else None
+    return any(each.reachable and each.id != mine for each in observed.nodes or ())
 
 
 def _could_lead(name: str, cluster: ClusterState) -> bool:

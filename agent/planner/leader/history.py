@@ -1,10 +1,10 @@
 """The history of documents: an entry once a document has its verdict, and one for each outcome of an accepted one."""
 
-from agent.diff.nodes import etcd_of
+from agent.diff.nodes import LeaderView
 from agent.model import leader_steps
 from agent.model.history import Outcome, outcomes_by_revision, surplus
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState
 from agent.model.plan import Plan
 from agent.model.records import Verdict
 
@@ -13,13 +13,13 @@ _OF_ROLLOUTS = ("rollout/", "assignment/")
 _PAUSED = ("paused", "rollback-paused")
 
 
-def plan_history(observed: Observed, accepted: Plan) -> Plan:
+def plan_history(observed: LeaderView, accepted: Plan) -> Plan:
     """Plan what the history lacks, in one step. `accepted` is the plan for the accepted document.
 
     A dry run, whose fence is no lock, keeps no history.
     """
-    cluster = etcd_of(observed)
-    if not (observed.fence and observed.fence.create_revision):
+    cluster = observed.cluster
+    if not observed.fence.create_revision:
         return Plan()
     document, known = cluster.document, outcomes_by_revision(cluster.history)
     revision = cluster.accepted.revision if cluster.accepted else 0

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from agent.admission import warn
 from agent.diff import capacity
-from agent.diff.nodes import etcd_of, find_node_owners, lacking_managers
+from agent.diff.nodes import LeaderView, lacking_managers
 from agent.intent.guard import guarding
 from agent.model import leader_steps, records
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Document, Observed
+from agent.model.observed import ClusterState, Document
 from agent.model.phrases import and_more
 from agent.model.plan import Blocked, Plan, blocked_plan, soonest, waiting_plan
 from agent.planner.leader.address_conflicts import plan_address_conflicts
@@ -113,9 +113,9 @@ def _to_try(cluster: ClusterState) -> Intent | None:
     return None if intent and accepted and intent.revision == accepted.revision else intent
 
 
-def _plan_trial(observed: Observed) -> Plan:
+def _plan_trial(observed: LeaderView) -> Plan:
     """Return the plan of the verdict. A document to accept is tried first, except by a dry run, which has no fence."""
-    cluster, fence = etcd_of(observed), observed.fence.create_revision if observed.fence else 0
+    cluster, fence = observed.cluster, observed.fence.create_revision
     plan, intent = plan_verdict(cluster, fence), _to_try(cluster)
     if intent is None or not plan.steps or plan.blocked or not fence:
         return plan
@@ -154,7 +154,7 @@ def _no_quorum(intent: Intent, cluster: ClusterState, me: str) -> str:
     return f"the swarm has no quorum: {state}; {effect}"
 
 
-def plan_leading(observed: Observed) -> Plan:
+def plan_leading(observed: LeaderView) -> Plan:
     """Plan the leader's work for all hosts. Its steps use only etcd and the API of swarm managers."""
     plan = _plan_trial(observed)  # first: the accepted document may be what ends each leader
     if plan.steps and "verdict" not in observed.failures:
@@ -163,27 +163,27 @@ def plan_leading(observed: Observed) -> Plan:
     return plan + accepted + plan_history(observed, accepted)
 
 
-def _plan_accepted(observed: Observed) -> Plan:
-    cluster, plan = etcd_of(observed), Plan()
+def _plan_accepted(observed: LeaderView) -> Plan:
+    cluster, host, plan = observed.cluster, observed.host, Plan()
     if cluster.accepted is None or cluster.store_rolled_back or cluster.accepted_doubt == "compacted":
         return plan
     if cluster.accepted.policy.mode == "paused":
         return plan  # nothing that the document could make large
-    node_owners = find_node_owners(cluster.accepted, observed)
     plan += plan_digests(observed)
     if (intent := resolved(observed)) is not None:
         placement = placement_of(intent, observed)
         decisions = plan_rollouts(intent, observed, placement)
-        previous = {node.id: name for name, node in node_owners.previous} if node_owners else {}
-        plan += plan_assignments(intent, cluster, decisions, observed.host, placement, previous)
+        owners = observed.node_owners
+        previous = {node.id: name for name, node in owners.previous} if owners else {}
+        plan += plan_assignments(intent, cluster, decisions, host, placement, previous)
         plan += Plan(
             requeue_after_s=soonest(placement.again_s, *(each.again_s for each in decisions.values()))
         )
-    plan += plan_removals(cluster.accepted, observed, node_owners)
+    plan += plan_removals(cluster.accepted, observed)
     plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)
     plan += plan_pass_claim(cluster.accepted, observed)
-    if observed.host is None:
+    if host is None:
         return plan
     if cluster.record_held:
         # The cluster's swarm is unknown: neither create a swarm nor adopt this host's.
@@ -192,10 +192,10 @@ def _plan_accepted(observed: Observed) -> Plan:
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another swarm may still be recorded: change nothing in this one before
-    if observed.host.swarm.leaderless:
+    if host.swarm.leaderless:
         plan += blocked_plan("nodes", "quorum", _no_quorum(cluster.accepted, cluster, observed.me))
     plan += plan_overlays(cluster.accepted, observed)
-    plan += plan_autolock(cluster.accepted, cluster, observed.host)
+    plan += plan_autolock(cluster.accepted, cluster, host)
     plan += plan_recreations(cluster.accepted, observed)
-    plan += plan_membership_orders(cluster.accepted, observed, node_owners)
-    return plan + plan_nodes(cluster.accepted, observed, node_owners) if node_owners else plan
+    plan += plan_membership_orders(cluster.accepted, observed)
+    return plan + plan_nodes(cluster.accepted, observed)

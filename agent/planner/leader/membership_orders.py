@@ -7,21 +7,20 @@ until dockerd restarts, and "pending" indefinitely after that. Only a manager's 
 from collections import defaultdict
 from typing import Literal
 
-from agent.diff.nodes import NodeOwners, etcd_of, quorum
+from agent.diff.nodes import LeaderView, NodeOwners, quorum
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.observed import Observed
 from agent.model.phrases import differs
 from agent.model.plan import Plan, Step
 from agent.model.status import HostStatus, Waiting
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
 
-def plan_membership_orders(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
+def plan_membership_orders(intent: Intent, observed: LeaderView) -> Plan:
     """Issue the order that each host needs, and revoke orders whose cause is cleared or cannot be verified."""
-    cluster = etcd_of(observed)
-    reports = _Reports(intent, observed, node_owners) if node_owners else None
+    cluster = observed.cluster
+    reports = _Reports(intent, observed, observed.node_owners) if observed.node_owners else None
     wanted = reports.membership_orders() if reports else {}
     steps: list[Step] = [
         leader_steps.RevokeMembershipOrder(host=name, reason="its cause is cleared or cannot be verified")
@@ -53,11 +52,9 @@ _Order = tuple[Literal["leave", "force", "quarantine"], str]
 class _Reports:
     """Compares the reports of all hosts with the node list. Has no state of its own."""
 
-    def __init__(self, intent: Intent, observed: Observed, node_owners: NodeOwners) -> None:
-        assert observed.host is not None
+    def __init__(self, intent: Intent, observed: LeaderView, node_owners: NodeOwners) -> None:
         self.intent, self.observed, self.node_owners = intent, observed, node_owners
-        self.cluster = etcd_of(observed)
-        self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
+        self.cluster, self.nodes = observed.cluster, node_owners.listed
         statuses = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in statuses.items() if status and status.engine_up}
         self._names: defaultdict[str | None, list[str]] = defaultdict(list)

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.diff import networks
-from agent.diff.nodes import etcd_of
+from agent.diff.nodes import LeaderView
 from agent.model.host_state import Attached, HostState, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.records import Disruption, SwarmRecord
@@ -29,14 +29,12 @@ from agent.model.status import HostStatus, ReplicaReport
 # ---- Overlay networks: created once by the leader
 
 
-def plan_overlays(intent: Intent, observed: Observed) -> Plan:
+def plan_overlays(intent: Intent, observed: LeaderView) -> Plan:
     """Create the missing overlays; block unmanaged overlays that are not as declared."""
-    host = observed.host
-    assert host is not None
-    if not networks.sees_overlays(host):
+    host, record = observed.host, observed.cluster.record
+    if host is None or not networks.sees_overlays(host):
         return Plan()
     overlays = (each for each in intent.networks if each.driver == "overlay")
-    record = etcd_of(observed).record
     return sum((_plan_overlay(each, host, record, observed.me) for each in overlays), Plan())
 
 
@@ -121,15 +119,14 @@ class _Change:
         return self.found.name
 
 
-def plan_recreations(intent: Intent, observed: Observed) -> Plan:
+def plan_recreations(intent: Intent, observed: LeaderView) -> Plan:
     """Remove the overlays to recreate that have no users; block the others with the obstacle or the missing policy."""
-    cluster = etcd_of(observed)
-    return sum((_plan_change(each, intent, cluster) for each in _changes(intent, observed)), Plan())
+    return sum((_plan_change(each, intent, observed.cluster) for each in _changes(intent, observed)), Plan())
 
 
-def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
+def to_recreate(intent: Intent, observed: LeaderView) -> tuple[str, ...]:
     """Return the overlays from which the hosts must detach their replicas now, sorted."""
-    cluster = etcd_of(observed)
+    cluster = observed.cluster
     allocated = (each for each in _changes(intent, observed) if each.found.driver)
     allowed = (each for each in allocated if _is_allowed(each, intent, cluster))
     return tuple(sorted(each.name for each in allowed if _obstacle(each, cluster) == Plan()))
@@ -154,12 +151,12 @@ def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
     return bool(replicas) and all(each.error and each.status in ("created", "exited") for each in replicas)
 
 
-def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
+def _changes(intent: Intent, observed: LeaderView) -> Iterator[_Change]:
     host = observed.host
     if host is None or not networks.sees_overlays(host):
         return
     for wanted in intent.networks:
-        found = networks.found_for(wanted, host, etcd_of(observed).record)
+        found = networks.found_for(wanted, host, observed.cluster.record)
         if wanted.driver != "overlay" or found is None or not networks.is_ours(wanted, found):
             continue
         if wrong := describe(networks.overlay_differences(wanted, found)):

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from agent.admission import Gate, decode
-from agent.diff.nodes import etcd_of
+from agent.diff.nodes import LeaderView
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.observed import Observed
 from agent.model.plan import soonest
 from agent.model.records import Replica, Rollout
 from agent.planner.leader.scheduler import Placement, placement_of
@@ -69,8 +68,8 @@ _STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
 class ServiceRollout:
     """The rollout of one service, with everything on which the decision depends."""
 
-    def __init__(self, service: ServiceIntent, observed: Observed, has: Has, slots: Slots) -> None:
-        self.service, self.observed, self.cluster = service, observed, etcd_of(observed)
+    def __init__(self, service: ServiceIntent, observed: LeaderView, has: Has, slots: Slots) -> None:
+        self.service, self.observed, self.cluster = service, observed, observed.cluster
         self.to = service.spec_hash
         self.record = self.cluster.rollouts.get(service.name)
         self.total = sum(map(len, slots.values()))
@@ -259,10 +258,10 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 
 
 def plan_rollouts(
-    intent: Intent, observed: Observed, placement: Placement | None = None
+    intent: Intent, observed: LeaderView, placement: Placement | None = None
 ) -> dict[str, RolloutDecision]:
     """Return the decision on every service by name; `placement` None: compute it."""
-    cluster = etcd_of(observed)
+    cluster = observed.cluster
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placement = placement or placement_of(intent, observed)
     decisions = {}

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from agent.diff.capacity import NOT_REPORTED
-from agent.diff.nodes import etcd_of
+from agent.diff.nodes import LeaderView
 from agent.model.intent import Intent, ServiceIntent
-from agent.model.observed import Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, soonest, waiting_plan
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
@@ -59,7 +58,7 @@ class Placement:
 
 
 def schedule(
-    intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None
+    intent: Intent, current: Mapping[str, Assignment], observed: LeaderView | None = None
 ) -> Placement:
     """Return the placement of every service. Deterministic. Without `observed` all hosts are assumed to be healthy."""
     state = SchedulerState(intent, current, observed)
@@ -111,9 +110,9 @@ def schedule(
     )
 
 
-def placement_of(intent: Intent, observed: Observed) -> Placement:
+def placement_of(intent: Intent, observed: LeaderView) -> Placement:
     """Return the placement that the leader computes from its observed state."""
-    return schedule(intent, current_of(intent, etcd_of(observed)), observed)
+    return schedule(intent, current_of(intent, observed.cluster), observed)
 
 
 def _is_as_assigned(slots: Slots, has: Has) -> bool:

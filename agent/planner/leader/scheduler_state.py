@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from agent.diff.nodes import etcd_of, find_node_owners, why_absent
+from agent.diff.nodes import LeaderView, why_absent
 from agent.diff.replicas import (
     AGAIN,
     finished,
@@ -15,7 +15,7 @@ from agent.diff.replicas import (
     is_held_by_its_host,
 )
 from agent.model.intent import HostIntent, Intent, ServiceIntent
-from agent.model.observed import ClusterState, Observed, ReplicaTimers
+from agent.model.observed import ClusterState, ReplicaTimers
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import ContainerSpec, Key
 from agent.model.status import HostStatus, ReplicaReport
@@ -45,9 +45,9 @@ def spec_of(replica: Replica, service: ServiceIntent | None, cluster: ClusterSta
     return cluster.specs.get(replica.spec)
 
 
-def condition(replica: Replica, host: str, observed: Observed, service: ServiceIntent | None) -> Condition:
+def condition(replica: Replica, host: str, observed: LeaderView, service: ServiceIntent | None) -> Condition:
     """Return the condition of `replica`, assigned to `host`. `service`: its service in the intent."""
-    cluster = etcd_of(observed)
+    cluster = observed.cluster
     if replica.waits:
         return Condition(is_="unseen", why=replica.waits)
     watch = observed.watches.get((host, *replica.key), ReplicaTimers())
@@ -201,7 +201,9 @@ _HEALTHY = Condition(is_="healthy", for_s=float("inf"), up=True)
 class SchedulerState:
     """The hosts at one moment. Without `observed` all are assumed to be reachable and healthy."""
 
-    def __init__(self, intent: Intent, current: Mapping[str, Assignment], observed: Observed | None) -> None:
+    def __init__(
+        self, intent: Intent, current: Mapping[str, Assignment], observed: LeaderView | None
+    ) -> None:
         self.intent, self.current, self.observed = intent, current, observed
         self.cluster = observed.cluster if observed else None
         self.lost_s: Mapping[str, float] = observed.lost_s if observed else {}
@@ -335,7 +337,6 @@ class SchedulerState:
             return frozenset(each.name for each in self.intent.hosts)
         if self.cluster is None or self.cluster.record is None or self.cluster.record.swarm_id is None:
             return frozenset()
-        node_owners = find_node_owners(self.intent, self.observed)
-        if node_owners is None:
+        if (node_owners := self.observed.node_owners) is None:
             return None
         return frozenset(name for name, node in node_owners.now.items() if node.state == "ready")

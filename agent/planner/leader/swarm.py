@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from agent.diff.claim import AWAY_S, next_claimant
 from agent.diff.networks import ready_overlays
-from agent.diff.nodes import HOST_LABEL, etcd_of, other_cluster
+from agent.diff.nodes import HOST_LABEL, LeaderView, other_cluster
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.planner.leader.recreate import to_recreate
 
@@ -59,27 +59,25 @@ def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
     return records.UnlockKeys(swarm_id=swarm.swarm_id, on=False)
 
 
-def plan_swarm(intent: Intent, observed: Observed) -> Plan:
+def plan_swarm(intent: Intent, observed: LeaderView) -> Plan:
     """Claim the init, publish the swarm, and keep its record and its tokens up to date."""
-    cluster, host = etcd_of(observed), observed.host
-    assert host is not None
-    record = cluster.record
-    if other_cluster(host, record):
+    record, host = observed.cluster.record, observed.host
+    if host is None or other_cluster(host, record):
         return Plan()  # eligibility.py resigns, plan.py blocks
-    if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
-        if record and record.swarm_id not in (None, host.swarm.swarm_id):
+    if host.swarm.local == "active" and host.swarm.is_manager and (swarm_id := host.swarm.swarm_id):
+        if record and record.swarm_id not in (None, swarm_id):
             return Plan()  # a foreign swarm: eligibility.py resigns, host/membership.py blocks
-        return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, observed, host)
+        return _plan_record(intent, observed, host) + _plan_tokens(intent, observed, host, swarm_id)
     if host.swarm.local != "inactive" or (record and record.swarm_id):
         return Plan()
     if host.no_swarm or (record and record.claimed_by == observed.me):
         return Plan()  # host/membership.py blocks or inits
-    return _plan_claim(intent, observed, cluster)
+    return _plan_claim(intent, observed)
 
 
-def _plan_claim(intent: Intent, observed: Observed, cluster: ClusterState) -> Plan:
-    record = cluster.record
-    lapsed = _why_claim_lapses(observed, cluster, record) if record else "there is no swarm yet"
+def _plan_claim(intent: Intent, observed: LeaderView) -> Plan:
+    cluster, record = observed.cluster, observed.cluster.record
+    lapsed = _why_claim_lapses(observed, record) if record else "there is no swarm yet"
     if record and not lapsed:
         return _waiting(record.claimed_by, f"{record.claimed_by} claimed the init and still runs")
     # A host that is in a swarm already must have had time to report it, or a second swarm would be created.
@@ -101,9 +99,9 @@ def _plan_claim(intent: Intent, observed: Observed, cluster: ClusterState) -> Pl
     return Plan((leader_steps.ClaimInit(over=cluster.record_revision, unable=unable, reason=lapsed),))
 
 
-def _why_claim_lapses(observed: Observed, cluster: ClusterState, record: records.SwarmRecord) -> str:
+def _why_claim_lapses(observed: LeaderView, record: records.SwarmRecord) -> str:
     """Return why the claim of another host counts no more; empty while that host may still create the swarm."""
-    claimant = record.claimed_by
+    cluster, claimant = observed.cluster, record.claimed_by
     if claimant not in cluster.present:
         return f"the agent of {claimant}, which claimed the init, does not run"
     status = cluster.status_of(claimant)
@@ -117,9 +115,9 @@ def _why_claim_lapses(observed: Observed, cluster: ClusterState, record: records
     return f"the engine of {claimant}, which claimed the init, is in state {status.state}" if failed else ""
 
 
-def plan_pass_claim(intent: Intent, observed: Observed) -> Plan:
+def plan_pass_claim(intent: Intent, observed: LeaderView) -> Plan:
     """Pass the claim of this host on to a manager that can create the swarm, after this host has failed to."""
-    cluster, heir = etcd_of(observed), next_claimant(intent, observed)
+    cluster, heir = observed.cluster, next_claimant(intent, observed)
     if heir is None or cluster.record is None:
         return Plan()
     before = tuple(each for each in cluster.record.unable if each[0] != observed.me)
@@ -128,8 +126,8 @@ def plan_pass_claim(intent: Intent, observed: Observed) -> Plan:
     return Plan((leader_steps.PassClaim(record=record, over=cluster.record_revision, reason=reason),))
 
 
-def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
-    record, swarm = cluster.record, host.swarm
+def _plan_record(intent: Intent, observed: LeaderView, host: HostState) -> Plan:
+    record, swarm = observed.cluster.record, host.swarm
     before = record or records.SwarmRecord(claimed_by=observed.me)
     recreating = to_recreate(intent, observed)
     overlays = ready_overlays(intent, host, {*before.networks, *before.recreating}, record)
@@ -180,12 +178,11 @@ def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tup
     return tuple(each.name for each in intent.hosts if each.name not in joined)
 
 
-def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
+def _plan_tokens(intent: Intent, observed: LeaderView, host: HostState, swarm_id: str) -> Plan:
     cluster = observed.cluster
-    if cluster is None or host.swarm.nodes is None or cluster.tokens_locked:
+    if host.swarm.nodes is None or cluster.tokens_locked:
         return Plan()
-    missing, tokens, swarm_id = missing_hosts(intent, cluster, host), cluster.tokens, host.swarm.swarm_id
-    assert swarm_id is not None
+    missing, tokens = missing_hosts(intent, cluster, host), cluster.tokens
     if missing:
         why = _why_publish(host, tokens, f"{', '.join(missing)} not joined yet")
         # Half the time, as the clock of a host that joins may differ. A host that is off needs nothing yet.
@@ -207,7 +204,7 @@ def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
     return Plan((leader_steps.RotateTokens(reason=reason), withdraw))
 
 
-def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Plan:
+def _expire(intent: Intent, observed: LeaderView, missing: tuple[str, ...]) -> Plan:
     """Rotate tokens that were published for too long; the next pass publishes the new ones."""
     ttl_s = intent.swarm.token_ttl_s
     if intent.swarm.rotate_tokens == "never" or observed.tokens_age_s < ttl_s:

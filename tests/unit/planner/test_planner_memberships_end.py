@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.diff.nodes import find_node_owners
 from agent.model.host_state import NodeState, SwarmState
 from agent.model.leader_steps import IssueMembershipOrder, NodeStep
 from agent.model.plan import Plan, Step
@@ -125,9 +124,8 @@ def plans(case: Case, says: HostStatus | None = None) -> tuple[Plan, Plan]:
         assignments=assigned,
     )
     sees = observed(state, host(swarm=replace(builders.member("h1"), nodes=listed(case))), leads=True)
-    owners = find_node_owners(wanted, sees)
-    assert owners is not None
-    leads = plan_membership_orders(wanted, sees, owners) + plan_nodes(wanted, sees, owners)
+    assert sees.node_owners is not None
+    leads = plan_membership_orders(wanted, sees) + plan_nodes(wanted, sees)
     order = next(
         (each.membership_order for each in leads.steps if isinstance(each, IssueMembershipOrder)), None
     )

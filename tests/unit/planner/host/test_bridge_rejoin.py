@@ -170,7 +170,7 @@ def test_the_leader_hands_over_before_its_own_disruption_slot_and_only_to_somebo
     assert alone.cluster is not None
     assert why_ineligible(alone, alone.cluster) == ""
     assert "the disruption slot to leave" not in why_ineligible(
-        replace(alone, cluster=other, fence=None), cluster(wanted())
+        observed(other, alone.host), cluster(wanted())
     )
     assert (
         why_ineligible(replace(alone, cluster=other), other)

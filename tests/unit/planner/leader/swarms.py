@@ -5,11 +5,10 @@ from typing import Any
 
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.observed import Observed
 from agent.model.records import Assignment
 from agent.model.status import HostStatus, JoinedReport
 from agent.planner.leader.assignments import assign
-from tests.support.builders import cluster, host, intent, member, node, observed, status
+from tests.support.builders import Seen, cluster, host, intent, member, node, observed, status
 
 REVISION = 7
 
@@ -35,7 +34,7 @@ def said_by(nodes: tuple[NodeState, ...]) -> dict[str, HostStatus]:
     }
 
 
-def seen(wanted: str | Intent, nodes: str | tuple[NodeState, ...], me: str = "h1", **etcd: Any) -> Observed:
+def seen(wanted: str | Intent, nodes: str | tuple[NodeState, ...], me: str = "h1", **etcd: Any) -> Seen:
     """What the leader `me` sees when all hosts of `nodes` are there, and say that they are what their nodes are.
 
     More of etcd by keyword; `statuses` and `present` are changes to that, `removed` names hosts that were taken out.

@@ -7,11 +7,10 @@ from agent.admission import encode
 from agent.admission.policy import Policy
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.leader_steps import PublishAssignment
-from agent.model.observed import Observed
 from agent.model.records import Digests
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.leading import plan_leading
-from tests.support.builders import FENCE, REVISION, cluster, host, intent, observed, order, service
+from tests.support.builders import FENCE, REVISION, Seen, cluster, host, intent, observed, order, service
 
 DIGEST, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 AWAY = {"digests": "order:1.0.0: connection refused"}
@@ -26,12 +25,12 @@ def noted(revision: int = REVISION, digest: str = DIGEST, **more: Any) -> Digest
     return Digests(revision=revision, **{**told, **more})
 
 
-def seen(wanted: Intent, digests: Digests | None = None, **more: Any) -> Observed:
+def seen(wanted: Intent, digests: Digests | None = None, **more: Any) -> Seen:
     known = replace(cluster(wanted), digests=digests, digests_revision=5 if digests else 0)
     return replace(observed(known, host(), fence=FENCE), **more)
 
 
-def images(observed: Observed) -> list[str] | None:
+def images(observed: Seen) -> list[str] | None:
     found = resolved(observed)
     return None if found is None else [each.spec.image for each in found.services]
 
@@ -102,9 +101,7 @@ def test_what_no_document_names_any_more_is_forgotten() -> None:
     assert step.known.images == (("order:1.0.0", DIGEST),)  # type: ignore[union-attr]
 
 
-def narrow(
-    wanted: Intent, digests: Digests | None = None, registry: str = "registry.example.com"
-) -> Observed:
+def narrow(wanted: Intent, digests: Digests | None = None, registry: str = "registry.example.com") -> Seen:
     """A leader whose host admits this registry alone."""
     leader = replace(host(), admission=encode(Policy(registries=(registry,))))
     return replace(seen(wanted, digests), host=leader)

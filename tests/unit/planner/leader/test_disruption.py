@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.host_state import NodeState
 from agent.model.intent import PARKING
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import ClusterState
 from agent.model.records import Disruption, MembershipOrder
 from agent.model.status import (
     BlockedReport,
@@ -24,6 +24,7 @@ from agent.planner.leader.disruption import plan_disruption, why_unwell
 from tests.support.builders import (
     ADDRESSES,
     REVISION,
+    Seen,
     cluster,
     host,
     intent,
@@ -50,7 +51,7 @@ def seen(
     statuses: Iterable[HostStatus] = (),
     revision: int = 60,
     led_s: float = 60.0,
-) -> Observed:
+) -> Seen:
     """What the leader sees, when each host says in which phase its bridge is, or all that it says."""
     roles = {name: role or "manager" for name, _, role in (each.partition(":") for each in hosts.split())}
     said = {
@@ -68,7 +69,7 @@ def seen(
     return replace(observed(state, host(swarm=swarm), me=me, leads=True), led_s=led_s)
 
 
-def planned(found: Observed) -> list[str]:
+def planned(found: Seen) -> list[str]:
     assert found.cluster is not None
     assert found.cluster.accepted is not None
     return told(plan_disruption(found.cluster.accepted, found))
@@ -465,7 +466,7 @@ def test_a_quorum_lost_before_the_grant_does_not() -> None:
 
 
 def test_the_disruption_slot_records_whether_there_was_a_quorum_at_the_grant() -> None:
-    def quorum_of(found: Observed) -> list[bool]:
+    def quorum_of(found: Seen) -> list[bool]:
         assert found.cluster is not None
         assert found.cluster.accepted is not None
         return [step.quorum for step in plan_disruption(found.cluster.accepted, found).steps]  # type: ignore[union-attr]

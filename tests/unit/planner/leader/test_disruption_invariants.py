@@ -7,14 +7,13 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from agent.diff.nodes import find_node_owners, quorum, tolerated
+from agent.diff.nodes import quorum, tolerated
 from agent.model.leader_steps import DemoteNode, GrantDisruption, PromoteNode
-from agent.model.observed import Observed
 from agent.model.records import Disruption
 from agent.planner.leader.disruption import may_grant, plan_disruption
 from agent.planner.leader.nodes import plan_roles
 from agent.planner.leader.rollout import exceeds_ratio, startable
-from tests.support.builders import cluster, host, intent, member, node, observed
+from tests.support.builders import Seen, cluster, host, intent, member, node, observed
 from tests.support.guests import disruption, says
 from tests.unit.planner.leader.swarms import nodes_of, seen
 
@@ -56,11 +55,9 @@ def test_a_change_of_roles_never_takes_the_quorum_away(wanted: list[bool], found
         for each, is_ in zip(nodes_of(roles), found, strict=True)
     )
     look = seen(declared, nodes)
-    assert look.cluster
     assert look.cluster.accepted
-    owners = find_node_owners(look.cluster.accepted, look)
-    assert owners
-    steps = plan_roles(look.cluster.accepted, look, owners).steps
+    assert look.node_owners is not None
+    steps = plan_roles(look.cluster.accepted, look, look.node_owners).steps
     managers, reached = sum(is_ != "worker" for is_ in found), found.count("reached")
     assert len(steps) <= 1
     for step in steps:
@@ -92,7 +89,6 @@ def test_at_most_one_host_is_disrupted(
 ) -> None:
     now = replace(disruption(of), state=state) if state else None
     view = leader_sees(dict(zip(HOSTS, phases, strict=False)), now, away)
-    assert view.cluster
     assert view.cluster.accepted
     steps = plan_disruption(view.cluster.accepted, view).steps
     grants = [each for each in steps if isinstance(each, GrantDisruption)]
@@ -103,7 +99,7 @@ def test_at_most_one_host_is_disrupted(
     assert all(each.over == view.cluster.disruption_revision for each in grants)
 
 
-def leader_sees(phases: dict[str, str], now: Disruption | None, away: set[str]) -> Observed:
+def leader_sees(phases: dict[str, str], now: Disruption | None, away: set[str]) -> Seen:
     state = cluster(
         intent(hosts=" ".join(phases)),
         statuses={name: says(name, phase) for name, phase in phases.items()},

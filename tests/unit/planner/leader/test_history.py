@@ -8,12 +8,12 @@ import pytest
 from agent.model.faults import Fault
 from agent.model.history import MOST_DOCUMENTS, Note
 from agent.model.leader_steps import PublishRollout, RecordHistory
-from agent.model.observed import Document, Observed
+from agent.model.observed import Document
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.records import Rollout, Verdict
 from agent.model.store import Fence
 from agent.planner.leader.history import plan_history
-from tests.support.builders import cluster, document, host, intent, observed, service, status
+from tests.support.builders import Seen, cluster, document, host, intent, observed, service, status
 
 INTENT = intent(service("order"))
 ACCEPTED = Verdict(revision=7, accepted=True, accepted_revision=7)
@@ -24,7 +24,7 @@ PRESENT = {"h1": "run-h1"}
 ROLLOUT = Rollout(before="a", to="b", why="order-1: it exited with 1")
 
 
-def seen(*history: str, **more: Any) -> Observed:
+def seen(*history: str, **more: Any) -> Seen:
     """A leader that reads a document with its verdict, and these names below `history/`."""
     done = {"h1": status("h1", revision=7, epoch=0)}
     state = {
@@ -39,7 +39,7 @@ def seen(*history: str, **more: Any) -> Observed:
     return replace(observed(found, host()), fence=FENCE)
 
 
-def step(of: Observed, accepted: Plan = NOTHING) -> RecordHistory | None:
+def step(of: Seen, accepted: Plan = NOTHING) -> RecordHistory | None:
     steps = plan_history(of, accepted).steps
     assert len(steps) <= 1
     found = steps[0] if steps else None
@@ -47,7 +47,7 @@ def step(of: Observed, accepted: Plan = NOTHING) -> RecordHistory | None:
     return found
 
 
-def outcome(of: Observed, accepted: Plan = NOTHING) -> tuple[str, str] | None:
+def outcome(of: Seen, accepted: Plan = NOTHING) -> tuple[str, str] | None:
     found = step(of, accepted)
     return found.outcome if found else None
 
@@ -86,7 +86,7 @@ def test_a_refused_document_gets_one_and_the_accepted_one_its_outcome() -> None:
 
 
 def test_a_dry_run_keeps_no_history() -> None:
-    assert step(replace(seen(), fence=None)) is None
+    assert step(replace(seen(), fence=Fence(key="leader", create_revision=0))) is None
 
 
 @pytest.mark.parametrize("report", [{"revision": 6, "epoch": 0}, {"revision": 7, "epoch": 1}])

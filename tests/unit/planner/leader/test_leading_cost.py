@@ -6,12 +6,13 @@ from dataclasses import replace
 from types import CodeType, FrameType
 from typing import Any
 
-from agent.diff import networks
-from agent.model.observed import ClusterState, Observed
+from agent.diff import networks, nodes
+from agent.diff.nodes import LeaderView
+from agent.model.observed import ClusterState
 from agent.model.records import Replica
 from agent.model.status import HostStatus, ReplicaReport
 from agent.observe.observer import ReplicaWatcher
-from agent.planner.leader import scheduler
+from agent.planner.leader import rollout, scheduler, scheduler_state
 from agent.planner.leader.assignments import assign
 from agent.planner.leader.leading import plan_leading
 from agent.planner.leader.rescheduler import ReplicaScheduler
@@ -48,8 +49,8 @@ class Rest:
             self.wanted, assignments=self.assignments, statuses=dict(self.statuses), present=present
         )
 
-    def seen(self, state: ClusterState) -> Observed:
-        return Observed(
+    def seen(self, state: ClusterState) -> LeaderView:
+        return LeaderView(
             me="h1",
             host=host(swarm=member(of=self.nodes)),
             cluster=state,
@@ -98,7 +99,14 @@ def test_a_pass_after_one_changed_status_grows_no_faster_than_the_cluster() -> N
 
 def test_a_pass_decides_once_and_makes_no_replica_anew() -> None:
     calls = Rest(10).calls_after_one_change()
-    assert calls[scheduler.schedule.__code__] == 1
+    once = (
+        scheduler.schedule,
+        scheduler_state.current_of,
+        rollout.plan_rollouts,
+        nodes._find_node_owners,
+        nodes._gone_nodes,
+    )
+    assert [calls[each.__code__] for each in once] == [1] * len(once)
     assert calls[Replica.__init__.__code__] == 0
     # Where nothing limits a service, its hosts are looked at once for all services, and none replica by replica.
     assert calls[ReplicaScheduler._disposition_on.__code__] == 0

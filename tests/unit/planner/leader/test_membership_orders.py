@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.diff.nodes import HOST_LABEL, find_node_owners
+from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import NodeState
 from agent.model.leader_steps import IssueMembershipOrder
 from agent.model.plan import Plan
@@ -49,7 +49,7 @@ def rule(
     state = cluster(wanted, statuses=told, present=there, **etcd)
     swarm = replace(builders.member("h1"), nodes=nodes)
     seen = observed(state, host(swarm=swarm), leads=True)
-    return plan_membership_orders(wanted, seen, find_node_owners(wanted, seen))
+    return plan_membership_orders(wanted, seen)
 
 
 def test_of_members_as_they_should_be_nothing_is_said() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from agent.diff.nodes import HOST_LABEL, find_node_owners
+from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
 from agent.model.leader_steps import UpdateNode
 from agent.model.plan import Plan
 from agent.planner.leader.nodes import LABELS_LABEL, plan_nodes
-from tests.support.builders import intent, node, status, told
+from tests.support.builders import intent, node, observed, status, told
 from tests.unit.planner.leader.swarms import nodes_of, seen
 
 ARE_H1_H2 = nodes_of("h1 h2")
@@ -21,11 +21,9 @@ DOWN: dict[str, Any] = {"state": "down", "reachable": None, "role": "worker"}
 
 def plan(wanted: str | Intent, nodes: str | tuple[NodeState, ...], **more: Any) -> Plan:
     look = seen(wanted, nodes, **more)
-    assert look.cluster is not None
     assert look.cluster.accepted is not None
-    node_owners = find_node_owners(look.cluster.accepted, look)
-    assert node_owners is not None
-    return plan_nodes(look.cluster.accepted, look, node_owners)
+    assert look.node_owners is not None
+    return plan_nodes(look.cluster.accepted, look)
 
 
 def declared(**more: Any) -> Intent:
@@ -266,13 +264,10 @@ def test_a_dead_manager_that_was_taken_out_is_demoted_and_then_removed() -> None
 
 def test_nothing_is_done_to_a_swarm_that_is_not_the_recorded_one_or_does_not_answer() -> None:
     look = seen("h1 h2", "h1 h2:worker")
-    assert look.cluster is not None
-    assert look.host is not None
-    wanted = intent(hosts="h1 h2")
     elsewhere = replace(look.host.swarm, swarm_id="swarm-of-others")
     silent = replace(look.host.swarm, nodes=None)
 
     for swarm in (elsewhere, silent):
-        assert find_node_owners(wanted, replace(look, host=replace(look.host, swarm=swarm))) is None
-    assert find_node_owners(wanted, replace(look, host=None)) is None
-    assert find_node_owners(wanted, replace(look, cluster=replace(look.cluster, record=None))) is None
+        assert replace(look, host=replace(look.host, swarm=swarm)).node_owners is None
+    assert observed(look.cluster, None, leads=True).node_owners is None
+    assert replace(look, cluster=replace(look.cluster, record=None)).node_owners is None

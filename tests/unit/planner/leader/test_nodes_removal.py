@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.nodes import find_node_owners
 from agent.model.host_state import NodeState
 from agent.model.records import Assignment, Replica
 from agent.model.status import BridgeReport, ReplicaReport
@@ -21,7 +20,9 @@ REPLICA = ReplicaReport(service="order", slot=1, spec="x", id="i", name="prod-or
 def plan(*nodes: NodeState, known: bool = True, **more: Any) -> list[str]:
     """h2 was taken out; the swarm has these nodes besides that of h1."""
     look, wanted = seen("h1", (H1, *nodes), **{"removed": "h2", **more}), intent(hosts="h1")
-    return told(plan_removals(wanted, look, find_node_owners(wanted, look) if known else None))
+    if not known:
+        look = replace(look, host=replace(look.host, swarm=replace(look.host.swarm, nodes=None)))
+    return told(plan_removals(wanted, look))
 
 
 def waits(why: str) -> list[str]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from agent.diff.nodes import find_node_owners
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -18,11 +17,9 @@ from tests.unit.planner.leader.swarms import nodes_of, seen
 
 def plan(wanted: str | Intent, nodes: str | tuple[NodeState, ...], me: str = "h1", **more: Any) -> Plan:
     look = seen(wanted, nodes, me, **more)
-    assert look.cluster is not None
     assert look.cluster.accepted is not None
-    node_owners = find_node_owners(look.cluster.accepted, look)
-    assert node_owners is not None
-    return plan_roles(look.cluster.accepted, look, node_owners)
+    assert look.node_owners is not None
+    return plan_roles(look.cluster.accepted, look, look.node_owners)
 
 
 def changed(hosts: str, **changes: dict[str, Any]) -> tuple[NodeState, ...]:

@@ -8,13 +8,13 @@ import pytest
 
 from agent.model.intent import FailureAction, Intent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout
-from agent.model.observed import Observed, ReplicaTimers
+from agent.model.observed import ReplicaTimers
 from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, HostStatus, ReplicaReport, Waiting
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import UNREACHABLE_S, plan_rollouts
-from tests.support.builders import cluster, intent, observed, order, service, status, told
+from tests.support.builders import Seen, cluster, intent, observed, order, service, status, told
 
 OLD, NEW, NEWEST = order("1.0.0"), order("1.0.1"), order("1.0.2")
 HOSTS = "h1 h2 h3"
@@ -58,7 +58,7 @@ def seen(
     ended: frozenset[int] = frozenset(),
     away: frozenset[str] = frozenset(),
     **more: Any,
-) -> Observed:
+) -> Seen:
     """Every replica runs as it is assigned, for long, but for what is said of it by number."""
     statuses: dict[str, HostStatus] = {}
     for slot, spec in enumerate(specs, start=1):
@@ -84,14 +84,14 @@ def seen(
     return observed(replace(state, **more), None, leads=True, watches=watches)
 
 
-def lines(view: Observed) -> list[str]:
+def lines(view: Seen) -> list[str]:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
     decisions = plan_rollouts(view.cluster.accepted, view)
     return told(plan_assignments(view.cluster.accepted, view.cluster, decisions))
 
 
-def decision_for(view: Observed) -> Any:
+def decision_for(view: Seen) -> Any:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
     return plan_rollouts(view.cluster.accepted, view)["order"]

@@ -8,14 +8,14 @@ import pytest
 
 from agent.model.intent import Constraint, Intent, ServiceIntent, Where
 from agent.model.leader_steps import PublishAssignment
-from agent.model.observed import Observed, ReplicaTimers
+from agent.model.observed import ReplicaTimers
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Port, spec_hash
 from agent.model.status import ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import plan_rollouts
 from agent.planner.leader.scheduler import placement_of, schedule
-from tests.support.builders import cluster, host, intent, member, node, observed, order, service, status
+from tests.support.builders import Seen, cluster, host, intent, member, node, observed, order, service, status
 
 WEB = order(ports=(Port(target=8080, published=80),))
 
@@ -207,7 +207,7 @@ def seen(
     for_s: float = 60.0,
     nodes: bool = True,
     **more: Any,
-) -> Observed:
+) -> Seen:
     """What the leader on h1 sees: every host has what it is assigned, unless `runs` says otherwise."""
     runs, gone = runs or {}, lost or {}
     declared = [each.name for each in wanted.hosts]
@@ -246,7 +246,7 @@ def seen(
     return replace(observed(state, leader, leads=True), lost_s=dict(gone), watches=watches)
 
 
-def next_of(view: Observed) -> dict[str, list[str]]:
+def next_of(view: Seen) -> dict[str, list[str]]:
     """The assignments after this pass."""
     assert view.cluster is not None
     assert view.cluster.accepted is not None
@@ -257,7 +257,7 @@ def next_of(view: Observed) -> dict[str, list[str]]:
     return names({**view.cluster.assignments, **published})
 
 
-def left(view: Observed) -> list[str]:
+def left(view: Seen) -> list[str]:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
     placement = placement_of(view.cluster.accepted, view)
