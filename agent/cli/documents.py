@@ -63,6 +63,33 @@ def history(
         show_history(connection, output)
 
 
+@documents.command(short_help="List what changed, and what leaders ordered.")
+def events(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="host/node-1, web, ...")
+    ] = None,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new ones, until Ctrl-C.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="As 90s, 1d12h, or a time, RFC 3339.")
+    ] = None,
+    config: ConfigOption = None,
+    endpoint: EndpointOption = None,
+    cluster: ClusterOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List conditions that came, changed and went, documents, elections and orders of leaders, the oldest first.
+
+    etcd keeps the last 64 kB of them. Times are of the leader's clock. What hosts did is in their journals.
+    """
+    from agent.cli.events import show_events
+
+    with _connected(config, endpoint, cluster) as connection:
+        show_events(connection, output, names or (), since=since, follow=follow)
+
+
 @documents.command(short_help="Print the accepted document.")
 def get(
     revision: Revision = None,

@@ -123,7 +123,9 @@ class Reconciler:
     def _until_next(self) -> float:
         jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
         resync_s = self._schedule.resync_s * (1 + jitter)
-        return soonest(resync_s, self._dispatcher.next_retry(), self.look_again_s)
+        return soonest(
+            resync_s, self._dispatcher.next_retry(), self.look_again_s, self._reporter.events.look_again_s
+        )
 
 
 def _look_again_s(observed: Observed, plan: Plan) -> float:

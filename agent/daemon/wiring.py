@@ -34,7 +34,7 @@ from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, Ob
 from agent.observe.replica_memory import ReplicaMemory
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
-from agent.report import Decisions, Metrics, Reporter, run_inline
+from agent.report import Decisions, EventKey, Metrics, Reporter, run_inline
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_ineligible=why_ineligible)
 """Decisions of the planner that the report needs."""
@@ -129,6 +129,7 @@ class Agent:
             now=env.wall,
             notify=env.notify,
             later=later,
+            events=EventKey(env.store, keys.events, env.monotonic, env.wall),
         )
         self._context = ApplyContext(
             engine=env.engine,

@@ -40,6 +40,8 @@ class Keys:
         self.rollouts = f"{root}rollouts/"
         self.hosts = f"{root}hosts/"
         self.slots = f"{root}host-slots/"
+        self.events = f"{root}events"
+        """The changes that leaders saw, and their orders (agent/model/events.py)."""
         self.history = f"{root}history/"
         """The last documents by revision, and below each what became of it (agent/model/history.py)."""
 

@@ -20,6 +20,7 @@ from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
 from agent.report import counters, drift, gauges, journal, registry
+from agent.report.events import EventKey
 from agent.report.page import local_page, summary, unready
 from agent.report.status import carried_out, host_status
 from agent.report.status_key import StatusKey, run_inline
@@ -39,7 +40,7 @@ class Decisions(NamedTuple):
 class Reporter:
     """Reports one host. Errors of a report are only logged. `passed` waits for etcd until it has the earlier status."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter for each part
         self,
         store: Store,
         key: str,
@@ -51,6 +52,7 @@ class Reporter:
         now: Callable[[], float] = time.time,
         notify: Callable[..., bool] = systemd.notify,
         later: Callable[[Callable[[], None]], None] = run_inline,
+        events: EventKey,
     ) -> None:
         """`key` is the status key. `clock` is the dispatcher's, in monotonic seconds; `now` gives seconds since 1970.
 
@@ -67,6 +69,7 @@ class Reporter:
         self._view: gauges.View | None = None
         self._seen = drift.Look()
         self._notified = ""
+        self.events = events
 
     def passed(
         self, observed: Observed, plan: Plan, *, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
@@ -79,18 +82,25 @@ class Reporter:
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
             with _guarded("metrics"):
-                self._metrics.show_cluster(gauges.ClusterGauges(_with_report(view), self._now))
+                reported = _with_report(view)
+                self.events.passed(observed, reported)
+                self._metrics.show_cluster(gauges.ClusterGauges(reported, self._now))
                 self._counters.passed(view, self._now())
             with _guarded("journal"):
                 self._journal.passed(observed, plan)
             with _guarded("status key"):
                 if view.may_write:
                     at = observed.cluster.assigned_at if observed.cluster else 0
-                    self._later(partial(self._key.write, view.status, assigned_at=at))
+                    self._later(partial(self._write, view.status, at))
                 elif not view.etcd_answered and observed.lease:  # without a lease it is absent anyway
                     self._key.failed(view.status.at)
             with _guarded("systemd"):
                 self._notify_systemd(summary(view))
+
+    def _write(self, status: HostStatus, assigned_at: int) -> None:
+        self._key.write(status, assigned_at=assigned_at)
+        with _guarded("events"):
+            self.events.write()
 
     def timed(self, reasons: frozenset[str], phases: Mapping[str, float]) -> None:
         """Report the seconds that each phase of a pass took, and the reasons for the pass."""
@@ -122,6 +132,8 @@ class Reporter:
         with _guarded("end of a step"):
             self._pulls.forget(outcome.step.resource)
             self._journal.ended(outcome, self._clock())
+            if outcome.succeeded:
+                self.events.ordered(outcome.step)
         with _guarded("metrics"):
             self._counters.ended(outcome)
 

@@ -58,6 +58,7 @@ DONE_BY: dict[str, dict[str, str]] = {
     KEYS.slot(WORKER): {"operator": READ, WORKER: WRITE, MANAGER: READ, "agent": WRITE},
     KEYS.slot(MANAGER): {"operator": READ, WORKER: READ, MANAGER: WRITE, "agent": WRITE},
     KEYS.note: {"operator": WRITE, WORKER: NOTHING, MANAGER: READ, "agent": READ},
+    KEYS.events: {"operator": READ, WORKER: NOTHING, MANAGER: WRITE, "agent": WRITE},
     f"{KEYS.history}7": {"operator": READ, WORKER: NOTHING, MANAGER: WRITE, "agent": WRITE},
     KEYS.slot(PEER): {"operator": READ, WORKER: READ, MANAGER: READ, "agent": WRITE},
     **{
@@ -540,8 +541,10 @@ def test_the_guide_names_tests_that_exist() -> None:
     observe, agents = here.parents[1] / "observe", here.parents[2] / "agents"
     others = (
         here.with_name("test_history.py"),
+        here.with_name("test_events.py"),
         observe / "test_cluster.py",
         observe / "test_assigned.py",
+        agents / "test_events.py",
         agents / "test_forged_keys.py",
     )
     sources = "".join(path.read_text() for path in (here, *others, *lab))

@@ -517,7 +517,9 @@ def test_a_newest_document_without_a_verdict_is_not_replaced(
     assert "order:1.0.0 -> registry.example/order:1.0.1" in good(cluster.run("diff")).out
 
 
-@pytest.mark.parametrize("command", [*VERBS, ("history",), ("get",), ("confirm",), ("diff",), ("diff", "7")])
+@pytest.mark.parametrize(
+    "command", [*VERBS, ("history",), ("events",), ("get",), ("confirm",), ("diff",), ("diff", "7")]
+)
 def test_a_cluster_that_etcd_does_not_have_is_an_error_with_those_it_has(
     cluster: Cluster, command: tuple[str, ...]
 ) -> None:

@@ -562,6 +562,7 @@ def run_passes(agent: SimulatedAgent, count: int) -> list[tuple[float, float]]:
 def test_a_loop_with_nothing_to_retry_sleeps_until_the_resync_which_hosts_do_at_different_times(
     settled: SimulatedCluster,
 ) -> None:
+    settled.rounds(10)  # until the leader has written its events
     slept = run_passes(settled.agents["node-231"], 20)
     assert all(27.0 <= timeout_s <= 33.0 for timeout_s, _ in slept)
     assert len({timeout_s for timeout_s, _ in slept}) > 1

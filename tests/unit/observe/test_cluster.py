@@ -404,7 +404,7 @@ def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
         "rollouts",
         "specs",
         "cluster",
-    } | {"history", "note"}
+    } | {"history", "note", "events"}
     named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
     per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "membership_order", "presence")} | {
         KEYS.status(OTHER),

@@ -10,7 +10,7 @@ from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.store import KeyRange
 from agent.planner import make_plan
-from agent.report import Reporter
+from agent.report import EventKey, Reporter
 from agent.report.registry import Metrics
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
@@ -36,6 +36,7 @@ class Bench:
             clock=self.clock,
             now=self.clock,
             notify=self._notify,
+            events=EventKey(self.store, KEYS.events, self.clock, self.clock),
         )
 
     def _notify(self, *fields: str) -> bool:

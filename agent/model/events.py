@@ -1,0 +1,92 @@
+"""The events of a cluster: what its leaders saw change and ordered, in one value of bounded size in etcd."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+from agent.errors import Invalid
+from agent.model import Frozen
+from agent.model.phrases import cut
+from agent.model.records import decode, encode, seconds_of
+
+MOST_EVENTS, MOST_BYTES = 500, 64_000
+"""Events, and bytes of the value, that are kept: the oldest go first."""
+LONGEST_TEXT = 300
+"""Characters of a text, and of a name."""
+ALIKE_S = 3600.0
+"""Seconds within which equal events count as one, which moves to the end: what flaps pushes nothing else out."""
+
+
+class Event(Frozen):
+    """A change that a leader saw, or an order that it carried out. All times are of the leader's clock, RFC 3339."""
+
+    at: str
+    """Time of the last one."""
+    kind: Literal["condition", "document", "election", "order"]
+    resource: str
+    """`<kind>/<name>` as of a condition; `document/<revision>`; `leader/<host>`."""
+    state: str
+    """State of a condition, or Ended: the resource is gone. Outcome of a document; `elected`; verb of an order."""
+    reason: str = ""
+    """Reason of a condition."""
+    text: str = ""
+    cause: str = ""
+    """Key of the resource from which a condition follows; empty: it has its own cause."""
+    lock: int = 0
+    """Create revision of the leader lock of an election; else 0."""
+    count: int = 1
+    first: str = ""
+    """Time of the first one; empty: there was one only."""
+
+    @property
+    def subject(self) -> str:
+        """Name of what the event is about: the last event of a subject says what is known of it."""
+        named = {"condition": self.resource, "document": f"document {self.state}"}
+        return named.get(self.kind, self.kind)
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """Everything but times and texts: equal for equal events."""
+        return self.kind, self.resource, self.state, self.reason
+
+
+class EventLog(Frozen):
+    """The events that are kept, the oldest first."""
+
+    events: tuple[Event, ...] = ()
+    dropped_at: str = ""
+    """Time up to which events were dropped, RFC 3339; empty: none were."""
+
+
+def read_log(raw: bytes) -> EventLog:
+    """Return the log in a value of etcd. Raises Invalid, NewerFormat."""
+    if len(raw) > 2 * MOST_BYTES:  # others may write it, and nothing needs it that much
+        raise Invalid(f"not an EventLog: {len(raw)} bytes, and the maximum is {2 * MOST_BYTES}")
+    return decode(EventLog, raw)
+
+
+def with_events(log: EventLog, new: Iterable[Event]) -> EventLog:
+    """Return the log with new events at its end, within its bounds. Equal events are counted in the last one."""
+    kept, last, counted = list(log.events), {each.what: each for each in log.events}, set[int]()
+    for event in new:
+        each = replace(event, text=cut(event.text, LONGEST_TEXT), resource=cut(event.resource, LONGEST_TEXT))
+        before = last.get(each.what)
+        if before and (seconds_of(each.at) or 0.0) - (seconds_of(before.at) or 0.0) < ALIKE_S:
+            counted.add(id(before))
+            each = replace(each, count=before.count + 1, first=before.first or before.at)
+        last[each.what] = each
+        kept.append(each)
+    kept = [each for each in kept if id(each) not in counted]
+    surplus, dropped_at = max(len(kept) - MOST_EVENTS, 0), log.dropped_at
+    while True:
+        dropped_at = kept[surplus - 1].at if surplus else dropped_at
+        kept = kept[surplus:]
+        found = EventLog(events=tuple(kept), dropped_at=dropped_at)
+        if len(encode(found, terse=True)) <= MOST_BYTES:
+            return found
+        surplus = len(kept) // 20 + 1
+
+
+def newest(log: EventLog, most: int) -> tuple[Event, ...]:
+    """Return at most `most` events, the newest first."""
+    return log.events[::-1][:most]
