@@ -16,7 +16,7 @@ from agent.errors import Invalid, Refused, Unreachable
 from agent.model.keys import ROOT, Keys, after
 from agent.model.observed import ClusterState
 from agent.model.store import KeyRange, StoreSettings
-from agent.observe.cluster import ClusterReader
+from agent.observe.look import read_cluster
 
 T = TypeVar("T")
 
@@ -40,10 +40,7 @@ class Connection:
 
     def read_quietly(self) -> ClusterState:
         """Do the same where something else is shown meanwhile."""
-        # No host has the empty name. The first snapshot lists the specs, the second reads them.
-        # A spec written in between is shown by its hash.
-        stored = ClusterReader(self.keys, "").read(self.store, None, frozenset()).state.stored_specs
-        return ClusterReader(self.keys, "").read(self.store, None, stored).state
+        return read_cluster(self.store, self.keys)
 
     def wait_for(self, found: Callable[[ClusterState], T | None], timeout_s: float) -> T | None:
         """Read again at every change until `found` returns something, and return that; None after `timeout_s`.

@@ -8,16 +8,18 @@ from rich.text import Text
 
 from agent.cli.layout import paragraph, text
 from agent.cli.output import Output, as_yaml
-from agent.cli.render import STYLES, UNKNOWN, Page, aged, described, title
+from agent.cli.render import STYLES, Page, described
 from agent.cli.resources import ReplicaRow, port_text, replica_rows, replica_table
-from agent.cli.status import Look, Wish, print_view
+from agent.cli.status import Wish, print_view
 from agent.cli.status_form import as_json
 from agent.conditions import ClusterConditions, Condition
+from agent.conditions.wording import UNKNOWN, aged, title
 from agent.errors import Invalid
 from agent.model import Frozen
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
+from agent.observe.look import Look
 from agent.yamldoc.faultlist import listed, nearest, quoted
 
 _BY_NAME = ("service", "host", "network", "replica")
@@ -208,7 +210,7 @@ def _related(condition: Condition, found: ClusterConditions) -> Iterator[Conditi
 def render_description(found: Description, page: Page) -> list[Text]:
     """Return the condition, then a section for each thing that is known."""
     own = found.condition
-    state = "" if own.state == own.reason else f", {aged(own, page)}"
+    state = "" if own.state == own.reason else f", {aged(own, page.now_s)}"
     lines = paragraph(text(f"{title(own)}: {own.state}{state}", f"bold {STYLES[own.state]}"), page.width)
     differences = (
         text(f"{each.host}{'' if each.current else LAST} {each.kind} {each.resource}: {each.text}")

@@ -126,8 +126,7 @@ def diff(
     Without A, the document to which `rollback` would return is compared with the accepted one. Two files need no etcd.
     The exit code is 0 whether or not they differ.
     """
-    from agent.cli.document_diff import show_differences
-    from agent.cli.history import chosen
+    from agent.cli.history import chosen, show_differences
 
     names, raws = chosen(_connected(config, endpoint, cluster), before, after)
     show_differences(names, raws, output, show_secrets=show_secrets)

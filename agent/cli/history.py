@@ -1,11 +1,10 @@
 """`history`, and the text of an earlier document for `get`, `diff` and `rollback`."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import typer
 
@@ -13,100 +12,19 @@ from agent.cli import STDIN
 from agent.cli.connect import Connection, refuse_unknown
 from agent.cli.layout import Column, table, terminal, text
 from agent.cli.output import Output, print_data
+from agent.cli.validate import painted
 from agent.errors import Compacted, Invalid
-from agent.model.history import OUTCOMES, Entry, Event, Note, Outcome, note_of
+from agent.intent.document_diff import differences, meaning
+from agent.model.history import History, Kept
 from agent.model.observed import ClusterState
 from agent.model.phrases import MISUSED, short_id, shorten
-from agent.model.records import Accepted, Verdict, decode, seconds_of
-from agent.model.store import KeyRange, Snapshot
+from agent.model.records import Verdict
+from agent.observe import look
 
 VERSION = 1
 """Version of the JSON of `history`."""
-
-_NO_NOTE = Note(author="")
-
-R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A document in the history."""
-
-    revision: int
-    entry: Entry | None = None
-    """None: it is unreadable, or no leader has written it yet."""
-    problem: str = ""
-    """Reason why the entry is unreadable."""
-    note: Note = _NO_NOTE
-    """Author and message of the newest document."""
-    events: Mapping[Outcome, Event] = field(default_factory=dict)
-    newest: bool = False
-    is_accepted: bool = False
-
-    @property
-    def by(self) -> Entry | Note:
-        """Return the record that has the author and the message."""
-        return self.entry or self.note
-
-    @property
-    def result(self) -> str:
-        """The outcome of the document, in one word or two, as in JSON."""
-        if self.entry is None:
-            return "unreadable" if self.problem else "under way" if self.is_accepted else "not judged"
-        if self.events:
-            return max(self.events, key=lambda each: seconds_of(self.events[each].at) or 0.0)
-        # A later verdict on the same document, as after another report, changes no entry.
-        if self.entry.result == "accepted" or self.is_accepted:
-            return "under way" if self.is_accepted else "replaced"
-        return "replaced" if self.entry.result == "waits" and not self.newest else self.entry.result
-
-    @property
-    def why(self) -> str:
-        event = self.events.get(self.result) if self.result in OUTCOMES else None
-        of_entry = self.entry.why if self.entry and not self.is_accepted else ""
-        return event.why if event else self.problem or of_entry
-
-    @property
-    def after_s(self) -> float | None:
-        """Seconds from the entry to the outcome; None: there is no outcome."""
-        event = self.events.get(self.result) if self.result in OUTCOMES else None
-        begin, end = (seconds_of(each.at) if each else None for each in (self.entry, event))
-        return None if begin is None or end is None else max(end - begin, 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """The documents that are kept, the newest first, and those that etcd has now."""
-
-    kept: tuple[Kept, ...]
-    accepted: Accepted | None
-    newest: int
-    """Revision of the newest document; 0: there is none."""
-    refusal: Verdict | None = None
-    """The verdict that refuses the newest document or lets it wait; None: there is none."""
-
-    @property
-    def held(self) -> int:
-        """Revision of the accepted document; 0: there is none."""
-        return self.accepted.revision if self.accepted else 0
-
-    def before(self) -> Kept:
-        """Return the document to roll back to: the accepted one if the newest is refused or waits.
-
-        Else the last one that was carried out before the accepted one.
-
-        Raises Invalid if there is none.
-        """
-        held = self.held
-        hashes = {each.revision: each.entry.sha256 for each in self.kept if each.entry}
-        for each in self.kept:
-            refused = self.refusal and each.revision == held
-            earlier = each.revision < held and each.entry and each.entry.sha256 != hashes.get(held)
-            if refused or (earlier and "carried-out" in each.events):
-                return each
-        raise Invalid(
-            "the history has no earlier document that was carried out: name one of `swarmkeeper history`"
-        )
+DIFF_VERSION = 1
+"""Version of the JSON of `diff`."""
 
 
 def refuse_unjudged(newest: int, accepted: int, refusal: Verdict | None) -> None:
@@ -119,52 +37,14 @@ def refuse_unjudged(newest: int, accepted: int, refusal: Verdict | None) -> None
 
 
 def read_history(connection: Connection) -> History:
-    """Read what etcd keeps of the last documents. An unreadable entry hides no other.
+    """Read what etcd keeps of the last documents.
 
     Raises Invalid, with the existing ones, if etcd has no such cluster; Unreachable, Refused.
     """
-    keys = connection.keys
-    single = keys.intent, keys.note, keys.accepted, keys.verdict
-    found = connection.store.read(
-        [*(KeyRange(key=each) for each in single), KeyRange(key=keys.history, prefix=True)]
-    )
-    if not found.values:
-        refuse_unknown(connection.store, keys, ClusterState(revision=found.revision))
-    accepted, _ = _record(found, keys.accepted, Accepted)
-    verdict, _ = _record(found, keys.verdict, Verdict)
-    document, note = found.get(keys.intent), note_of(found, keys) or _NO_NOTE
-    newest = document.mod_revision if document else 0
-    names = [each.key.removeprefix(keys.history).partition("/")[0] for each in found.under(keys.history)]
-    revisions = {int(each) for each in names if each.isascii() and each.isdigit() and len(each) < 20}  # noqa: PLR2004
-    kept = []
-    held = {each for each in (newest, accepted.revision if accepted else 0) if each}
-    for revision in sorted(revisions | held, reverse=True):
-        entry, problem = _record(found, f"{keys.history}{revision}", Entry)
-        if entry is not None and entry.revision != revision:
-            problem, entry = f"it is of revision {entry.revision}", None
-        events = {each: _record(found, f"{keys.history}{revision}/{each}", Event)[0] for each in OUTCOMES}
-        kept.append(
-            Kept(
-                revision=revision,
-                entry=entry,
-                problem=problem,
-                events={name: each for name, each in events.items() if each},
-                note=note if revision == newest else _NO_NOTE,
-                newest=revision == newest,
-                is_accepted=accepted is not None and revision == accepted.revision,
-            )
-        )
-    refused = verdict and verdict.revision == newest and not verdict.accepted
-    return History(kept=tuple(kept), accepted=accepted, newest=newest, refusal=verdict if refused else None)
-
-
-def _record(found: Snapshot, key: str, kind: type[R]) -> tuple[R | None, str]:
-    """Return the record at a key and "", or None and why it is unreadable; "" if there is none."""
-    value = found.get(key)
-    try:
-        return (decode(kind, value.value) if value else None), ""
-    except Invalid as error:
-        return None, shorten(str(error))
+    history = look.read_history(connection.store, connection.keys)
+    if not history.kept:
+        refuse_unknown(connection.store, connection.keys, ClusterState(revision=0))
+    return history
 
 
 def document_at(connection: Connection, history: History, revision: int) -> tuple[str, str]:
@@ -253,6 +133,25 @@ def _from_etcd(
     earlier = before or str(history.before().revision)
     # A file is what may come next; a revision was before.
     return (of(earlier), accepted) if _is_revision(earlier) else (accepted, of(earlier))
+
+
+def show_differences(
+    names: tuple[str, str], raws: tuple[bytes, bytes], output: Output, *, show_secrets: bool = False
+) -> bool:
+    """Print what differs from the first document to the second; True if something does. Raises Invalid."""
+    before, after = (meaning(name, raw) for name, raw in zip(names, raws, strict=True))
+    found = differences(before, after, show_secrets=show_secrets)
+    if output.is_data:
+        changes = [each._asdict() for each in found]
+        print_data({"version": DIFF_VERSION, "from": names[0], "to": names[1], "changes": changes}, output)
+        return bool(found)
+    colours = {"added": "green", "removed": "red"}
+    for each in found:
+        typer.echo(painted(each, colours.get(each.what)))
+    if not found:
+        same = "are the same text" if raws[0] == raws[1] else "mean the same"
+        typer.echo(f"{names[0]} and {names[1]} {same}.")
+    return bool(found)
 
 
 # ---- As table and as data

@@ -1,6 +1,6 @@
 """The conditions of a cluster as lines of text: the answer, services, hosts, problems, progress, document, notes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from sys import maxsize
 from typing import TypeVar
@@ -15,9 +15,10 @@ from agent.conditions import (
     Problem,
     ReplicaCondition,
     ServiceCondition,
+    wording,
 )
-from agent.conditions.finding import Reason, State
-from agent.conditions.reports import duration, seconds_since
+from agent.conditions.finding import State
+from agent.conditions.wording import UNKNOWN, aged, since, title
 from agent.model.phrases import counted
 
 Entry = TypeVar("Entry", ServiceCondition, HostCondition)
@@ -29,12 +30,6 @@ STYLES: dict[State, str] = {
     "Blocked": "red",
     "Unknown": "dim",
 }
-UNKNOWN = "?"
-_ALONE = ("cluster", "store", "document", "quorum", "leader")
-"""Kinds of which a cluster has one; their conditions have no name that tells them apart."""
-_TITLES = {"store": "etcd"}
-_ON_HOST: tuple[Reason, ...] = ("CrashLoop", "Exited", "Failed", "StartFailed", "Unhealthy")
-"""Reasons whose command asks the dockerd of the replica's host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +88,6 @@ def check_line(word: str, answer: str) -> str:
     return text(f"SWARMKEEPER {word} - {' '.join(answer.split())}".replace("|", "/")).plain
 
 
-def since(at: str, now_s: float) -> str:
-    """Return the time since `at`, RFC 3339, in one unit; empty if it is not known."""
-    seconds = seconds_since(at, now_s)
-    return "" if seconds is None else duration(seconds)
-
-
 def _answer(cluster: Condition) -> str:
     return cluster.text or cluster.reason
 
@@ -127,11 +116,8 @@ def service_table(
 
 
 def _number(count: int, service: ServiceCondition) -> Text:
-    """Return `2`, `1+1?` if one more is not known, or `?` if none is known."""
-    if not service.unknown:
-        return text(str(count), STYLES[service.condition.state] if count < service.desired else "")
-    known = "" if service.unknown >= service.desired else f"{count}+{service.unknown}"
-    return text(f"{known}{UNKNOWN}", "dim")
+    lacks = STYLES[service.condition.state] if count < service.desired else ""
+    return text(wording.number(count, service), "dim" if service.unknown else lacks)
 
 
 def host_table(hosts: tuple[HostCondition, ...], page: Page, *, detailed: bool = False) -> list[Text]:
@@ -172,8 +158,7 @@ def _states(conditions: Sequence[Condition], page: Page) -> list[Column]:
 
 def reason(condition: Condition, page: Page) -> Text:
     """Return the reason, with its age unless it is Ready."""
-    shown = condition.reason if condition.state == "Ready" else aged(condition, page)
-    return text(shown, STYLES[condition.state])
+    return text(aged(condition, page.now_s), STYLES[condition.state])
 
 
 def _with_messages(columns: list[Column], conditions: Sequence[Condition], page: Page) -> list[Text]:
@@ -187,21 +172,18 @@ def _with_messages(columns: list[Column], conditions: Sequence[Condition], page:
 
 
 def _role(host: HostCondition) -> Text:
-    drained = ", drained" if host.drained and host.condition.reason not in ("Drained", "Draining") else ""
     if host.declared is None:
-        return text(f"{host.role or 'host'}, undeclared", "yellow" if host.current else "dim")
+        return text(wording.role(host), "yellow" if host.current else "dim")
     if not (host.current and host.engine_up):
-        return text(f"{host.declared}{drained}", "dim")
-    if host.role == host.declared:
-        return text(f"{host.role}{drained}")
-    return text(f"{host.role or 'none'}→{host.declared}{drained}", STYLES[host.condition.state])
+        return text(wording.role(host), "dim")
+    return text(wording.role(host), "" if host.role == host.declared else STYLES[host.condition.state])
 
 
 def _bridge(host: HostCondition) -> Text:
-    if not host.engine_up:
+    if not (host.engine_up and host.current):
         return text(UNKNOWN, "dim")
     wrong = host.condition.reason in ("ChangingBridge", "BridgeBlocked")
-    return _known(host, host.subnet or "none", STYLES[host.condition.state] if wrong else "")
+    return text(wording.bridge(host), STYLES[host.condition.state] if wrong else "")
 
 
 def _count(host: HostCondition, count: int | None, of: str = "") -> Text:
@@ -247,84 +229,26 @@ def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: P
     condition = problem.condition
     lines = paragraph(text(described(condition, page), "red"), page.width, indent=2)
     if problem.consequences:
-        affected = text(f"→ affects {_affected(problem.consequences, page)}")
+        affected = text(f"→ affects {wording.affected(problem.consequences, page.limits.names)}")
         lines += paragraph(affected, page.width, indent=4)
-    # The replicas of one problem, such as a paused rollout, end for the same cause: the first output is enough.
-    concerned = [replicas[each.key] for each in (condition, *problem.consequences) if each.key in replicas]
-    for line in next((each.output for each in concerned if each.output), ()):
+    concerned = wording.concerned_by(problem, replicas)
+    for line in wording.output_of(concerned):
         lines += paragraph(text(f"| {line}", "dim"), page.width, indent=4)
     if condition.command:
-        host = _host_of(condition, concerned)
-        where = f"next, on {host}: " if host else "next: "
+        where = f"{wording.next_on(condition, concerned)}: "
         following = Text.assemble(text(where, "dim"), text(condition.command))
         lines += paragraph(following, page.width, indent=4, hang=6)
     return lines
 
 
-def _host_of(condition: Condition, concerned: Sequence[ReplicaCondition]) -> str:
-    """Return the host on which the command of a condition has to be run; empty: any machine."""
-    if condition.kind == "host":
-        return condition.name
-    if condition.reason not in _ON_HOST:
-        return ""
-    return next((each.host for each in concerned if each.condition.reason == condition.reason), "")
-
-
 def described(condition: Condition, page: Page) -> str:
     """Return `host h2 (Unreachable 6m): text`, with the word and the age that the table has."""
     details = f": {condition.text}" if condition.text else ""
-    return f"{title(condition)} ({aged(condition, page)}){details}"
-
-
-def aged(condition: Condition, page: Page) -> str:
-    """Return the reason and the age of a condition, as far as it is known: `Unreachable 6 m`."""
-    return f"{condition.reason} {since(condition.since, page.now_s)}".rstrip()
-
-
-def title(condition: Condition) -> str:
-    """Return the kind of the resource, and its name if there can be several of the kind."""
-    kind = _TITLES.get(condition.kind, condition.kind)
-    return kind if condition.kind in _ALONE else f"{kind} {condition.name}"
-
-
-def _affected(consequences: Iterable[Condition], page: Page) -> str:
-    """Return `billing-1, order-2 (replicas), billing (service)`."""
-    kinds: dict[str, list[str]] = {}
-    for each in consequences:
-        name = "" if each.kind in _ALONE else each.name
-        kinds.setdefault(_TITLES.get(each.kind, each.kind), []).append(name)
-    return ", ".join(_listed(kind, names, page) for kind, names in kinds.items())
-
-
-def _listed(kind: str, names: list[str], page: Page) -> str:
-    if not any(names):
-        return kind
-    most = page.limits.names
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{rest} ({kind if len(names) == 1 else f'{kind}s'})"
+    return f"{title(condition)} ({aged(condition, page.now_s)}){details}"
 
 
 def _progress(found: ClusterConditions, page: Page) -> list[Text]:
-    """Return what is under way, but what the problems and their consequences name already."""
-    listed = {each.condition.key for each in found.problems}
-    listed |= {each.key for problem in found.problems for each in problem.consequences}
-    services = {each.condition.name for each in found.services if each.condition.state == "Progressing"}
-    candidates = (
-        found.document,
-        found.quorum,
-        found.leader,
-        *found.rollouts,
-        *(each.condition for each in found.hosts),
-        *found.networks,
-        *(each.condition for each in found.services),
-        # The line of a service is about its replicas.
-        *(each.condition for each in found.replicas if each.service not in services),
-    )
-    shown = [
-        each
-        for each in candidates
-        if each.state == "Progressing" and not each.cause and each.key not in listed
-    ]
+    shown = wording.in_progress(found)
     if not shown:
         return []
     lines = [text("In progress", "bold")]
@@ -344,30 +268,15 @@ def _more(count: int, noun: str, page: Page, *, ready: bool = False) -> list[Tex
 # ---- Document and notes
 
 
-_VERDICTS: dict[Reason, str] = {
-    "Ready": "accepted",
-    "Paused": "accepted, mode paused",
-    "ObserveMode": "accepted, mode observe",
-    "Refused": "refused",
-    "WaitsForConfirmation": "waits for a confirmation",
-    "NoVerdict": "no verdict yet",
-    "NoDocument": "none",
-    "StoreUnreachable": "not known",
-    "RolledBackStore": "held, because etcd was rolled back",
-}
-
-
 def _document(found: ClusterConditions, accepted: int, page: Page) -> list[Text]:
     """Return the line of the document; its problem, or its progress, stands above with the whole text."""
-    document = found.document
-    verdict = _VERDICTS.get(document.reason, document.reason)
-    revision = f"revision {document.revision}, {verdict}" if document.revision else verdict
-    other = f"; revision {accepted} is accepted" if accepted not in (0, document.revision) else ""
-    style = "" if document.state == "Ready" else STYLES[document.state]
+    style = "" if found.document.state == "Ready" else STYLES[found.document.state]
     removed = text(f"Removed from the document, but still running: {', '.join(found.removed)}", "yellow")
     return [
         *(paragraph(removed, page.width) if found.removed else ()),
-        *paragraph(Text.assemble("Document: ", text(f"{revision}{other}", style)), page.width),
+        *paragraph(
+            Text.assemble("Document: ", text(wording.document_line(found, accepted), style)), page.width
+        ),
         *paragraph(Text.assemble("Leader: ", text(found.leader.name or "none")), page.width),
     ]
 

@@ -10,15 +10,17 @@ from rich.text import Text
 
 from agent.cli.layout import Column, paragraph, table, text
 from agent.cli.output import Output
-from agent.cli.render import UNKNOWN, Page, host_table, reason, service_table, since
-from agent.cli.status import Look, Wish, print_view
+from agent.cli.render import Page, host_table, reason, service_table
+from agent.cli.status import Wish, print_view
 from agent.conditions import ClusterConditions, Condition
+from agent.conditions.wording import UNKNOWN, since
 from agent.diff.reported import alike
 from agent.errors import Invalid
 from agent.model import Frozen
 from agent.model.observed import ClusterState
 from agent.model.spec import ContainerSpec, Port
 from agent.model.status import UP, ReplicaReport
+from agent.observe.look import Look
 from agent.yamldoc.faultlist import listed, nearest, quoted
 
 Entry = TypeVar("Entry")

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,35 +19,13 @@ from agent.cli.local_agent import ask_local_agent, conditions_without_etcd, rend
 from agent.cli.output import Output, print_data
 from agent.cli.render import EVERYTHING, Limits, Page, check_line, first_line, render
 from agent.cli.status_form import status_form
-from agent.conditions import ClusterConditions, conditions_of
+from agent.conditions import ClusterConditions
 from agent.conditions.reports import duration
-from agent.conditions.shared import upkeep_notes
-from agent.errors import Denied, Invalid, Refused, SwarmkeeperError, Unreachable
-from agent.model.observed import ClusterState
-from agent.model.store import Upkeep
+from agent.errors import Denied, Invalid, SwarmkeeperError, Unreachable
+from agent.observe.look import Look, look_at
 
 UNKNOWN = 3
 """Exit code of a Nagios plugin that could not tell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """A reading of the cluster: its state, and the time of the reading in seconds since the epoch."""
-
-    cluster: str
-    state: ClusterState
-    upkeep: Upkeep
-    read_s: float
-
-    @property
-    def accepted(self) -> int:
-        """Revision of the accepted document; 0: none."""
-        return self.state.accepted.revision if self.state.accepted else 0
-
-    def conditions(self, now_s: float) -> ClusterConditions:
-        """Return the conditions now: what is current by the reading may be too old a little later."""
-        found = conditions_of(self.state, now_s=now_s, store_error=self.upkeep.alarm)
-        return replace(found, notes=(*found.notes, *upkeep_notes(self.upkeep)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +51,7 @@ def look(connection: Connection, *, quiet: bool = False) -> Look:
     """
     state = connection.read_quietly() if quiet else connection.read()
     refuse_unknown(connection.store, connection.keys, state)
-    try:
-        upkeep = connection.store.upkeep(connection.keys.leader)
-    except Refused as error:  # it is not for this user to see
-        upkeep = Upkeep(fault=str(error))
-    return Look(cluster=connection.keys.cluster, state=state, upkeep=upkeep, read_s=time.time())
+    return look_at(connection.store, connection.keys, state)
 
 
 def show_status(connection: Connection, wish: Wish, config: Path | None) -> None:

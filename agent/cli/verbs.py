@@ -14,8 +14,7 @@ import typer
 
 from agent.cli.apply import Order, run_apply, show_unwritten
 from agent.cli.connect import Connection, refuse_unknown
-from agent.cli.document_diff import show_differences
-from agent.cli.history import document_at, read_history, refuse_unjudged
+from agent.cli.history import document_at, read_history, refuse_unjudged, show_differences
 from agent.cli.output import Output
 from agent.cli.plan import show_plan, with_document
 from agent.cli.validate import painted

@@ -16,9 +16,11 @@ from agent.clients import systemd
 from agent.clients.disk import StateDirectory
 from agent.clients.systemd import EndSignals
 from agent.config import Config, load_config
+from agent.daemon.cluster_view import ClusterViews
 from agent.daemon.wiring import Agent, environment_of
 from agent.errors import Invalid, Refused, SwarmkeeperError
 from agent.http import Access, Sources, WebServer, serve
+from agent.model.keys import Keys
 from agent.report import LatestOnly
 
 log = structlog.get_logger()
@@ -65,11 +67,15 @@ class Daemon:
         self._agent = agent = Agent(config, self._environment, self._later)
         self._loop, self._dispatcher, self._reporter = agent.loop, agent.dispatcher, agent.reporter
         self._thread = threading.Thread(target=self._loop.run, name="reconcile", daemon=True)
+        keys = Keys(config.cluster)
+        views = ClusterViews(self._environment.store, keys, config.host, self._reporter.status)
         self._sources = Sources(
             metrics=agent.metrics.exposition,
             alive=self._is_alive,
             unready=self._reporter.unready,
             status=self._reporter.status,
+            cluster=views.view,
+            document=views.document,
         )
         self._access = Access(config.http.web_config, partial(agent.metrics.count, "login_failures_total"))
         self._web: WebServer | None = None

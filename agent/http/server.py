@@ -1,7 +1,8 @@
 """The HTTP server, which is read-only and bounded so that clients can slow down neither the loop nor one another.
 
-One thread reads and writes all connections; each carries one request. Another makes the pages, and a third checks
-passwords, first for clients with few connections and few refused logins. A client is an IPv4 address or an IPv6 /64.
+One thread reads and writes all connections; each carries one request. Another makes the pages, a third those that wait
+for etcd, and a fourth checks passwords, first for clients with few connections and few refused logins. A client is an
+IPv4 address or an IPv6 /64.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ import structlog
 
 from agent.errors import Invalid, Refused
 from agent.http.access import Access
-from agent.http.pages import Page, Sources, page
+from agent.http.pages import Page, Sources, may_wait, page
 
 log = structlog.get_logger()
 
@@ -87,7 +88,7 @@ class WebServer:
         self._listener, self._sources, self._access = listener, sources, access
         self._open: dict[_Connection, asyncio.Task[None]] = {}
         """The oldest first."""
-        self._pages, self._logins = _Worker(), _Worker()
+        self._pages, self._readings, self._logins = _Worker(), _Worker(), _Worker()
         self._ended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
@@ -105,7 +106,9 @@ class WebServer:
         with self._listener:
             self._listener.setblocking(False)
             self._loop.add_reader(self._listener, self._accept)
-            tasks = [self._loop.create_task(each.run()) for each in (self._pages, self._logins)]
+            tasks = [
+                self._loop.create_task(each.run()) for each in (self._pages, self._readings, self._logins)
+            ]
             await self._ended.wait()
             self._loop.remove_reader(self._listener)
             await asyncio.sleep(0)  # the last accepted connection starts, so that it closes its socket
@@ -166,7 +169,10 @@ class WebServer:
         rank = sum(each.client == client for each in self._open) + self._access.refusals[client]
         known = partial(_respond, head, self._sources, self._access.known)
         check = partial(_respond, head, self._sources, partial(self._access.check, client))
-        return await self._pages.do(rank, known) or await self._logins.do(rank, check)
+        target = head.split(b" ", 2)[1:2]
+        # A page that waits for etcd delays no other one.
+        pages = self._readings if target and may_wait(target[0].decode("latin-1")) else self._pages
+        return await pages.do(rank, known) or await self._logins.do(rank, check)
 
 
 class _Worker:
@@ -221,11 +227,12 @@ def _respond(head: bytes, sources: Sources, allows: Callable[[str | None], bool 
             found = Page(status=HTTPStatus.METHOD_NOT_ALLOWED, body=b"only GET and HEAD are allowed\n")
         case _:
             found = Page(status=HTTPStatus.BAD_REQUEST, body=b"not a request of HTTP/1\n")
+    fields_of_page = "".join(f"{name}: {value}\r\n" for name, value in found.headers.items())
     challenge = 'WWW-Authenticate: Basic realm="swarmkeeper", charset="UTF-8"\r\n'
     header = (
         f"HTTP/1.0 {found.status.value} {found.status.phrase}\r\nServer: swarmkeeper\r\n"
         f"Date: {formatdate(usegmt=True)}\r\nContent-Type: {found.type}\r\nContent-Length: {len(found.body)}\r\n"
         f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nAllow: GET, HEAD\r\n"
-        f"{challenge if found.status is HTTPStatus.UNAUTHORIZED else ''}\r\n"
+        f"{fields_of_page}{challenge if found.status is HTTPStatus.UNAUTHORIZED else ''}\r\n"
     )
     return header.encode() + (b"" if parts[:1] == ["HEAD"] else found.body)

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from agent.errors import Invalid
 from agent.model import Frozen
 from agent.model.keys import Keys
-from agent.model.records import Verdict, decode
+from agent.model.records import Accepted, Verdict, decode, seconds_of
 from agent.model.store import Snapshot
 
 Outcome = Literal["carried-out", "paused", "rolled-back"]
@@ -79,6 +79,88 @@ class Event(Frozen):
 
     at: str
     why: str = ""
+
+
+NO_NOTE = Note(author="")
+
+
+class Kept(Frozen):
+    """A document in the history."""
+
+    revision: int
+    entry: Entry | None = None
+    """None: it is unreadable, or no leader has written it yet."""
+    problem: str = ""
+    """Reason why the entry is unreadable."""
+    note: Note = NO_NOTE
+    """Author and message of the newest document."""
+    events: Mapping[Outcome, Event] = field(default_factory=dict)
+    newest: bool = False
+    is_accepted: bool = False
+
+    @property
+    def by(self) -> Entry | Note:
+        """Return the record that has the author and the message."""
+        return self.entry or self.note
+
+    @property
+    def result(self) -> str:
+        """The outcome of the document, in one word or two, as in JSON."""
+        if self.entry is None:
+            return "unreadable" if self.problem else "under way" if self.is_accepted else "not judged"
+        if self.events:
+            return max(self.events, key=lambda each: seconds_of(self.events[each].at) or 0.0)
+        # A later verdict on the same document, as after another report, changes no entry.
+        if self.entry.result == "accepted" or self.is_accepted:
+            return "under way" if self.is_accepted else "replaced"
+        return "replaced" if self.entry.result == "waits" and not self.newest else self.entry.result
+
+    @property
+    def why(self) -> str:
+        event = self.events.get(self.result) if self.result in OUTCOMES else None
+        of_entry = self.entry.why if self.entry and not self.is_accepted else ""
+        return event.why if event else self.problem or of_entry
+
+    @property
+    def after_s(self) -> float | None:
+        """Seconds from the entry to the outcome; None: there is no outcome."""
+        event = self.events.get(self.result) if self.result in OUTCOMES else None
+        begin, end = (seconds_of(each.at) if each else None for each in (self.entry, event))
+        return None if begin is None or end is None else max(end - begin, 0.0)
+
+
+class History(Frozen):
+    """The documents that are kept, the newest first, and those that etcd has now."""
+
+    kept: tuple[Kept, ...]
+    accepted: Accepted | None
+    newest: int
+    """Revision of the newest document; 0: there is none."""
+    refusal: Verdict | None = None
+    """The verdict that refuses the newest document or lets it wait; None: there is none."""
+
+    @property
+    def held(self) -> int:
+        """Revision of the accepted document; 0: there is none."""
+        return self.accepted.revision if self.accepted else 0
+
+    def before(self) -> Kept:
+        """Return the document to roll back to: the accepted one if the newest is refused or waits.
+
+        Else the last one that was carried out before the accepted one.
+
+        Raises Invalid if there is none.
+        """
+        held = self.held
+        hashes = {each.revision: each.entry.sha256 for each in self.kept if each.entry}
+        for each in self.kept:
+            refused = self.refusal and each.revision == held
+            earlier = each.revision < held and each.entry and each.entry.sha256 != hashes.get(held)
+            if refused or (earlier and "carried-out" in each.events):
+                return each
+        raise Invalid(
+            "the history has no earlier document that was carried out: name one of `swarmkeeper history`"
+        )
 
 
 def note_of(snapshot: Snapshot, keys: Keys) -> Note | None:

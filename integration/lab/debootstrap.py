@@ -21,6 +21,8 @@ RECIPE = "/etc/swarmkeeper-lab"
 TOOLS = REPOSITORY / "build/tools"
 # Beside script/packages.txt: what every machine has anyway, and what is a package of its own since Debian 13 (docker).
 BESIDES = ("ca-certificates", "docker-cli", "iputils-ping", "procps", "python3", "systemd-sysv")
+# No host of a lab needs them: they are for tests on the machine itself.
+NOT_IN_LABS = ("chromium-headless-shell",)
 LOG_END = 800
 # Run with the suite as $0 and the tree as $1, then the mirror and the packages. The default release keeps all else at
 # the suite; policy-rc.d(8) forbids the packages to start their services. As debootstrap, it takes a mirror that is
@@ -78,7 +80,7 @@ def _packages(base: Base) -> list[str]:
     """The packages that are of the base's own suite."""
     lines = (REPOSITORY / "script/packages.txt").read_text().splitlines()
     wanted = {*BESIDES, *(line.split()[0] for line in lines if line and not line.startswith("#"))}
-    return sorted(wanted - {*base.from_sid})
+    return sorted(wanted - {*base.from_sid, *NOT_IN_LABS})
 
 
 def _is_as_wanted(base: Base) -> bool:

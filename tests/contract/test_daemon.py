@@ -89,6 +89,24 @@ def test_without_a_dockerd_it_becomes_ready_and_holds(start: Start, store: EtcdS
         assert json.loads(agent.get("/status")[1])["host"] == "h1"
 
 
+def test_it_shows_the_cluster_in_a_browser_and_loads_what_that_takes_for_the_first_viewer(
+    start: Start, store: EtcdStore
+) -> None:
+    with start() as agent:
+        agent.until_it_says("READY=1")
+        maps = Path(f"/proc/{agent.process.pid}/maps")
+        assert "_speedups" not in maps.read_text()  # of MarkupSafe, which Jinja imports
+
+        status, page = agent.get("/")
+
+        assert status == 200
+        assert "<h1>Cluster <bdi>prod</bdi></h1>" in page
+        assert "Read at" in page
+        assert "_speedups" in maps.read_text()
+        assert agent.get("/history")[0] == 200
+        assert agent.get("/history/1")[0] == 404
+
+
 def test_without_an_etcd_it_becomes_ready_and_is_there_when_etcd_comes(tmp_path: Path) -> None:
     server = EtcdServer(tmp_path / "etcd")
     with running(tmp_path / "agent", server.endpoint) as agent:

@@ -20,7 +20,7 @@ MOST_MODULES = 191
 MOST_PACKAGES = 21
 SHORTEST = 40
 LONGEST = 400
-MOST_IMPORT_PERCENT = 5.84
+MOST_IMPORT_PERCENT = 5.9
 MOST_LINES = 39_545
 """While parts of the plan are still added. With all of them in, it is to be 33,000 again: take out as you put in."""
 

@@ -159,7 +159,7 @@ def read(root: Path, only: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
         for file in files:
             path = str(file.relative_to(root))
             wanted = not only or any(f"{path}/".startswith(f"{each.rstrip('/')}/") for each in only)
-            is_exempt = file.suffix == ".pyc" or path in EXEMPT or path.startswith(GENERATED)
+            is_exempt = file.suffix in (".pyc", ".png") or path in EXEMPT or path.startswith(GENERATED)
             if wanted and file.is_file() and not is_exempt:
                 yield path, file.read_text()
 

@@ -23,7 +23,7 @@ def broken(path: Path, page: str) -> list[str]:
     found = []
     for file, anchor in LINK.findall(FENCED.sub("", page)):
         target = (path.parent / file).resolve() if file else path
-        text = page if target == path else target.read_text() if target.is_file() else None
+        text = page if target == path else target.read_text(errors="replace") if target.is_file() else None
         if text is None and not target.is_dir():
             found.append(file)
         elif anchor and anchor not in anchors(text or ""):

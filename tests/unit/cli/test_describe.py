@@ -6,7 +6,6 @@ import pytest
 from agent.cli.describe import describe, named, render_description, show_description
 from agent.cli.output import Output
 from agent.cli.render import Page
-from agent.cli.status import Look
 from agent.conditions import conditions_of
 from agent.errors import Invalid
 from agent.model.intent import NetworkIntent, ServiceIntent
@@ -14,6 +13,7 @@ from agent.model.observed import ClusterState
 from agent.model.spec import Port
 from agent.model.status import NetworkReport
 from agent.model.store import Upkeep
+from agent.observe.look import Look
 from tests.support.cluster_states import (
     BILLING,
     CLUSTERS,

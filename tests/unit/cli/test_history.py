@@ -12,7 +12,7 @@ import pytest
 
 from agent.cli.apply import Applying, Order
 from agent.cli.connect import Connection
-from agent.cli.document_diff import meaning
+from agent.intent.document_diff import meaning
 from agent.intent.guard import guarding
 from agent.model.history import Entry, Event, Note, entry_of
 from agent.model.keys import Keys

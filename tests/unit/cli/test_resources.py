@@ -13,13 +13,13 @@ from agent.cli.describe import show_description
 from agent.cli.output import Output
 from agent.cli.render import Page
 from agent.cli.resources import replica_rows, replica_table, show_rows
-from agent.cli.status import Look
 from agent.cli.status_form import status_schema
 from agent.conditions import conditions_of
 from agent.errors import Invalid
 from agent.model.observed import ClusterState
 from agent.model.spec import Port, spec_hash
 from agent.model.store import Upkeep
+from agent.observe.look import Look
 from tests.support.cluster_states import (
     BILLING,
     CLUSTERS,

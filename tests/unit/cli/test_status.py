@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 import agent.cli.status
+import agent.observe.look
 from agent.cli.connect import Connection
 from agent.cli.output import Output
-from agent.cli.status import Look, Wish, look, watch_status, watched
+from agent.cli.status import Wish, look, watch_status, watched
 from agent.conditions import ClusterConditions
 from agent.errors import Unreachable
 from agent.model.keys import Keys
@@ -26,6 +27,7 @@ from agent.model.status import (
     Waiting,
 )
 from agent.model.store import OLD_REVISIONS, KeyRange, Put, Snapshot, Upkeep
+from agent.observe.look import Look
 from tests.fakes.store import FakeStore
 from tests.unit.cli.conftest import GOOD as DOCUMENT
 from tests.unit.cli.conftest import Cluster, swarmkeeper
@@ -37,7 +39,7 @@ def so(monkeypatch: pytest.MonkeyPatch) -> Callable[[ClusterConditions], None]:
     """Let every cluster have these conditions."""
 
     def letting(found: ClusterConditions) -> None:
-        monkeypatch.setattr(agent.cli.status, "conditions_of", lambda *_, **__: found)
+        monkeypatch.setattr(agent.observe.look, "conditions_of", lambda *_, **__: found)
 
     return letting
 

@@ -17,11 +17,12 @@ import structlog
 
 from agent import logs
 from agent.errors import Invalid
-from agent.http import Access, Sources, WebServer, serve, server
+from agent.http import Access, WebServer, serve, server
 from agent.http.access import load_web_config
 from agent.model.faults import InvalidDocument
 from tests.fakes.store import FakeClock
 from tests.support.certificates import Authority, Issued
+from tests.support.viewed_clusters import sources_of, view
 
 PASSWORD = "correct horse"
 SALT = b"$2b$04$" + b"abcdefghijklmnopqrstuu"
@@ -58,7 +59,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
     def start(content: str, count_refusal: Callable[[], object] = lambda: None) -> WebServer:
         write(tmp_path, content)
-        sources = Sources(metrics=lambda: b"figures\n", alive=lambda: True, unready=lambda: (), status=dict)
+        sources = sources_of(view)
         access = Access(str(tmp_path / "web.yaml"), count_refusal)
         started.append(serve("127.0.0.1:0", sources, access))
         return started[-1]
@@ -124,6 +125,25 @@ def test_who_has_not_is_told_how(serving: Serving, user: str, password: str) -> 
 )
 def test_a_header_that_is_none_lets_nobody_in(serving: Serving, header: str) -> None:
     assert ask(serving(USERS), header=header)[0] == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/?refresh=off", "/history", "/history/1", "/status"])
+def test_the_pages_of_the_cluster_ask_for_the_password_too(serving: Serving, path: str) -> None:
+    web = serving(USERS)
+
+    for user, password, status in (
+        ("", "", 401),
+        ("prometheus", "wrong", 401),
+        ("prometheus", PASSWORD, 200),
+    ):
+        connection = http.client.HTTPConnection(*web.address, timeout=10)
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        connection.request("GET", path, headers={"Authorization": f"Basic {login}"} if user else {})
+        answer = connection.getresponse()
+        shown = b"node-231" in answer.read()
+        connection.close()
+        assert answer.status == (404 if status == 200 and path == "/history/1" else status)
+        assert shown == (status == 200 and path.startswith("/") and path[:2] in ("/", "/?"))
 
 
 def test_what_only_begins_with_the_password_lets_nobody_in(serving: Serving) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from agent.errors import Invalid, Refused
 from agent.http import Sources, WebServer, serve, server
+from agent.http.cluster_page import ClusterView
 from agent.http.pages import page
 from agent.http.server import MOST_OF_CLIENT
+from tests.support.viewed_clusters import view
 
 
 class Agent:
@@ -21,6 +23,7 @@ class Agent:
     reasons: tuple[str, ...] = ()
     broken = False
     may_answer: threading.Event | None = None
+    may_read: threading.Event | None = None
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -33,12 +36,20 @@ class Agent:
             self.may_answer.wait(10)
         return b"swarmkeeper_leader 1.0\n"
 
+    def cluster(self) -> ClusterView:
+        self.asked.set()
+        if self.may_read:
+            self.may_read.wait(10)
+        return view()
+
     def sources(self) -> Sources:
         return Sources(
             metrics=self.exposition,
             alive=lambda: self.alive,
             unready=lambda: self.reasons,
             status=lambda: {"host": "node-a", "blocked": ()},
+            cluster=self.cluster,
+            document=lambda revision: None,
         )
 
 
@@ -131,6 +142,26 @@ def test_the_first_page_links_the_others(web: WebServer) -> None:
 
     for path in (b"/status", b"/metrics", b"/healthz", b"/readyz"):
         assert b'href="%b"' % path in body
+
+
+def test_a_page_that_waits_for_etcd_delays_no_other(web: WebServer, agent: Agent) -> None:
+    agent.may_read = threading.Event()
+    slow = threading.Thread(target=ask, args=(web, "/"))
+    slow.start()
+    assert agent.asked.wait(10)
+
+    assert ask(web, "/healthz")[0] == 200
+
+    agent.may_read.set()
+    slow.join(10)
+    assert not slow.is_alive()
+
+
+@pytest.mark.parametrize(
+    "path", ["/history/3", "/history/", "/history/x", f"/history/{10**30}", "/history/-1"]
+)
+def test_a_document_that_the_history_does_not_have_is_not_found(web: WebServer, path: str) -> None:
+    assert ask(web, path)[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/nope", "/metrics/", "/../etc/passwd", "/%2e%2e/etc/passwd", "*"])

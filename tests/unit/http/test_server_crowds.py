@@ -10,13 +10,15 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import bcrypt
 import pytest
 
-from agent.http import Access, Sources, WebServer, serve, server
+from agent.http import Access, WebServer, serve, server
 from tests.support.certificates import Authority
+from tests.support.viewed_clusters import sources_of, view
 
 PASSWORD = "correct horse"
 HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$08$" + b"abcdefghijklmnopqrstuu").decode()
@@ -54,7 +56,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
     def start(config: str = "", figures: bytes = b"figures\n") -> WebServer:
         (tmp_path / "web.yaml").write_text(config)
-        sources = Sources(metrics=lambda: figures, alive=lambda: True, unready=lambda: (), status=dict)
+        sources = replace(sources_of(view), metrics=lambda: figures)
         access = Access(str(tmp_path / "web.yaml") if config else None)
         started.append(serve("127.0.0.1:0", sources, access))
         return started[-1]

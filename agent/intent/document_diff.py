@@ -1,4 +1,4 @@
-"""`diff`: what differs between two documents by meaning, whatever their comments, quotes, order and spelling are."""
+"""The differences between two documents by meaning, whatever their comments, quotes, order and spelling are."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,6 @@ from functools import partial
 from json import dumps
 from typing import Any, NamedTuple
 
-import typer
-
-from agent.cli.output import Output, print_data
-from agent.cli.validate import painted
 from agent.diff.container import TABLE
 from agent.errors import Invalid
 from agent.intent.rewrite import plain
@@ -20,8 +16,6 @@ from agent.model.phrases import shorten
 from agent.yamldoc import open_document
 from agent.yamldoc.faultlist import step
 
-VERSION = 1
-"""Version of the JSON of `diff`."""
 _SECRET_ROWS = frozenset(row.field for row in TABLE if row.secret)
 _PUBLIC = frozenset(
     key
@@ -127,22 +121,3 @@ def _is_public(path: tuple[str, ...]) -> bool:
         case (("name" | "x-cluster" | "networks" | "volumes" | "services"), *_):
             return True
     return False
-
-
-def show_differences(
-    names: tuple[str, str], raws: tuple[bytes, bytes], output: Output, *, show_secrets: bool = False
-) -> bool:
-    """Print what differs from the first document to the second; True if something does. Raises Invalid."""
-    before, after = (meaning(name, raw) for name, raw in zip(names, raws, strict=True))
-    found = differences(before, after, show_secrets=show_secrets)
-    if output.is_data:
-        changes = [each._asdict() for each in found]
-        print_data({"version": VERSION, "from": names[0], "to": names[1], "changes": changes}, output)
-        return bool(found)
-    colours = {"added": "green", "removed": "red"}
-    for each in found:
-        typer.echo(painted(each, colours.get(each.what)))
-    if not found:
-        same = "are the same text" if raws[0] == raws[1] else "mean the same"
-        typer.echo(f"{names[0]} and {names[1]} {same}.")
-    return bool(found)

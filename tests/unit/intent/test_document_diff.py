@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.cli.document_diff import differences, meaning, show_differences
+from agent.cli.history import show_differences
 from agent.cli.output import Output
 from agent.errors import Invalid
+from agent.intent.document_diff import differences, meaning
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD
 

@@ -1,0 +1,126 @@
+"""The content of the pages of the cluster. etcd is read only for a viewer, and for all of them once in KEPT_S."""
+
+# ruff: noqa: PLC0415 - an agent that nobody looks at does not need half a megabyte of modules
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from agent.clients.etcd import Store
+from agent.errors import Denied, Invalid, SwarmkeeperError
+from agent.model.history import History, Kept
+from agent.model.keys import Keys
+
+if TYPE_CHECKING:
+    from agent.http.cluster_page import ClusterView, DocumentView
+
+KEPT_S = 5.0
+"""Seconds for which a reading is shown. Then it is dropped, so that an agent without viewers keeps none."""
+PATIENCE_S = 3.0
+"""Seconds that a viewer waits for etcd, less than the server gives a request."""
+LARGEST = 200_000
+"""Characters of a document that is compared here: it takes processor time of the agent."""
+_SLOW = f"etcd has not answered within {PATIENCE_S:.0f} s"
+_NARROW = "the role of this agent in etcd does not include other hosts: open the page of a manager"
+
+
+class ClusterViews:
+    """The views of one agent. Any thread may ask for them."""
+
+    def __init__(self, store: Store, keys: Keys, host: str, status: Callable[[], Mapping[str, Any]]) -> None:
+        """`status` returns the page /status of this host."""
+        self._store, self._keys, self._host, self._status = store, keys, host, status
+        self._lock = threading.Lock()
+        self._reading: Future[tuple[ClusterView, History]] | None = None
+
+    def view(self) -> "ClusterView":
+        """Return the cluster as etcd has it; if etcd cannot be read, why, and what the agent knows of its host."""
+        from agent.http.cluster_page import ClusterView
+
+        status = self._status()
+        store = status.get("store", {})
+        # An agent that knows that etcd does not answer lets nobody wait for it.
+        trouble = (store.get("error") or "etcd does not answer") if status.get("stale") else ""
+        try:
+            if not trouble:
+                return self._newest()[0]
+        except (SwarmkeeperError, TimeoutError) as error:
+            trouble = _NARROW if isinstance(error, Denied) else str(error) or _SLOW
+        return ClusterView(
+            cluster=self._keys.cluster,
+            host=self._host,
+            now_s=time.time(),
+            trouble=trouble,
+            known_at=store.get("read_at", ""),
+            own=status.get("conditions", ()),
+            own_at=status.get("as_of", ""),
+        )
+
+    def document(self, revision: int) -> "DocumentView | None":
+        """Return what the document of this revision changed; None: the history has no such revision."""
+        from agent.http.cluster_page import DocumentView
+        from agent.intent.document_diff import differences, meaning
+
+        found: dict[str, Any] = {"cluster": self._keys.cluster, "revision": revision}
+        try:
+            _, history = self._newest()
+            kept = [each for each in history.kept if each.revision <= revision][:2]
+            if not kept or kept[0].revision != revision:
+                return None
+            if len(kept) == 1:
+                raise Invalid("the history has no earlier document to compare it with")
+            found["before"] = kept[1].revision
+            after, before = (_text(each, history) for each in kept)
+            if before != after:
+                one, other = (meaning("the document", each.encode()) for each in (before, after))
+                found["changes"] = tuple(map(str, differences(one, other)))
+        except (SwarmkeeperError, TimeoutError) as error:
+            found["trouble"] = str(error) or _SLOW
+        return DocumentView(**found)
+
+    def _newest(self) -> "tuple[ClusterView, History]":
+        """Return the reading of the last KEPT_S, or a new one. Raises SwarmkeeperError, TimeoutError."""
+        with self._lock:
+            if self._reading is None:
+                self._reading = Future()
+                threading.Thread(target=self._read, args=(self._reading,), name="page", daemon=True).start()
+            reading = self._reading
+        return reading.result(PATIENCE_S)
+
+    def _read(self, reading: "Future[tuple[ClusterView, History]]") -> None:
+        try:
+            reading.set_result(self._look())
+        except Exception as error:
+            reading.set_exception(error)
+        time.sleep(KEPT_S)
+        with self._lock:
+            self._reading = None
+
+    def _look(self) -> "tuple[ClusterView, History]":
+        from agent.http.cluster_page import ClusterView
+        from agent.observe.look import look_at, read_cluster, read_history
+
+        look = look_at(self._store, self._keys, read_cluster(self._store, self._keys))
+        history = read_history(self._store, self._keys)
+        view = ClusterView(
+            cluster=look.cluster,
+            host=self._host,
+            now_s=look.read_s,
+            conditions=look.conditions(look.read_s),
+            accepted=look.accepted,
+            documents=history.kept,
+        )
+        return view, history
+
+
+def _text(kept: Kept, history: History) -> str:
+    """Return the document. Raises Invalid if it is not kept, or too large to be compared here."""
+    accepted = history.accepted if kept.is_accepted else None
+    if not accepted and not kept.entry:
+        raise Invalid(f"the history has no text of revision {kept.revision}")
+    text = accepted.document if accepted else kept.entry.text() if kept.entry else ""
+    if len(text) > LARGEST:
+        raise Invalid(f"revision {kept.revision} is too large to be compared here: use `swarmkeeper diff`")
+    return text

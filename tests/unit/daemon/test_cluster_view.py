@@ -1,0 +1,216 @@
+"""What the pages of the cluster show is read from etcd for a viewer only, and rarely."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from agent.daemon import cluster_view
+from agent.daemon.cluster_view import ClusterViews
+from agent.errors import Denied
+from agent.http.cluster_page import cluster_page, document_page
+from agent.model.history import entry_of
+from agent.model.keys import Keys
+from agent.model.records import Accepted, Verdict, encode
+from agent.model.store import KeyRange, Put, Snapshot
+from tests.fakes.store import FakeStore
+from tests.support.document import EXAMPLE, document
+from tests.support.etcd_server import eventually
+from tests.support.viewed_clusters import without_etcd
+
+KEYS = Keys("prod")
+SECRET = "kept-from-everyone"
+OWN = without_etcd().own
+
+
+class Counting(FakeStore):
+    """Counts the readings of everything below the cluster's hosts."""
+
+    readings = 0
+    held: threading.Event | None = None
+
+    def read(self, ranges: Any) -> Snapshot:
+        ranges = list(ranges)
+        if any(isinstance(each, KeyRange) and each.key == KEYS.hosts for each in ranges):
+            self.readings += 1
+            if self.held:
+                self.held.wait(10)
+        return super().read(ranges)
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading is kept for longer than any test takes."""
+    monkeypatch.setattr(cluster_view, "KEPT_S", 600.0)
+
+
+@pytest.fixture
+def store() -> Counting:
+    """An etcd with two documents: the second has another image, and one more secret."""
+    store = Counting()
+    for tag, environment in (("1.0.0", {}), ("1.0.1", {"PASSWORD": SECRET})):
+        text = document(EXAMPLE, tags={"order": tag}, services={"order": {"environment": environment}})
+        revision = store.txn([], [Put(key=KEYS.intent, value=text.encode())]).revision
+        verdict = Verdict(revision=revision, accepted=True, accepted_revision=revision)
+        entry = entry_of(verdict, text, None, "2026-11-29T12:00:00Z")
+        store.txn(
+            [],
+            [
+                Put(key=KEYS.accepted, value=encode(Accepted(revision=revision, document=text))),
+                Put(key=KEYS.verdict, value=encode(verdict)),
+                Put(key=f"{KEYS.history}{revision}", value=encode(entry)),
+            ],
+        )
+    return store
+
+
+def views(etcd: FakeStore, **status: Any) -> ClusterViews:
+    return ClusterViews(etcd, KEYS, "node-231", lambda: {"stale": False, "conditions": OWN, **status})
+
+
+def test_etcd_is_read_for_a_viewer_only_and_once_for_all_that_come_together(store: Counting) -> None:
+    of_agent = views(store)
+    assert store.readings == 0
+
+    with ThreadPoolExecutor(8) as viewers:
+        found = list(viewers.map(lambda _: of_agent.view(), range(40)))
+    of_agent.document(found[0].accepted)
+
+    assert store.readings == 2  # the second has the specs that the first listed
+    assert {each.conditions is not None for each in found} == {True}
+
+
+def test_a_reading_is_dropped_after_its_time_and_the_next_viewer_gets_a_new_one(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_view, "KEPT_S", 0.01)
+    of_agent = views(store)
+    before = of_agent.view()
+    eventually(lambda: of_agent._reading is None, within_s=10)
+    assert before.accepted
+
+    store.txn(
+        [], [Put(key=KEYS.verdict, value=encode(Verdict(revision=1, accepted=False, accepted_revision=0)))]
+    )
+    of_agent.view()
+
+    assert store.readings == 4
+
+
+def test_the_view_has_the_conditions_and_the_history(store: Counting) -> None:
+    found = views(store).view()
+
+    assert found.conditions
+    assert found.conditions.document.revision == found.accepted
+    assert [each.is_accepted for each in found.documents] == [True, False]
+    assert found.trouble == ""
+
+
+def test_a_document_shows_its_changes_and_no_secret(store: Counting) -> None:
+    of_agent = views(store)
+    newest, first = of_agent.view().documents
+
+    changed = of_agent.document(newest.revision)
+    assert changed
+
+    assert changed.before == first.revision
+    assert (
+        "services.order.image: changed 10.159.62.231/somecom/order:1.0.0 -> 10.159.62.231/somecom/order:1.0.1"
+        in changed.changes
+    )
+    assert any("PASSWORD" in each for each in changed.changes)
+    assert SECRET.encode() not in document_page(changed) + cluster_page(of_agent.view(), refreshed=True)
+    assert of_agent.document(newest.revision + 1000) is None
+    nothing_before = of_agent.document(first.revision)
+    assert nothing_before
+    assert nothing_before.trouble == "the history has no earlier document to compare it with"
+
+
+def test_a_document_that_is_damaged_is_no_defect_of_the_page(store: Counting) -> None:
+    of_agent = views(store)
+    newest = of_agent.view().documents[0]
+    store.txn([], [Put(key=f"{KEYS.history}{newest.revision + 50}", value=b"damaged")])
+
+    found = views(store).document(newest.revision + 50)
+
+    assert found
+    assert "the history has no text of revision" in found.trouble
+
+
+def test_a_large_document_is_not_compared_by_the_agent(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_view, "LARGEST", 100)
+    of_agent = views(store)
+
+    found = of_agent.document(of_agent.view().documents[0].revision)
+
+    assert found
+    assert "use `swarmkeeper diff`" in found.trouble
+
+
+@pytest.fixture
+def hanging(store: Counting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
+    """An etcd whose answer does not come before the viewer gives up."""
+    monkeypatch.setattr(cluster_view, "PATIENCE_S", 0.05)
+    store.held = threading.Event()
+    yield store
+    store.held.set()
+
+
+def test_a_viewer_does_not_wait_for_an_etcd_that_hangs_and_others_start_no_second_reading(
+    hanging: Counting,
+) -> None:
+    of_agent = views(hanging)
+
+    found = [of_agent.view() for _ in range(3)]
+
+    assert {each.trouble for each in found} == {"etcd has not answered within 3 s"}
+    assert found[0].own == OWN
+    assert hanging.readings == 1
+
+
+def cut(store: FakeStore) -> None:
+    store.cut()
+
+
+def revoke(store: FakeStore) -> None:
+    store.denied = True
+
+
+@pytest.mark.parametrize("fault", [cut, revoke])
+def test_an_etcd_that_cannot_be_read_leaves_what_the_host_knows(
+    store: Counting, fault: Callable[[FakeStore], None]
+) -> None:
+    fault(store)
+
+    found = views(store, as_of="2026-11-29T12:08:30Z", store={"read_at": "2026-11-29T12:04:00Z"}).view()
+
+    assert found.conditions is None
+    assert found.trouble
+    assert (found.own, found.own_at, found.known_at) == (OWN, "2026-11-29T12:08:30Z", "2026-11-29T12:04:00Z")
+
+
+def test_an_agent_with_the_role_of_a_worker_names_another_page(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> Snapshot:
+        raise Denied("permission denied")
+
+    monkeypatch.setattr(store, "read", denied)
+
+    assert "open the page of a manager" in views(store).view().trouble
+
+
+def test_an_agent_that_knows_that_etcd_is_away_does_not_ask_it(store: Counting) -> None:
+    found = views(store, stale=True, store={"error": "connection refused"}).view()
+
+    assert (found.trouble, store.readings) == ("connection refused", 0)
+
+
+def test_before_its_first_pass_an_agent_shows_the_cluster(store: Counting) -> None:
+    of_agent = ClusterViews(store, KEYS, "node-231", lambda: {"ready": False, "unready": ()})
+
+    assert of_agent.view().conditions
