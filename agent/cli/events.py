@@ -15,10 +15,11 @@ from agent.cli.layout import Column, table, text
 from agent.cli.output import Output, print_data
 from agent.cli.status_form import as_json
 from agent.errors import SwarmkeeperError
-from agent.model.events import Event, EventLog, read_log
+from agent.model.events import Event, EventLog
 from agent.model.observed import ClusterState
 from agent.model.records import seconds_of
 from agent.model.store import KeyRange
+from agent.observe.look import read_events
 
 VERSION = 1
 """Version of the JSON of `events`."""
@@ -91,12 +92,10 @@ def show_events(
 
 
 def _read(connection: Connection) -> EventLog:
-    key = connection.keys.events
-    found = connection.store.read([KeyRange(key=key)])
-    if value := found.get(key):
-        return read_log(value.value)
-    refuse_unknown(connection.store, connection.keys, ClusterState(revision=found.revision))
-    return EventLog()
+    log = read_events(connection.store, connection.keys)
+    if not log.events:
+        refuse_unknown(connection.store, connection.keys, ClusterState(revision=0))
+    return log
 
 
 def _print(events: Sequence[Event], output: Output, dropped_at: str, *, again: bool = False) -> None:
@@ -119,6 +118,4 @@ def _print(events: Sequence[Event], output: Output, dropped_at: str, *, again: b
 
 
 def _row(event: Event) -> tuple[str, ...]:
-    state = event.state if event.reason in ("", event.state) else f"{event.state} {event.reason}"
-    times = f" ({event.count} times since {event.first})" if event.count > 1 else ""
-    return event.at, event.resource, state, f"{event.text}{times}".strip()
+    return event.at, event.resource, *event.said

@@ -100,10 +100,15 @@ class ClusterViews:
 
     def _look(self) -> "tuple[ClusterView, History]":
         from agent.http.cluster_page import ClusterView
-        from agent.observe.look import look_at, read_cluster, read_history
+        from agent.model.events import MOST_EVENTS, newest
+        from agent.observe.look import look_at, read_cluster, read_events, read_history
 
         look = look_at(self._store, self._keys, read_cluster(self._store, self._keys))
         history = read_history(self._store, self._keys)
+        try:
+            events, events_fault = newest(read_events(self._store, self._keys), MOST_EVENTS), ""
+        except Invalid as error:
+            events, events_fault = (), f"The key {self._keys.events} cannot be read: {error}"
         view = ClusterView(
             cluster=look.cluster,
             host=self._host,
@@ -111,6 +116,8 @@ class ClusterViews:
             conditions=look.conditions(look.read_s),
             accepted=look.accepted,
             documents=history.kept,
+            events=events,
+            events_fault=events_fault,
         )
         return view, history
 

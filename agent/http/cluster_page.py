@@ -10,13 +10,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agent.conditions import ClusterConditions, Condition, HostCondition, ServiceCondition, wording
 from agent.conditions.finding import SEVERITY
 from agent.model import Frozen
+from agent.model.events import Event
 from agent.model.history import Kept
 from agent.model.phrases import counted, shorten
 from agent.model.records import timestamp
@@ -32,14 +33,6 @@ _LONGEST = 500
 """Characters of one text."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "style.css").read_text()
-
-
-class Event(NamedTuple):
-    """Something that happened. `time` is in RFC 3339."""
-
-    time: str
-    resource: str
-    text: str
 
 
 class ClusterView(Frozen):
@@ -58,6 +51,8 @@ class ClusterView(Frozen):
     """The newest first."""
     events: tuple[Event, ...] = ()
     """The newest first."""
+    events_fault: str = ""
+    """Why they cannot be read; empty: they were."""
     trouble: str = ""
     """Reason why the cluster was not read; empty: it was."""
     known_at: str = ""

@@ -45,6 +45,13 @@ class Event(Frozen):
         return named.get(self.kind, self.kind)
 
     @property
+    def said(self) -> tuple[str, str]:
+        """State with its reason, and the text with how often it happened."""
+        state = self.state if self.reason in ("", self.state) else f"{self.state} {self.reason}"
+        times = f" ({self.count} times since {self.first})" if self.count > 1 else ""
+        return state, f"{self.text}{times}".strip()
+
+    @property
     def what(self) -> tuple[str, ...]:
         """Everything but times and texts: equal for equal events."""
         return self.kind, self.resource, self.state, self.reason

@@ -8,6 +8,7 @@ from agent.clients.etcd import Store
 from agent.conditions import ClusterConditions, conditions_of
 from agent.conditions.shared import upkeep_notes
 from agent.errors import Invalid, Refused
+from agent.model.events import EventLog, read_log
 from agent.model.history import NO_NOTE, OUTCOMES, Entry, Event, History, Kept, note_of
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
@@ -86,6 +87,12 @@ def read_history(store: Store, keys: Keys) -> History:
         )
     refused = verdict and verdict.revision == newest and not verdict.accepted
     return History(kept=tuple(kept), accepted=accepted, newest=newest, refusal=verdict if refused else None)
+
+
+def read_events(store: Store, keys: Keys) -> EventLog:
+    """Read the events. Raises Invalid if they are unreadable; Unreachable, Refused."""
+    value = store.read([KeyRange(key=keys.events)]).get(keys.events)
+    return read_log(value.value) if value else EventLog()
 
 
 def _record(found: Snapshot, key: str, kind: type[R]) -> tuple[R | None, str]:

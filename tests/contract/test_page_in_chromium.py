@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from agent.http import cluster_page
-from agent.http.cluster_page import DocumentView, Event
+from agent.http.cluster_page import DocumentView
+from agent.model.events import Event
 from tests.support.chromium import PROGRAM, SCHEMES, browser
 from tests.support.cluster_states import CLUSTERS
 from tests.support.viewed_clusters import PICTURED, served, view
@@ -97,9 +98,8 @@ def test_hostile_texts_are_shown_as_they_are(seen: Seen) -> None:
     assert found.conditions
     replicas = tuple(replace(each, output=(HOSTILE,)) for each in found.conditions.replicas)
     conditions = replace(found.conditions, replicas=replicas, notes=(HOSTILE,))
-    hostile = replace(
-        found, cluster=HOSTILE, conditions=conditions, events=(Event(HOSTILE, HOSTILE, HOSTILE),)
-    )
+    event = Event(at=HOSTILE, kind="order", resource=HOSTILE, state=HOSTILE, text=HOSTILE)
+    hostile = replace(found, cluster=HOSTILE, conditions=conditions, events=(event,))
     with served(hostile) as address:
         seen.open(f"{address}/?refresh=off")
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from agent.conditions import conditions_of, own_host
 from agent.http import Sources, serve
-from agent.http.cluster_page import ClusterView, DocumentView, Event
+from agent.http.cluster_page import ClusterView, DocumentView
+from agent.model.events import Event
 from agent.model.history import Entry, Kept, Note
 from agent.model.history import Event as Outcome
 from agent.model.observed import ClusterState, Observed
@@ -32,8 +33,14 @@ DOCUMENTS = tuple(
     for revision, author in ((REVISION, "ada"), (6, ""), (5, "ada"))
 )
 EVENTS = (
-    Event("2026-11-29T12:04:00Z", "host/node-232", "Unreachable: its presence has ended"),
-    Event("2026-11-29T11:58:10Z", "document", "revision 7 accepted"),
+    Event(
+        at="2026-11-29T12:04:00Z",
+        kind="condition",
+        resource="host/node-232",
+        state="Unreachable",
+        text="it is off",
+    ),
+    Event(at="2026-11-29T11:58:10Z", kind="document", resource="document/7", state="accepted"),
 )
 
 

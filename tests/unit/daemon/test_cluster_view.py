@@ -11,6 +11,7 @@ from agent.daemon import cluster_view
 from agent.daemon.cluster_view import ClusterViews
 from agent.errors import Denied
 from agent.http.cluster_page import cluster_page, document_page
+from agent.model.events import Event, EventLog, with_events
 from agent.model.history import entry_of
 from agent.model.keys import Keys
 from agent.model.records import Accepted, Verdict, encode
@@ -106,6 +107,28 @@ def test_the_view_has_the_conditions_and_the_history(store: Counting) -> None:
     assert found.conditions.document.revision == found.accepted
     assert [each.is_accepted for each in found.documents] == [True, False]
     assert found.trouble == ""
+
+
+def test_the_view_has_the_newest_events_first(store: Counting) -> None:
+    happened = [
+        Event(at=f"2026-11-29T12:0{n}:00Z", kind="order", resource=f"host/{n}", state="drain") for n in (1, 2)
+    ]
+    store.txn([], [Put(key=KEYS.events, value=encode(with_events(EventLog(), happened)))])
+
+    found = views(store).view()
+
+    assert [each.resource for each in found.events] == ["host/2", "host/1"]
+    assert "host/2" in cluster_page(found, refreshed=True).decode()
+
+
+def test_events_that_cannot_be_read_are_named_and_hide_nothing_else(store: Counting) -> None:
+    store.txn([], [Put(key=KEYS.events, value=b"[")])
+
+    found = views(store).view()
+
+    assert found.conditions
+    assert found.events == ()
+    assert "The key /swarmkeeper/prod/events cannot be read" in cluster_page(found, refreshed=True).decode()
 
 
 def test_a_document_shows_its_changes_and_no_secret(store: Counting) -> None:

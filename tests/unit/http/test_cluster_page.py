@@ -14,12 +14,12 @@ from agent.http.cluster_page import (
     LARGEST,
     ClusterView,
     DocumentView,
-    Event,
     cluster_page,
     document_page,
     headers,
     history_page,
 )
+from agent.model.events import Event
 from tests.support.cluster_states import CLUSTERS, EXPECTED, A, B
 from tests.support.viewed_clusters import HOSTS, WRONG, many, view, without_etcd
 
@@ -136,7 +136,7 @@ def hostile(found: ClusterConditions) -> ClusterConditions:
 def test_hostile_names_and_outputs_stay_text() -> None:
     kind = view(CLUSTERS["crash loop, exited"])
     assert kind.conditions
-    events = (Event(HOSTILE, HOSTILE, HOSTILE),)
+    events = (Event(at=HOSTILE, kind="order", resource=HOSTILE, state=HOSTILE, text=HOSTILE),)
     harmless = replace(
         hostile(kind.conditions), notes=("x",), removed=("x",), cluster=kind.conditions.cluster
     )
