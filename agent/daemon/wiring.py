@@ -34,7 +34,7 @@ from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, Ob
 from agent.observe.replica_memory import ReplicaMemory
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
-from agent.report import Decisions, EventKey, Metrics, Reporter, run_inline
+from agent.report import Decisions, EventKey, Metrics, Reporter, StatusKey, run_inline
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_ineligible=why_ineligible)
 """Decisions of the planner that the report needs."""
@@ -120,8 +120,13 @@ class Agent:
             renewed_s=lambda: self.session.renewed_s,
         )
         self.reporter = Reporter(
-            env.store,
-            keys.status(config.host),
+            StatusKey(
+                env.store,
+                keys.status(config.host),
+                env.monotonic,
+                partial(env.metrics.count, "status_write_failures_total"),
+                partial(self.wake.wake, "report waits"),
+            ),
             env.metrics,
             DECISIONS,
             version=env.version,

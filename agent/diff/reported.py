@@ -94,17 +94,16 @@ def finished_reports(host: host_state.HostState) -> tuple[ReplicaReport, ...]:
 
 
 def _remembered(status: HostStatus) -> tuple[host_state.Remembered, ...]:
-    run, left = host_state.FinishedRun, [alike(host_state.Remembered, each) for each in status.left_volumes]
     here = [
         alike(
             host_state.Remembered,
             each,
-            run=alike(run, each, shape="", finished_at="") if each.removed else None,
+            run=alike(host_state.FinishedRun, each, shape="", finished_at="") if each.removed else None,
         )
         for each in status.replicas
         if each.volumes or each.removed
     ]
-    return tuple({each.key: each for each in (*left, *here)}.values())
+    return tuple({each.key: each for each in (*status.left_volumes, *here)}.values())
 
 
 def alike(kind: Callable[..., T], found: object, **other: object) -> T:

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from agent.errors import Invalid
 from agent.model import Frozen
 from agent.model.keys import Keys
-from agent.model.records import Accepted, Verdict, decode, seconds_of
+from agent.model.records import Accepted, Verdict, decode, expanded, seconds_of
 from agent.model.store import Snapshot
 
 Outcome = Literal["carried-out", "paused", "rolled-back"]
@@ -63,13 +63,11 @@ class Entry(Frozen):
         """Return the document. Raises Invalid if it was not kept, or is not the one that the entry describes."""
         if not self.document:
             raise Invalid(f"revision {self.revision} was too large, or no text, and only its entry was kept")
-        expanding = zlib.decompressobj()
         try:
-            raw = expanding.decompress(self.document, MOST_EXPANDED + 1)
-            text = raw.decode()
-        except (zlib.error, UnicodeDecodeError) as error:
+            text = expanded(self.document, MOST_EXPANDED).decode()
+        except (Invalid, UnicodeDecodeError) as error:
             raise Invalid(f"the document of revision {self.revision} is damaged: {error}") from error
-        if len(raw) > MOST_EXPANDED or sha256(raw).hexdigest() != self.sha256:
+        if sha256(text.encode()).hexdigest() != self.sha256:
             raise Invalid(f"the document of revision {self.revision} is damaged: its hash is another one")
         return text
 

@@ -4,8 +4,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from agent.model import Frozen
 from agent.model.leader_steps import LeaderStep
-from agent.model.records import MembershipOrder
-from agent.model.status import Waiting
+from agent.model.status import BlockedReport, Waiting
 from agent.model.steps import HostStep
 
 Step = HostStep | LeaderStep
@@ -20,14 +19,10 @@ BlockedKind = Literal[
 """Kinds of blocked resources, a label of the metric."""
 
 
-class Blocked(Frozen):
+class Blocked(BlockedReport):
     """A resource whose difference the agent sees and deliberately leaves."""
 
-    resource: str
-    reason: str
     kind: BlockedKind
-    order: MembershipOrder | None = None
-    """The leader's order that this host cannot obey; None: the resource is blocked for another cause."""
 
     def __str__(self) -> str:
         return f"blocked {self.resource}: {self.reason}"

@@ -1,12 +1,12 @@
 """The records in etcd, except the intent and the statuses: JSON with a version and a checksum."""
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar, cast
-from zlib import crc32
 
 import msgspec
 
@@ -28,21 +28,24 @@ SEAL_LASTS_S = 86_400.0
 R = TypeVar("R")
 
 
-def encode(record: Any, *, terse: bool = False) -> bytes:
+def encode(record: Any, *, terse: bool = False, packed: bool = False) -> bytes:
     """Return the canonical JSON of a record, with version and checksum. Equal records have equal bytes.
 
-    `terse` leaves out every field with its default, which `decode` puts back.
+    `terse` leaves out every field with its default. `packed` compresses the fields that the record names in PACKED
+    together, as the field `packed`. `decode` puts them back.
     """
     # The earlier format of a presence is the same. An older leader must see that this host is present.
     of_both = isinstance(record, Presence)
     content = msgspec.to_builtins(without_defaults(record) if terse or of_both else record, str_keys=True)
+    if inner := {name: content.pop(name) for name in (record.PACKED if packed else ()) if name in content}:
+        content["packed"] = zlib.compress(msgspec.json.encode(inner, order="sorted"), 9)
     body = {"v": earlier.FORMAT if of_both else VERSION, **content}
     return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
 
 
 def _sum(body: dict[str, Any]) -> str:
     """Return the CRC-32 of the canonical JSON. It detects a flipped bit that turns one valid value into another."""
-    return f"{crc32(msgspec.json.encode(body, order='sorted')):08x}"
+    return f"{zlib.crc32(msgspec.json.encode(body, order='sorted')):08x}"
 
 
 def decode(kind: type[R], raw: bytes) -> R:
@@ -61,12 +64,26 @@ def decode(kind: type[R], raw: bytes) -> R:
             body = earlier.converted(body)
         elif version != VERSION:
             raise Invalid(f"a {kind.__name__} of format {version!r}; this agent reads format {VERSION}")
+        if hasattr(kind, "PACKED") and (inner := body.pop("packed", None)) is not None:
+            body |= msgspec.json.decode(expanded(msgspec.convert(inner, bytes), LARGEST_VALUE), type=dict)
         record = msgspec.convert(body, kind, strict=True)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"not a {kind.__name__}: {error}") from error
     if unknown := sorted(set(body) - {each.name for each in dataclasses.fields(cast(Any, kind))}):
         raise Invalid(f"a {kind.__name__} with fields this version does not know: {', '.join(unknown)}")
     return record
+
+
+def expanded(compressed: bytes, most: int) -> bytes:
+    """Return what zlib compressed. Raises Invalid if that is damaged, or has more than `most` bytes."""
+    expanding = zlib.decompressobj()
+    try:
+        raw = expanding.decompress(compressed, most + 1)
+    except zlib.error as error:
+        raise Invalid(f"its compressed part is damaged: {error}") from error
+    if len(raw) > most or not expanding.eof:
+        raise Invalid(f"its compressed part is cut off, or has more than {most} bytes")
+    return raw
 
 
 def timestamp(at_s: float) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 from agent.model import Deriving, Frozen
-from agent.model.host_state import Attached, ContainerFacts, NetworkFacts, NodeState
+from agent.model.host_state import Attached, ContainerFacts, NetworkFacts, NodeState, Remembered
 from agent.model.intent import NO_MACHINE, Machine
 from agent.model.records import MembershipOrder
 from agent.model.spec import Key, Pairs
@@ -73,15 +73,6 @@ class ReplicaReport(ContainerFacts):
         return self.service, self.slot
 
 
-class LeftVolumes(Frozen):
-    """Anonymous volumes of a replica that is not on the host any more. No agent removes them."""
-
-    service: str
-    slot: int
-    volumes: Pairs
-    """(path in the container, name of the volume)."""
-
-
 Phase = Literal["", "right", "waiting", "moving", "held"]
 
 
@@ -140,6 +131,8 @@ class HostStatus(Deriving):
     it changes seldom.
     """
 
+    PACKED: ClassVar = ("attached", "images", "networks", "nodes", "replicas")
+    """The large fields, which etcd has compressed."""
     instance: str
     """Id of the run of the agent that wrote the status. A status of an earlier run is out of date."""
     at: str
@@ -190,7 +183,8 @@ class HostStatus(Deriving):
     volumes: tuple[str, ...] = ()
     volume_drivers: Pairs = ()
     """(volume, driver) of the declared volumes whose driver is not `local`."""
-    left_volumes: tuple[LeftVolumes, ...] = ()
+    left_volumes: tuple[Remembered, ...] = ()
+    """Anonymous volumes of replicas that are not on the host any more. No agent removes them."""
     foreign_names: tuple[str, ...] = ()
     """Names of unmanaged containers that a replica of this project could need: `<project>-...`."""
     routes: Pairs = ()

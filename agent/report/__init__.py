@@ -6,6 +6,6 @@ Each metric has a row in definitions.py. gauges.py sets the gauges; counters.py 
 from agent.report.events import EventKey
 from agent.report.registry import Metrics
 from agent.report.reporter import Decisions, Reporter
-from agent.report.status_key import LatestOnly, run_inline
+from agent.report.status_key import LatestOnly, StatusKey, run_inline
 
-__all__ = ["Decisions", "EventKey", "LatestOnly", "Metrics", "Reporter", "run_inline"]
+__all__ = ["Decisions", "EventKey", "LatestOnly", "Metrics", "Reporter", "StatusKey", "run_inline"]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import structlog
 
 from agent.clients import systemd
-from agent.clients.etcd import Store
 from agent.conditions import with_own_report
 from agent.diff.reported import host_of
 from agent.errors import Invalid, SwarmkeeperError
@@ -40,10 +39,9 @@ class Decisions(NamedTuple):
 class Reporter:
     """Reports one host. Errors of a report are only logged. `passed` waits for etcd until it has the earlier status."""
 
-    def __init__(  # noqa: PLR0913 - one parameter for each part
+    def __init__(
         self,
-        store: Store,
-        key: str,
+        status_key: StatusKey,
         metrics: registry.Metrics,
         decisions: Decisions,
         *,
@@ -54,12 +52,11 @@ class Reporter:
         later: Callable[[Callable[[], None]], None] = run_inline,
         events: EventKey,
     ) -> None:
-        """`key` is the status key. `clock` is the dispatcher's, in monotonic seconds; `now` gives seconds since 1970.
+        """`clock` is the dispatcher's, in monotonic seconds; `now` gives seconds since 1970.
 
         `later` runs the writes to etcd. It may use another thread, and skip all waiting jobs but the last.
         """
-        self._later, self._metrics = later, metrics
-        self._key = StatusKey(store, key, clock, partial(metrics.count, "status_write_failures_total"))
+        self._key, self._later, self._metrics = status_key, later, metrics
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
         self._journal, self._counters = journal.Journal(decisions.why_ineligible), counters.Counters(metrics)

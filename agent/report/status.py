@@ -16,7 +16,6 @@ from agent.model.phrases import counted
 from agent.model.plan import Blocked, Failure, Plan, Step
 from agent.model.spec import Pairs
 
-NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 MOST_NAMES = 500
 """Names that others choose and no decision needs, in one list of a status."""
 UNLED_S = 30.0
@@ -35,7 +34,7 @@ def host_status(
     version: str,
     *,
     phase: status.Phase,
-    progress: Mapping[str, str] = NO_PROGRESS,
+    progress: Mapping[str, str] = MappingProxyType({}),
 ) -> status.HostStatus:
     """Return the status to write; `previous` is the last one of this host, also of an earlier run, or None.
 
@@ -149,19 +148,13 @@ def _seen(
         known,
         engine_up=True,
         engine_error="",
-        engine_version=host.engine_version,
-        live_restore=host.live_restore,
-        machine=host.machine,
-        admission=host.admission,
+        **{name: getattr(host, name) for name in ("engine_version", "live_restore", "machine", "admission")},
+        **{name: getattr(swarm, name) for name in ("node_id", "swarm_id", "is_manager", "managers")},
+        autolock=swarm.autolock,
         state=swarm.local,
         swarm_error=swarm.error,
-        node_id=swarm.node_id,
-        swarm_id=swarm.swarm_id,
-        is_manager=swarm.is_manager,
         other_cluster=other_cluster(host, observed.cluster.record if observed.cluster else None),
         swarm_address=swarm.address,
-        autolock=swarm.autolock,
-        managers=swarm.managers,
         joined=nodes.note_join(known.joined, host, now),
         pool=tuple(str(each) for each in swarm.pool),
         nodes=_nodes(observed, swarm.nodes),
@@ -214,19 +207,18 @@ def _networks(observed: Observed, host: host_state.HostState) -> tuple[host_stat
 
 def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase) -> status.BridgeReport:
     link, intent = host.bridge_link, observed.accepted
-    kernel = status.BridgeReport(
+    found = host.bridges[0] if host.bridges else None
+    return status.BridgeReport(
         phase=phase,
         revision=intent.revision if intent else 0,
         mesh=has_mesh(host),
         device=link is not None,
         address=str(link.address) if link and link.address else "",
         up=link is not None and link.up,
+        subnet=str(found.subnet) if found and found.subnet else "",
+        gateway=(found.gateway if found else None) or "",
+        options=found.options if found else (),
     )
-    if not host.bridges:
-        return kernel
-    found = host.bridges[0]
-    subnet = str(found.subnet) if found.subnet else ""
-    return replace(kernel, subnet=subnet, gateway=found.gateway or "", options=found.options)
 
 
 def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str, ...]:
@@ -312,12 +304,12 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
     return (*reports, *finished_reports(host))
 
 
-def _left_volumes(observed: Observed, host: host_state.HostState) -> tuple[status.LeftVolumes, ...]:
+def _left_volumes(observed: Observed, host: host_state.HostState) -> tuple[host_state.Remembered, ...]:
     """Return the anonymous volumes of replicas that are neither on the host nor assigned to it."""
     assigned = observed.assignment.replicas if observed.assignment else ()
     here = {each.replica.key for each in host.containers}.union(each.key for each in assigned)
     left = (each for each in host.remembered if each.volumes and each.key not in here)
-    return tuple(alike(status.LeftVolumes, each) for each in left)[:MOST_NAMES]
+    return tuple(replace(each, run=None) for each in left)[:MOST_NAMES]
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:

@@ -14,7 +14,7 @@ from agent.errors import Invalid, SwarmkeeperError
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.phrases import cut
 from agent.model.records import decode, encode
-from agent.model.status import HostStatus, NetworkReport, ReplicaReport
+from agent.model.status import HostStatus
 from agent.model.store import KeyRange, Put
 
 log = structlog.get_logger()
@@ -74,8 +74,10 @@ class LatestOnly:
                 self._changed.wait_for(lambda: self._closing, self._pause_s)
 
 
-# ---- The status key: written when its content changes. The presence of the agent shows that it is current
+# ---- The status key: written when its content changes, work in progress later. The presence shows that it is current
 
+WAITS_S = 5.0
+"""Most seconds for which a report waits whose only news is the work under way: its result is written in its place."""
 CHECK_S = 300.0
 """Seconds between looks whether etcd still has the status as written: another client may delete or change it."""
 UNWRITTEN_S = 60.0
@@ -92,9 +94,12 @@ class StatusKey:
         key: str,
         clock: Callable[[], float],
         on_failure: Callable[[], None] = lambda: None,
+        again: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`on_failure` is called after each failed write."""
+        """`on_failure` is called after each failed write; `again` with the seconds after which `write` is to be."""
         self._store, self._key, self._clock, self._on_failure = store, key, clock, on_failure
+        self._again = again
+        self._waits_since: float | None = None
         self._written: HostStatus | None = None
         self._mod_revision, self._checked_at = 0, 0.0
         self._losses = self._losses_seen = 0
@@ -130,14 +135,14 @@ class StatusKey:
         """Write `status` if it has changed, etcd lost it or `anyway` is true. One attempt; a failure is logged.
 
         Its revision alone is no change if the status in etcd is of `assigned_at`, the last document that asked
-        something else of this host, or of a later one.
+        something else of this host, or of a later one. Work in progress alone is written after WAITS_S.
         """
         # Read before the write: a loss during the write then causes another one.
         losses, known = self._losses, self._written
-        same = known and losses == self._losses_seen and _says_nothing_new(status, known, assigned_at)
-        if same and not anyway and self._is_there():
+        if known and not anyway and losses == self._losses_seen and self._stays(status, known, assigned_at):
             self._failing = None
             return
+        self._waits_since = None
         try:
             done = self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
@@ -153,6 +158,18 @@ class StatusKey:
                 log.info("status written again", recovers=NOT_WRITTEN)
             self.fault, self._failing = "", None
 
+    def _stays(self, status: HostStatus, known: HostStatus, assigned_at: int) -> bool:
+        """Return True if etcd has `known` as written, and only work in progress is new, for less than WAITS_S."""
+        status = _counted(status, known, assigned_at)
+        if status == known:
+            self._waits_since = None
+            return self._is_there()
+        since = self._waits_since = self._clock() if self._waits_since is None else self._waits_since
+        left_s = since + WAITS_S - self._clock() if _may_wait(status, known) else 0.0
+        if left_s > 0:
+            self._again(left_s)
+        return left_s > 0
+
     def _is_there(self) -> bool:
         """Return False if etcd does not have the status as written; looks every CHECK_S."""
         if self._clock() - self._checked_at < CHECK_S:
@@ -164,19 +181,35 @@ class StatusKey:
         return True
 
 
-def _says_nothing_new(status: HostStatus, known: HostStatus, assigned_at: int) -> bool:
+def _may_wait(status: HostStatus, known: HostStatus) -> bool:
+    """Return True if `status` differs only in work that goes on, of which no host decides anything.
+
+    Membership is excepted, and so are the ends of this host's steps and of all work: they tell that a goal is reached.
+    """
+    behind = known.revision <= status.revision < status.bridge.revision
+    ends = any(not each.leads for each in known.steps) > any(not each.leads for each in status.steps)
+    if ends or status.state != "active" or not (behind or status.steps or status.waiting):
+        return False
+    waits = [e for e in {*known.waiting} ^ {*status.waiting} if not e.resource.startswith("rollout/")]
+    later = replace(known, steps=status.steps, images=status.images, waiting=status.waiting)
+    bridge = replace(known.bridge, revision=status.bridge.revision)
+    same = replace(later, revision=status.revision, bridge=bridge) == status
+    return same and not waits and (behind or status.revision == known.revision)
+
+
+def _counted(status: HostStatus, known: HostStatus, assigned_at: int) -> HostStatus:
+    """Return the status with the time of `known`, and with its revisions where those count for the same."""
     if 0 < assigned_at <= known.revision <= status.revision:
         status = replace(status, revision=known.revision)
     if 0 < assigned_at <= known.bridge.revision <= status.bridge.revision:
         status = replace(status, bridge=replace(status.bridge, revision=known.bridge.revision))
-    return replace(status, at=known.at) == known
+    return replace(status, at=known.at)
 
 
 # ---- A status within what etcd takes in one request, so that a status is always written
 #
-# What no decision needs goes first: outputs and texts, then differences, images, volumes and foreign networks. The
-# state of a replica goes last, and only where even the bare states are too large. `HostStatus.cut` says what was left
-# out.
+# What no decision needs goes first: texts, then steps, volumes and reasons. The state of a replica goes last, and only
+# where even the bare states are too large. `HostStatus.cut` says what was left out.
 
 MOST_BYTES = 1_500_000
 """etcd refuses a request of more than 1.5 MiB (--max-request-bytes), key included."""
@@ -188,6 +221,7 @@ _SHORT = 100
 _WORD = 20
 """Characters of an error of a bare replica: an error at all decides."""
 _TEXTS = "texts after {} characters"
+_BRIDGES = (GWBRIDGE, PARKING)
 _FEW = 50
 """Entries of a list in a status that is too large."""
 
@@ -195,15 +229,15 @@ _FEW = 50
 def encode_status(status: HostStatus, most: int = MOST_BYTES) -> bytes:
     """Return the status as a record of at most `most` bytes, with as little left out as that needs."""
     status = _with_even_texts(status)
-    encoded = encode(status, terse=True)
+    encoded = encode(status, terse=True)  # readers limit the content, too, not only what is stored
     for leave_out, what in _STAGES:
         if len(encoded) <= most:
-            return encoded
+            break
         left = leave_out(status)
         if left != status:
             status = replace(left, cut=(*status.cut, what))
             encoded = encode(status, terse=True)
-    return encoded if len(encoded) <= most else encode(_minimal(status), terse=True)
+    return encode(status if len(encoded) <= most else _minimal(status), terse=True, packed=True)
 
 
 def _with_even_texts(status: HostStatus) -> HostStatus:
@@ -242,26 +276,13 @@ def _shortened(reports: Sequence[T], most: int, *names: str) -> tuple[T, ...]:
     return tuple(replace(each, **{name: cut(getattr(each, name), most) for name in names}) for each in given)
 
 
-def _with_few_names(status: HostStatus) -> HostStatus:
-    return replace(
-        status,
-        volumes=status.volumes[:_FEW],
-        left_volumes=status.left_volumes[:_FEW],
-        foreign_names=status.foreign_names[:_FEW],
-        networks=tuple(each for each in status.networks if _may_matter(each)),
-    )
-
-
-def _may_matter(network: NetworkReport) -> bool:
-    """Return False for a network of this engine alone that no agent made: it concerns no decision of the leader."""
-    foreign = not network.ours and network.name not in (GWBRIDGE, PARKING)
-    return not (foreign and (network.driver, network.scope) == ("bridge", "local"))
-
-
 def _with_few_steps(status: HostStatus) -> HostStatus:
     """Keep the first steps, and the resources of what is blocked and waits, which the conditions need."""
     return replace(
         status,
+        volumes=status.volumes[:_FEW],
+        # A bridge of this engine alone that no agent made concerns no decision of the leader.
+        networks=tuple(e for e in status.networks if e.driver != "bridge" or e.ours or e.name in _BRIDGES),
         steps=status.steps[:_FEW],
         blocked=tuple(replace(each, reason="") for each in status.blocked),
         waiting=tuple(replace(each, reason="") for each in status.waiting),
@@ -270,22 +291,18 @@ def _with_few_steps(status: HostStatus) -> HostStatus:
 
 def _with_bare_replicas(status: HostStatus) -> HostStatus:
     """Keep of each replica what decides: which it is, its spec, its state and its addresses."""
-    bare = _with_replicas(
-        status,
-        lambda each: replace(
-            each, started_at="", error=each.error[:_WORD], image="", image_now="", differences=()
-        ),
-    )
     return replace(
-        bare,
+        status,
+        replicas=tuple(
+            replace(
+                e, started_at="", error=e.error[:_WORD], image="", image_now="", output=(), differences=()
+            )
+            for e in status.replicas
+        ),
         blocked=status.blocked[:_FEW],
         waiting=status.waiting[:_FEW],
         attached=tuple(replace(each, ports=()) for each in status.attached),
     )
-
-
-def _with_replicas(status: HostStatus, change: Callable[[ReplicaReport], ReplicaReport]) -> HostStatus:
-    return replace(status, replicas=tuple(change(each) for each in status.replicas))
 
 
 def _minimal(status: HostStatus) -> HostStatus:
@@ -293,35 +310,21 @@ def _minimal(status: HostStatus) -> HostStatus:
 
     A report without replicas that called the engine read would tell the leader that none runs.
     """
-    count = len(status.replicas)
-    return replace(
-        HostStatus(instance=status.instance, at=status.at, agent_version=status.agent_version),
-        host=status.host,
-        engine_version=status.engine_version,
-        machine=status.machine,
-        engine_error=f"the report is too large for etcd: it has {count:,} replicas",
-        state=status.state,
+    return HostStatus(
+        **{name: getattr(status, name) for name in _MINIMAL},
+        engine_error=f"the report is too large for etcd: it has {len(status.replicas):,} replicas",
         swarm_error=cut(status.swarm_error, _SHORT),
-        node_id=status.node_id,
-        swarm_id=status.swarm_id,
-        is_manager=status.is_manager,
-        swarm_address=status.swarm_address,
-        leading=status.leading,
-        epoch=status.epoch,
-        stopped=status.stopped,
         cut=(*status.cut, "replicas"),
     )
 
 
+_MINIMAL = (
+    "instance", "at", "agent_version", "host", "engine_version", "machine", "state", "node_id", "swarm_id",
+    "is_manager", "swarm_address", "leading", "epoch", "stopped",
+)  # fmt: skip
 _STAGES: tuple[tuple[Callable[[HostStatus], HostStatus], str], ...] = (
-    (partial(_with_replicas, change=lambda each: replace(each, output=())), "output of replicas"),
     (partial(_with_short_texts, most=_SHORT), _TEXTS.format(_SHORT)),
-    (
-        partial(_with_replicas, change=lambda each: replace(each, differences=each.differences[:1])),
-        "all but the first difference of each replica",
-    ),
-    (_with_few_names, f"volumes and foreign names after {_FEW}, foreign networks"),
-    (_with_few_steps, f"steps after {_FEW}, reasons"),
-    (_with_bare_replicas, f"starts, errors and images of replicas, blocked resources after {_FEW}"),
+    (_with_few_steps, f"volumes and steps after {_FEW}, foreign networks, reasons"),
+    (_with_bare_replicas, f"all but the states of replicas, blocked resources after {_FEW}"),
 )
 """The cuts in their order, each with its name in `HostStatus.cut`."""

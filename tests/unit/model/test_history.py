@@ -90,11 +90,13 @@ def test_what_is_expanded_is_bounded_before_it_is_expanded(monkeypatch: pytest.M
     asked: list[int] = []
 
     class Expanding:
+        eof = True
+
         def decompress(self, _: bytes, most: int) -> bytes:
             asked.append(most)
             return b""
 
-    monkeypatch.setattr("agent.model.history.zlib.decompressobj", Expanding)
+    monkeypatch.setattr("agent.model.records.zlib.decompressobj", Expanding)
     with pytest.raises(Invalid):
         forged(b"bomb").text()
     assert asked == [MOST_EXPANDED + 1]

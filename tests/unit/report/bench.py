@@ -1,5 +1,7 @@
 """A reporter with all that it speaks to, and what came of it."""
 
+from functools import partial
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.daemon.wiring import DECISIONS
@@ -10,7 +12,7 @@ from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.store import KeyRange
 from agent.planner import make_plan
-from agent.report import EventKey, Reporter
+from agent.report import EventKey, Reporter, StatusKey
 from agent.report.registry import Metrics
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
@@ -28,8 +30,12 @@ class Bench:
 
     def restart(self) -> None:
         self.reporter = Reporter(
-            self.store,
-            KEYS.status("node-a"),
+            StatusKey(
+                self.store,
+                KEYS.status("node-a"),
+                self.clock,
+                partial(self.metrics.count, "status_write_failures_total"),
+            ),
             self.metrics,
             DECISIONS,
             version="1.0",

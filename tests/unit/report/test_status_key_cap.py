@@ -2,10 +2,11 @@
 
 import time
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
-from agent.model.host_state import Difference
+from agent.model.host_state import Attached, Difference
 from agent.model.records import decode, encode
 from agent.model.status import (
     BlockedReport,
@@ -14,6 +15,7 @@ from agent.model.status import (
     ReplicaReport,
     StepReport,
 )
+from agent.report.status import MOST_NAMES
 from agent.report.status_key import MOST_BYTES, encode_status
 
 HASH = "0123456789abcdef" * 4
@@ -60,10 +62,10 @@ def states(status: HostStatus) -> list[tuple[object, ...]]:
     ]
 
 
-def test_a_status_of_ordinary_size_is_the_record_as_it_is() -> None:
+def test_a_status_of_ordinary_size_is_whole() -> None:
     status = replace(STATUS, replicas=tuple(replica(slot) for slot in range(50)))
 
-    assert encode_status(status) == encode(status, terse=True)
+    assert written(status) == status
 
 
 @pytest.mark.parametrize(
@@ -104,8 +106,8 @@ def test_what_is_left_out_stops_as_soon_as_the_rest_fits() -> None:
 
     found = written(replace(STATUS, replicas=(loud,) * 2500))
 
-    assert found.cut == ("output of replicas",)
-    assert found.replicas == (replace(loud, output=()),) * 2500
+    assert found.cut == ("texts after 100 characters",)
+    assert [replace(each, output=()) for each in found.replicas] == [replace(loud, output=())] * 2500
 
 
 def failing(count: int, error: str, *output: str) -> HostStatus:
@@ -137,7 +139,7 @@ def test_texts_are_cut_to_equal_parts_where_those_of_all_replicas_are_long(count
 def test_a_long_text_of_few_replicas_is_reported_whole() -> None:
     status = failing(2, "x" * 700, *("y" * 390 for _ in range(3)))
 
-    assert encode_status(status) == encode(status, terse=True)
+    assert written(status) == status
 
 
 @pytest.mark.parametrize(("count", "other"), [(4000, {}), (5000, {"addresses": ()})])
@@ -156,7 +158,7 @@ def test_thousands_of_replicas_are_reported_with_their_states(count: int, other:
             NetworkReport(id=f"{number:064x}", name=f"other-{number}", driver="bridge", scope="local")
             for number in range(3000)
         ),
-        foreign_names=tuple(f"prod-other-{number}" for number in range(3000)),
+        foreign_names=tuple(f"prod-other-{number}" for number in range(MOST_NAMES)),
     )
 
     began = time.process_time()
@@ -184,3 +186,25 @@ def test_a_report_that_cannot_hold_its_replicas_does_not_say_that_none_runs() ->
     assert (found.replicas, found.engine_up) == ((), False)
     assert "20,000 replicas" in found.engine_error
     assert found.instance == "run-1"
+
+
+def test_a_report_of_20_replicas_takes_less_than_6_kb() -> None:
+    def digest(name: str) -> str:
+        return sha256(name.encode()).hexdigest()
+
+    replicas = tuple(
+        replica(
+            slot,
+            id=digest(f"container {slot}"),
+            service=f"service-{slot % 10}",
+            spec=digest(f"spec {slot % 10}"),
+            image=f"sha256:{digest(f'image {slot % 10}')}",
+        )
+        for slot in range(20)
+    )
+    attached = tuple(Attached(id=each.id, name=each.name, networks=("backend",)) for each in replicas)
+    status = replace(STATUS, replicas=replicas, attached=attached)
+
+    assert len(encode(status, terse=True)) > 9_000
+    assert len(encode_status(status)) < 6_000
+    assert written(status) == status

@@ -9,7 +9,7 @@ from agent.model.host_state import FinishedRun, HostState, Remembered
 from agent.model.intent import Intent
 from agent.model.plan import Plan
 from agent.model.spec import ContainerSpec, Mount, Restart, spec_hash
-from agent.model.status import HostStatus, LeftVolumes
+from agent.model.status import HostStatus
 from agent.model.steps import CreateContainer
 from agent.planner.host.replicas import plan_replicas
 from tests.support.builders import cluster, container, host, intent, observed, order, service, told
@@ -108,7 +108,7 @@ def test_a_replica_that_leaves_the_host_names_what_stays_behind() -> None:
 def test_a_report_is_enough_to_plan_with_what_is_remembered() -> None:
     memory = (run_of(JOB), replace(MEMORY, slot=2))
     reports = finished_reports(host(remembered=memory))
-    left = (LeftVolumes(service="order", slot=2, volumes=HAD),)
+    left = (Remembered(service="order", slot=2, volumes=HAD),)
     status = HostStatus(
         instance="",
         at="",
