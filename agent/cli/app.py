@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from agent.cli import CONFIG
 from agent.cli.completion import Shell, script_of
+from agent.cli.doctor import checks
 from agent.cli.documents import documents
 from agent.cli.exit_codes import CHANGES, EXIT_CODES, HELD, Group
 from agent.cli.options import (
@@ -391,7 +392,8 @@ def completion(
     typer.echo(script_of(shell))
 
 
-app.registered_commands += documents.registered_commands
+app.registered_commands += (*documents.registered_commands, *checks.registered_commands)
+app.registered_groups += checks.registered_groups
 
 
 def main() -> None:

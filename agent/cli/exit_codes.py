@@ -18,7 +18,8 @@ USAGE = 64
 """EX_USAGE of sysexits.h. 2, which typer uses, is CRITICAL for a Nagios plugin such as `status --check`."""
 
 EXIT_CODES = (
-    "Exit codes: 0 success. 1 invalid, refused, changed by another operator, or not ready after `apply --wait`."
+    "Exit codes: 0 success. 1 invalid, refused, changed by another operator, not ready after `apply --wait`, or a FAIL"
+    " of `doctor`."
     " 3 no answer from etcd, or none in time. With `plan --exit-code`, 4 there is something to do, 5 there is nothing"
     " to do, but something is blocked or waits."
     " 64 wrong usage. 78 faulty configuration (only `run`: systemd does not restart it). 130 Ctrl-C ended a wait of"

@@ -45,6 +45,7 @@ ALLOWED = {
         "clients/etcd/watch.py:EtcdWatch._restart_s",
     ),
     "the look of a line, with the same words": (
+        "cli/doctor.py:_print",
         "cli/exit_codes.py:Group.invoke",
         "logs.py:_variant",
         "logs.py:_value",

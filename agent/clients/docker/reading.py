@@ -36,6 +36,10 @@ class EngineInfo:
     machine: intent.Machine = intent.NO_MACHINE
     runtimes: frozenset[str] = frozenset()
     """Names of the runtimes that the engine was configured with; empty: not known."""
+    storage: str = ""
+    """The storage driver, as `overlay2`; empty: not known."""
+    cgroup: str = ""
+    """Version and driver of control groups, as `cgroup 2, systemd`; empty: not known."""
 
 
 class Containers(NamedTuple):

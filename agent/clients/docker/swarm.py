@@ -67,6 +67,8 @@ class Swarm(transport.Part):
             root=raw.get("DockerRootDir") or "",
             machine=reading.machine(raw),
             runtimes=frozenset(raw.get("Runtimes") or ()),
+            storage=raw.get("Driver") or "",
+            cgroup=f"cgroup {raw.get('CgroupVersion') or '1'}, {raw.get('CgroupDriver') or 'no driver'}",
         )
 
     def init_swarm(

@@ -1,0 +1,338 @@
+"""Collects facts of this host, etcd and other hosts, and decides nothing. Raises NotSeen for what it cannot see."""
+
+import http.client
+import os
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from agent.clients.docker import DockerEngine
+from agent.clients.etcd import EtcdStore
+from agent.clients.kernel import LinuxKernel
+from agent.clients.registry_config import RegistryConfig
+from agent.config import Config
+from agent.doctor.checks import Answer, Clock, Member, NotSeen, Reach, RegistryFact, Rights, Space
+from agent.errors import Denied, SwarmkeeperError, Unreachable
+from agent.model.intent import GWBRIDGE, Intent, NetworkIntent
+from agent.model.keys import Keys, host_role
+from agent.model.observed import ClusterState
+from agent.model.records import seconds_of
+from agent.model.spec import registry_of
+from agent.model.store import Compare, KeyRange, Put, StoreSettings, endpoints_of
+
+ACCOUNT, SUDO = "swarmkeeper", "run doctor with sudo"
+_NEVER = (1 << 62) + 1
+"""A mod_revision that no key has: etcd checks the rights of such a transaction, and writes nothing."""
+_MODULES = ("bridge", "vxlan")
+_MTU, _DEFAULT_MTU = "com.docker.network.driver.mtu", "1500"
+_OVERHEAD = 50 + 28
+"""Bytes of a packet on the LAN for VXLAN, and for IP and ICMP in the overlay."""
+_TOOL_S, _PINGS_S = 20.0, 60.0
+_SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+def access(config: Config, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the error of `config check` under the agent's account, and the paths that it cannot write.
+
+    Raises NotSeen without root or the account.
+    """
+    if os.geteuid() != 0:
+        raise NotSeen(f"only root can try the access of the account {ACCOUNT}", SUDO)
+    checked = _as_agent(sys.executable, "-I", "-m", "agent.cli.app", "config", "check", str(path.absolute()))
+    written = (config.state_directory, config.docker.url.removeprefix("unix://"))
+    unwritable = (
+        each for each in written if Path(each).exists() and _as_agent("test", "-w", each).returncode
+    )
+    error = checked.stderr.strip().removeprefix("swarmkeeper: ") if checked.returncode else ""
+    return error, tuple(unwritable)
+
+
+def _as_agent(*command: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return _run(*command, user=ACCOUNT, groups=("docker",))  # as the unit has it
+    except (KeyError, ValueError) as error:
+        raise NotSeen(
+            f"this host lacks the account {ACCOUNT} or the group docker", "install both packages"
+        ) from error
+
+
+def _run(
+    *command: str, user: str | None = None, groups: Sequence[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - no shell
+            command, user=user, group=user, extra_groups=groups, cwd="/",
+            capture_output=True, text=True, timeout=_TOOL_S, check=False,
+        )  # fmt: skip
+    except subprocess.SubprocessError as error:
+        raise NotSeen(f"{command[0]} does not end: {error}") from error
+
+
+def rights(store: EtcdStore, config: Config, *, may_lead: bool) -> Rights:
+    """Try each right of the role of this host, which writes nothing. Raises Unreachable, Refused."""
+    keys = Keys(config.cluster)
+    lacking = [
+        f"{each.right} {each.key}{f' to {each.end}' if each.end else ''}"
+        for each in host_role(keys, config.host, may_lead=may_lead).permissions
+        if not _may(store, each.key, each.end, write=each.right != "read")
+    ]
+    named = config.store.user is not None or config.store.cert_file is not None
+    command = f"swarmkeeper etcd-roles --host {config.host}{' --may-lead' if may_lead else ''}"
+    return Rights(named, lacking, _may(store, keys.intent, "", write=True), command)
+
+
+def _may(store: EtcdStore, key: str, end: str, *, write: bool) -> bool:
+    try:
+        if write:
+            store.txn([Compare(key=key, mod_revision=_NEVER)], [Put(key=key, value=b"")])
+        elif end:
+            store.first_key(key, end)
+        else:
+            store.read([KeyRange(key=key, keys_only=True)])
+    except Denied:
+        return False
+    return True
+
+
+def disks(*folders: str) -> list[Space]:
+    """Collect the file systems of folders, or of the nearest folder above one that does not exist yet."""
+    found: dict[int, Space] = {}
+    for name in filter(None, folders):
+        path = next(each for each in (Path(name), *Path(name).parents) if each.exists())
+        seen = os.statvfs(path)
+        space = Space(name, seen.f_bavail * seen.f_frsize, seen.f_blocks * seen.f_frsize)
+        found.setdefault(path.stat().st_dev, space)
+    return [*found.values()]
+
+
+def modules() -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Return the modules of overlays that are not loaded, and of these the ones the kernel lacks; None: not known."""
+    unloaded = tuple(each for each in _MODULES if not Path("/sys/module", each).exists())
+    with suppress(OSError):
+        lists = (Path("/lib/modules", os.uname().release, f"modules.{each}") for each in ("dep", "builtin"))
+        listed = "".join(each.read_text() for each in lists)
+        return unloaded, tuple(each for each in unloaded if f"/{each}.ko" not in listed)
+    return unloaded, None
+
+
+def forwards() -> bool:
+    return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() != "0"
+
+
+def firewall() -> list[str]:
+    """Return the rules as iptables-save prints them. Raises NotSeen without root or iptables."""
+    if os.geteuid() != 0:
+        raise NotSeen("only root can read the rules of the firewall", SUDO)
+    if (tool := shutil.which("iptables-save", path=_SBIN)) is None:
+        raise NotSeen("this host has no iptables-save", "apt install iptables")
+    done = _run(tool)
+    if done.returncode:
+        raise NotSeen(f"iptables-save failed: {done.stderr.strip()}")
+    return done.stdout.splitlines()
+
+
+def registries(engine: DockerEngine, credentials: RegistryConfig, intent: Intent) -> list[RegistryFact]:
+    """Ask each registry of the document for the digest of one image, as a pull does."""
+    images = {registry_of(each.spec.image): each.spec.image for each in intent.services}
+    found = []
+    for registry, image in images.items():
+        error, refused, has = "", False, True
+        try:
+            has = credentials.header(image) is not None
+            engine.digest_of(image)
+        except SwarmkeeperError as problem:
+            error, refused = str(problem), not isinstance(problem, Unreachable)
+        found.append(RegistryFact(registry, error, refused, has))
+    return found
+
+
+# ---- The network
+
+
+def lan(kernel: LinuxKernel, intent: Intent, config: Config) -> tuple[str, int, list[tuple[str, int]]]:
+    """Return the device with the declared address, its MTU, and (overlay, bytes of its largest packet on the LAN).
+
+    Raises NotSeen if no device has that address.
+    """
+    declared = intent.host(config.host)
+    wanted = config.swarm.advertise_address or (str(declared.address) if declared else "that is declared")
+    device = next((name for address, name in kernel.addresses() if str(address.ip) == wanted), None)
+    if device is None:
+        raise NotSeen(
+            f"no device of this host has an address {wanted}", "correct host in agent.yaml, or the document"
+        )
+    needs = [
+        (each.name, _mtu(each)) for each in intent.networks if each.driver == "overlay" and not each.external
+    ]
+    return device, int(Path("/sys/class/net", device, "mtu").read_text()), needs
+
+
+def _mtu(network: NetworkIntent) -> int:
+    return int(dict(network.options).get(_MTU, _DEFAULT_MTU))
+
+
+def subnets(intent: Intent, state: ClusterState) -> list[tuple[str, IPv4Network]]:
+    """Return the subnets of docker_gwbridge and of the overlays, declared or as hosts report them."""
+    made = {each.name: each.subnet for status in state.statuses.values() for each in status.networks}
+    found = [(GWBRIDGE, intent.gwbridge.subnet)]
+    for each in intent.networks:
+        with suppress(ValueError):  # no host has made it yet
+            if each.driver == "overlay":
+                found.append((each.name, each.subnet or IPv4Network(made.get(each.name, ""))))
+    return found
+
+
+def future(state: ClusterState) -> list[Clock]:
+    """Return a clock of each host whose last report has a time later than now."""
+    now, at = time.time(), {host: seconds_of(each.at) or 0.0 for host, each in state.statuses.items()}
+    return [Clock(f"{host} by its last report", each - now, 1.0) for host, each in at.items() if each > now]
+
+
+# ---- Other hosts and etcd
+
+_PORT_S = 2.0
+_READS = 3
+_LARGEST_PAGE = 4_000_000
+_DAY_S = 86_400
+_TIMESTAMP, _REPLY = 13, 14
+"""Types of ICMP (RFC 792): the kernel there answers with its milliseconds since midnight UTC."""
+_ICMP = struct.Struct("!BBHHHIII")
+_QUOTA = re.compile(r"^etcd_server_quota_backend_bytes ([0-9.e+]+)$", re.MULTILINE)
+"""Before 3.6, etcd tells its quota on its page /metrics alone."""
+
+
+def tcp_answer(address: str, port: int) -> Answer:
+    """Connect once, and close again."""
+    try:
+        socket.create_connection((address, port), _PORT_S).close()
+    except ConnectionRefusedError:
+        return "refused"
+    except TimeoutError:
+        return "silent"
+    except OSError:
+        return "unreachable"
+    return "open"
+
+
+def page_clock(of: str, address: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[Clock, str]:
+    """Return the clock of a server of HTTP by its header Date, and its page /metrics; without an answer no clock."""
+    client = http.client.HTTPConnection(address, port, timeout=_PORT_S)
+    if tls:
+        client = http.client.HTTPSConnection(address, port, timeout=_PORT_S, context=tls)
+    try:
+        with closing(client):
+            client.connect()
+            asked = time.time()
+            client.request("GET", "/metrics")
+            answer = client.getresponse()
+            took = time.time() - asked
+            there = (
+                parsedate_to_datetime(answer.getheader("Date") or "").timestamp() + 0.5
+            )  # of whole seconds
+            page = answer.read(_LARGEST_PAGE).decode(errors="replace")
+    except (OSError, http.client.HTTPException, ValueError):
+        return Clock(of, None), ""
+    return Clock(of, there - asked - took / 2, 0.5 + took / 2), page
+
+
+def kernel_clock(of: str, address: str) -> Clock:
+    """Ask the kernel of another host for its time, which needs root; without an answer or the right no clock."""
+    asked, mark = time.time(), os.getpid() & 0xFFFF
+    sent = int(asked % _DAY_S * 1000)
+    total = sum(struct.unpack("!10H", _ICMP.pack(_TIMESTAMP, 0, 0, mark, 0, sent, 0, 0)))
+    packet = _ICMP.pack(_TIMESTAMP, 0, 0xFFFF - (total % 0xFFFF or 0xFFFF), mark, 0, sent, 0, 0)
+    with (
+        suppress(OSError, struct.error),
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw,
+    ):
+        raw.settimeout(_PORT_S)
+        raw.sendto(packet, (address, 0))
+        while (took := time.time() - asked) < _PORT_S:
+            packet, (sender, _) = raw.recvfrom(256)
+            kind, *_, found, _, original, received, _ = _ICMP.unpack_from(packet, 4 * (packet[0] & 15))
+            if (kind, found, original, sender) == (_REPLY, mark, sent, address):
+                ahead_s = (received / 1000 - asked - took / 2 + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+                return Clock(of, ahead_s, took)
+    return Clock(of, None)
+
+
+def ask_member(settings: StoreSettings, keys: Keys) -> tuple[Member, Clock]:
+    """Ask the one endpoint of the settings for its state and its clock."""
+    endpoint = endpoints_of(settings)[0]
+    store, name = EtcdStore(settings), str(endpoint)
+    try:
+        latency_s = sorted(_timed_read(store, keys) for _ in range(_READS))[_READS // 2]
+        try:
+            upkeep = store.upkeep(keys.leader)
+        except Denied:  # the role does not include that key
+            upkeep = store.upkeep()
+        tls = ssl.create_default_context(cafile=settings.ca_file) if endpoint.tls else None
+        if tls and settings.cert_file:
+            tls.load_cert_chain(settings.cert_file, settings.key_file)
+    except (SwarmkeeperError, OSError) as error:
+        return Member(name, str(error), not isinstance(error, Unreachable)), Clock(f"etcd at {name}", None)
+    finally:
+        store.close()
+    clock, page = page_clock(f"etcd at {name}", endpoint.host.strip("[]"), endpoint.port, tls)
+    if not upkeep.quota and (quota := _QUOTA.search(page)):
+        upkeep = replace(upkeep, quota=int(float(quota[1])))
+    return Member(name, latency_s=latency_s, upkeep=upkeep), clock
+
+
+def _timed_read(store: EtcdStore, keys: Keys) -> float:
+    began = time.monotonic()
+    with suppress(Denied):
+        store.read([KeyRange(key=keys.accepted, keys_only=True)])
+    return time.monotonic() - began
+
+
+# ---- Pings between overlays
+
+_PING = """t() {
+    o=$(ping -c 3 -W 2 "$1" 2>&1); s=$?; [ $s = 0 ] || o=
+    ping -c 2 -W 2 -s "$size" "$1" >/dev/null 2>&1
+    echo "$1 $s $? ${o##*= }"
+}
+size=$1; shift; n=0
+for each; do t "$each" & n=$((n+1)); [ $((n % 16)) != 0 ] || wait; done; wait"""
+"""Prints for each address: address, exit codes of small and large pings, min/avg/max in ms."""
+_ANSWER = re.compile(r"(?m)^(\S+) ([01]) (\d+) (?:[0-9.]+/([0-9.]+)/)?")
+"""ping ends with 1 if nothing answers, and otherwise if it cannot be run."""
+
+
+def targets(state: ClusterState, network: str, hosts: Sequence[str]) -> dict[str, str]:
+    """Return host -> address of a replica that runs on a network; hosts without one are left out."""
+    found = {}
+    for host in hosts:
+        status = state.status_of(host)
+        for name, address in status.running_at if status else ():
+            with suppress(ValueError):
+                if name == network:
+                    found[host] = str(IPv4Address(address))  # another host wrote it
+    return found
+
+
+def reach(engine: DockerEngine, image: str, network: NetworkIntent, hosts: Mapping[str, str]) -> list[Reach]:
+    """Ping the addresses of other hosts from a container on the network. Raises NotSeen if none can run."""
+    name, size = network.name, str(_mtu(network) - _OVERHEAD)
+    try:
+        output = engine.run_once(image, name, _PING, size, *hosts.values(), timeout_s=_PINGS_S)
+    except SwarmkeeperError as error:
+        raise NotSeen(f"{name}: {image} does not run there: {error}", f"docker pull {image}") from error
+    found, answers = [], {each[1]: each for each in _ANSWER.finditer(output)}
+    for host, address in hosts.items():
+        if (answer := answers.get(address)) is None:
+            raise NotSeen(f"{name}: {image} could not ping {address}", "name an image that has sh and ping")
+        found.append(Reach(name, host, address, float(answer[4]) if answer[4] else None, answer[3] == "0"))
+    return found
