@@ -33,6 +33,7 @@ from agent.cli.options import (
     seconds,
 )
 from agent.cli.output import Output, OutputOption
+from agent.cli.replica_commands import replica_commands
 from agent.cli.resource_commands import RESOURCE_COMMANDS, resource_command
 
 # ruff: noqa: PLC0415 - each command imports its own module when it runs
@@ -392,7 +393,11 @@ def completion(
     typer.echo(script_of(shell))
 
 
-app.registered_commands += (*documents.registered_commands, *checks.registered_commands)
+app.registered_commands += (
+    *documents.registered_commands,
+    *replica_commands.registered_commands,
+    *checks.registered_commands,
+)
 app.registered_groups += checks.registered_groups
 
 

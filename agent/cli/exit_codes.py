@@ -20,8 +20,8 @@ USAGE = 64
 EXIT_CODES = (
     "Exit codes: 0 success. 1 invalid, refused, changed by another operator, not ready after `apply --wait`, or a FAIL"
     " of `doctor`."
-    " 3 no answer from etcd, or none in time. With `plan --exit-code`, 4 there is something to do, 5 there is nothing"
-    " to do, but something is blocked or waits."
+    " 3 no answer from etcd or a host, or none in time. With `plan --exit-code`, 4 there is something to do, 5 there is"
+    " nothing to do, but something is blocked or waits."
     " 64 wrong usage. 78 faulty configuration (only `run`: systemd does not restart it). 130 Ctrl-C ended a wait of"
     " `apply`."
     " `status --check` has those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."

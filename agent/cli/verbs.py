@@ -160,6 +160,22 @@ def _refuse_undeclared(names: Sequence[str], declared: Collection[str]) -> None:
         raise Invalid(f"the accepted document does not declare {', '.join(unknown)}: {declares}")
 
 
+def is_service(connection: Connection, name: str) -> bool:
+    """Return True if the accepted document has a service of that name, which may begin with `service/`."""
+    accepted = _read(connection).accepted
+    return accepted is not None and accepted.service(name.removeprefix("service/")) is not None
+
+
+def restart(connection: Connection, wish: Wish, service: str) -> int:
+    """Set `x-restarted-at` of a service to now, so that a rollout replaces its replicas."""
+    cluster, accepted = _accepted(connection)
+    services = {each.name: each for each in accepted.services}
+    _refuse_undeclared([service], services)
+    old: Mapping[tuple[str, ...], str]
+    old = {("services", service, "x-restarted-at"): services[service].spec.restarted_at or ""}
+    return _change(connection, cluster, wish, old, timestamp(time.time()))
+
+
 def _change(
     connection: Connection, cluster: ClusterState, wish: Wish, old: Mapping[tuple[str, ...], str], value: str
 ) -> int:

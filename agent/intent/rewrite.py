@@ -79,7 +79,8 @@ def _written(text: str, root: Cursor, path: Path, value: str) -> str:
     if not place.is_mapping:
         return text
     *outer, last = path[depth:]
-    in_flow, in_block = f'"{last}": "{value}"', f"{last}: {value}"
+    # YAML takes a bare time for a time, and `compile` refuses that.
+    in_flow, in_block = f'"{last}": "{value}"', f'{last}: "{value}"' if ":" in value else f"{last}: {value}"
     for key in reversed(outer):
         in_flow, in_block = f'"{key}": {{{in_flow}}}', f"{key}: {{{in_block}}}"
     return _with_entry(text, place, in_flow, in_block)

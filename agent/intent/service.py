@@ -132,6 +132,8 @@ def _of_one_container(cursor: Cursor, _: str) -> None:
     cursor.fault("is the name of one container", "run one replica, or write an alias under networks")
 
 
+_moment = matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "a time in UTC", "2026-11-30T16:00:00Z")
+
 FIELDS: dict[str, Field] = {
     "image": Field(image, forms.TEXT),
     "platform": Field(platform, forms.TEXT),
@@ -195,6 +197,7 @@ FIELDS: dict[str, Field] = {
     "cpu_period": Field(limits.cpu_period, forms.MICROSECONDS, "cpu_period_us"),
     "cpu_quota": Field(limits.cpu_quota, forms.MICROSECONDS, "cpu_quota_us"),
     "blkio_config": Field(limits.blkio_config, limits.BLKIO.form, None),
+    "x-restarted-at": Field(_moment, forms.TEXT, "restarted_at"),
 }
 """Every key that describes a replica. A new key needs a line here and one in docs/intent-reference.md."""
 

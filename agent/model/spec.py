@@ -225,6 +225,8 @@ class ContainerSpec(Frozen):
     cpu_quota_us: int | None = None
     blkio_weight: int | None = None
     blkio_devices: tuple[BlkioDevice, ...] = ()
+    restarted_at: str | None = None
+    """Time of the last restart that the operator asked for. Another one needs another container; None needs none."""
 
 
 def encode(spec: ContainerSpec) -> bytes:

@@ -30,6 +30,7 @@ collect_ignore = (
             "jobs_over_time",
             "kept_overlays",
             "left_tasks",
+            "output_on_docker",
             "pull",
             "refused_starts",
             "seen_changes",

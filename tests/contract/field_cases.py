@@ -121,6 +121,14 @@ CASES = (
         "labels.team: the declared value wanted, another one found",
     ),
     case(
+        "process",
+        "x-restarted-at",
+        "2026-11-30T16:00:00Z",
+        '"2026-11-30T16:00:00Z"',
+        "2026-11-30T17:00:00Z",
+        "x-restarted-at: 2026-11-30T16:00:00Z wanted, 2026-11-30T17:00:00Z found",
+    ),
+    case(
         "reach",
         "ports",
         '["8080:80", "5353:53/udp"]',

@@ -105,12 +105,12 @@ def test_every_key_of_a_service_is_tried_or_said_why_not() -> None:
 
 
 def _alone(case: Case, value: str) -> str:
-    """The shape of a replica whose service has this key and no other one that is tried."""
+    """The shape of a replica whose service has this key and no other one that is tried, and its restart."""
     others = () if case.service == CASES[0].service else (CASES[0],)
     intent = parsed(document((case, *others), value, "10.99.0.1", Path("/files")))
     service = intent.service(case.service)
     assert service is not None
-    return shape(service.spec)
+    return f"{shape(service.spec)} {service.spec.restarted_at}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

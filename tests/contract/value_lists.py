@@ -85,6 +85,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     f"{_W}.cpuset": ("0-500", "5-1", "a"),
     f"{_W}.cpu_shares": ("1", "2", "262145"),
     f"{_W}.oom_score_adj": ("1001", "1000", "-1000"),
+    f"{_W}.x-restarted-at": ("2026-11-30T16:00:00Z", "2026-11-30", "2026-11-30T16:00:00+01:00", "now"),
     f"{_W}.shm_size": ("1", "1000p"),
     f"{_W}.pids_limit": ("-2", "1", "4194305"),
     f"{_W}.cgroup_parent": ("../x", "/a/../b", "..", "/jobs"),
@@ -104,6 +105,10 @@ DEFAULTS = frozenset(
     {
         (f"{_W}.volumes.[].bind.create_host_path", "true"),
         (f"{_W}.pids_limit", "-1"),
+        (
+            f"{_W}.x-restarted-at",
+            "2026-11-30T16:00:00Z",
+        ),  # a label of the agent's own, which is not looked at
         *((f"{_W}.platform", each) for each in ("linux", "linux/x86_64")),
         (f"{_W}.deploy.resources.reservations.cpus", "1.5"),  # the scheduler alone heeds it
         (f"{_W}.deploy.resources.limits.pids", "-1"),

@@ -59,6 +59,7 @@ NONE: Mapping[str, str] = {
         _NOTHING,
     ),
     "hostname": "it is the id of the container",
+    "restarted_at": "no engine restarts by itself",
     "security_opt": "an engine may be configured with no-new-privileges, and inspect does not show it",
     "ulimits": "the configuration of the engine, or its unit, has them",
     "tmpfs": "options of a file system have an order and exclude each other",

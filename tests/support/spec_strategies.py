@@ -163,6 +163,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "oom_score_adj": st.integers(-1000, 1000),
     "cpu_shares": st.integers(2, 262_144),
     "cpuset": st.sampled_from(["0", "0-1", "1"]),
+    "restarted_at": st.sampled_from(["2026-11-30T16:00:00Z", "2026-11-30T17:00:00Z"]),
 }  # fmt: skip
 
 

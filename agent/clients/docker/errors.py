@@ -39,7 +39,7 @@ _REFUSALS = (
     "datapath port number", "live-restore", "is incompatible with swarm mode", "not a swarm manager",
     "swarm is encrypted", "participating as a manager", "oci runtime create failed",
     "failed to create shim task", "failed to create task", "error while creating mount source path",
-    "could not select device driver", "unknown log opt",
+    "could not select device driver", "unknown log opt", "does not support reading",
 )  # fmt: skip
 """Refusals with status 5xx."""
 

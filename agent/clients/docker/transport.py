@@ -167,6 +167,13 @@ class Transport:
         except _BROKEN as error:
             raise self._unreachable(error) from error
 
+    def pieces(self, response: requests.Response) -> Iterator[bytes]:
+        """Yield the bytes of a stream as they arrive. Raises Unreachable when it breaks off."""
+        try:
+            yield from response.iter_content(_PIECE)
+        except _BROKEN as error:
+            raise self._unreachable(error) from error
+
     def _send(
         self, method: Method, path: str, as_error: Failure, *, since: Version | None = None, **options: Any
     ) -> requests.Response:

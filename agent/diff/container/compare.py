@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.diff.container.fill import FillContext, fill
 from agent.diff.container.network import endpoint
+from agent.diff.container.process import RESTARTED
 from agent.diff.container.row import NOTHING, FieldMapping, Found, as_text
 from agent.diff.container.table import SHAPE, TABLE, create_request, shape
 from agent.errors import Invalid
@@ -40,7 +41,8 @@ def regarded(
     if wanted.made_as == replica or spec is None:
         return replica
     try:
-        fits = labels.get(SHAPE) == shape(fill(spec, fill_for(wanted)))
+        restarted = spec.restarted_at in (None, labels.get(RESTARTED))
+        fits = restarted and labels.get(SHAPE) == shape(fill(spec, fill_for(wanted)))
     except Invalid:
         return replica
     return wanted.made_as if fits else replica
@@ -48,7 +50,7 @@ def regarded(
 
 def in_place(old: ContainerSpec, new: ContainerSpec, replica: Replica) -> tuple[Difference, ...] | None:
     """Differences of a container created from `old` to `new`; None: `new` needs another container."""
-    if shape(old) != shape(new):
+    if shape(old) != shape(new) or new.restarted_at not in (None, old.restarted_at):
         return None
     made = _as_made(old, replica)
     return tuple(each for row in TABLE if row.repair != "replace" for each in row.compare(new, made))

@@ -14,6 +14,9 @@ from agent.model.spec import ContainerSpec, Healthcheck
 PREFIX = "io.swarmkeeper."
 """Prefix of the agent's own labels; a document must not declare one."""
 
+RESTARTED = f"{PREFIX}restarted-at"
+"""The label with the time of the restart for which the container was made."""
+
 _GRACE_S = 10
 """The engine's own time between the two signals of a stop."""
 _NS = 1_000_000_000
@@ -161,6 +164,13 @@ ROWS = (
         "labels", "Config.Labels", default=Default.IMAGE, secret=True, read=_theirs,
         put=lambda spec, body: place(body, "Config.Labels", {**_theirs(dict(spec.labels)), **body.get("Labels", {})}),
         wanted=lambda spec, found: _over_image(_theirs(dict(spec.labels)), found, "Config.Labels", _theirs),
+    ),
+    plain(
+        "restarted_at", "Config.Labels", default=Default.ENGINE, described="no restart was asked for", normal=str,
+        read=lambda labels: (labels or {}).get(RESTARTED), unset="none", word="x-restarted-at",
+        put=lambda spec, body: body.setdefault("Labels", {}).update({RESTARTED: spec.restarted_at})
+        if spec.restarted_at
+        else None,
     ),
     plain("user", "Config.User", default=Default.IMAGE),
     plain(

@@ -25,7 +25,7 @@ TABLE: tuple[FieldMapping, ...] = tuple(_BY_NAME[name] for name in ContainerSpec
 
 # ---- Fields whose change needs a new container, and fields that are repaired on the running one
 
-_FIXED: tuple[FieldMapping, ...] = tuple(row for row in TABLE if row.repair == "replace")
+_FIXED: tuple[FieldMapping, ...] = tuple(row for row in TABLE if row.repair == "replace" == row.unset)
 """Fields that no container can change."""
 _DROPPED: tuple[FieldMapping, ...] = tuple(row for row in TABLE if row.repair != "replace" and row.lossy)
 """Fields that a container can change and that its engine may have dropped."""

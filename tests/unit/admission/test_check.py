@@ -359,7 +359,8 @@ def test_every_field_of_a_spec_is_judged_or_harmless() -> None:
         "blkio_devices", "blkio_weight", "command", "cpu_period_us", "cpu_quota_us", "cpu_shares", "cpuset", "dns",
         "dns_opt", "dns_search", "domainname", "entrypoint", "environment", "extra_hosts", "group_add", "healthcheck",
         "hostname", "init", "labels", "memory_reservation_bytes", "memory_swap_bytes", "memory_swappiness", "nano_cpus",
-        "oom_kill_disable", "oom_score_adj", "platform", "read_only", "restart", "shm_size_bytes", "stdin_open",
+        "oom_kill_disable", "oom_score_adj", "platform", "read_only", "restart", "restarted_at",
+        "shm_size_bytes", "stdin_open",
         "stop_grace_period_s",
         "stop_signal", "tmpfs", "tty", "ulimits", "working_dir",
     }  # fmt: skip

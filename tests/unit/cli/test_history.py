@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -379,6 +380,33 @@ def test_a_verb_changes_one_line_and_says_which_value(
     note = note_of(cluster)
     assert note is not None
     assert note.message == "why"
+
+
+@pytest.mark.parametrize("stamp", ["", "    x-restarted-at: 2026-11-30T16:00:00Z  # kept\n"])
+def test_a_restart_of_a_service_writes_its_time_and_nothing_else(cluster: Cluster, stamp: str) -> None:
+    before, after = GOOD.split("    x-hosts:")
+    text = f"{before}{stamp}    x-hosts:{after}"
+    put(cluster, text)
+    with judging(cluster):
+        ended = good(cluster.run("restart", "service/order", "--yes"))
+    after = intent_of(cluster)
+    (line,) = [each for each in after.splitlines() if each not in text.splitlines()]
+    at = datetime.fromisoformat(line.split()[1].strip('"'))
+    written = f"{at:%Y-%m-%dT%H:%M:%SZ}  # kept" if stamp else f'"{at:%Y-%m-%dT%H:%M:%SZ}"'
+    assert line == f"    x-restarted-at: {written}"
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=5)
+    before = "2026-11-30T16:00:00Z" if stamp else "(none)"
+    assert f"services.order.x-restarted-at: changed {before} -> {at:%Y-%m-%dT%H:%M:%SZ}" in ended.out
+    note = note_of(cluster)
+    assert note is not None
+    assert note.message == "restart service/order"
+
+
+def test_a_restart_of_what_is_neither_a_service_nor_a_replica_is_refused(cluster: Cluster) -> None:
+    put(cluster, GOOD)
+    assert "no resource of this cluster" in cluster.run("restart", "ordre", "--yes").err
+    assert "h1 is a host: name a replica" in cluster.run("restart", "h1", "--yes").err
+    assert intent_of(cluster) == GOOD
 
 
 @pytest.mark.parametrize(("command", "change"), [("drain", AVAILABILITY), ("pause", MODE)])

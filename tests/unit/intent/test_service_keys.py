@@ -213,6 +213,8 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("mem_swappiness: 101", "", "web.mem_swappiness: '101' is too large"),
     ("oom_kill_disable: true", "oom_kill_disable", True),
     ("oom_score_adj: -1000", "oom_score_adj", -1000),
+    ("x-restarted-at: 2026-11-30T16:00:00Z", "restarted_at", "2026-11-30T16:00:00Z"),
+    ("x-restarted-at: '2026-11-30T16:00:00Z'", "restarted_at", "2026-11-30T16:00:00Z"),
     ("cpu_shares: 512", "cpu_shares", 512),
     ("cpuset: 3,0-1,2", "cpuset", "0-3"),
     ("cpuset: '2-1'", "", "web.cpuset: '2-1' is not a list of CPUs"),

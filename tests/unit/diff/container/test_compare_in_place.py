@@ -208,3 +208,26 @@ def test_what_is_foretold_is_what_is_found(old: ContainerSpec, changed: dict[str
     assert (found.replica == replica_of(new)) == (foretold is not None)
     if foretold is not None:
         assert set(found.differences) == set(foretold)
+
+
+# ---- A restart that the operator asks for
+
+_AT, _LATER = "2026-11-30T16:00:00Z", "2026-11-30T17:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stays"),
+    [(None, _AT, False), (_AT, _LATER, False), (_AT, _AT, True), (_AT, None, True)],
+)
+def test_another_time_of_a_restart_needs_another_container_and_none_does_not(
+    before: str | None, after: str | None, stays: bool
+) -> None:
+    old, new = replace(SPEC, restarted_at=before), replace(SPEC, restarted_at=after)
+    assert (in_place(old, new, replica_of(old)) == ()) is stays
+
+    request = create_request(old, replica_of(old), project="prod", cluster="test", name="prod-order-1")
+    wanted = replica_of(new)
+    specs = {each.spec: spec for each, spec in ((replica_of(old), old), (wanted, new))}
+    labels = request.body["Labels"]
+    found = regarded(replica_of(old), labels, {wanted.key: wanted}, specs, context)
+    assert (found == wanted) is stays

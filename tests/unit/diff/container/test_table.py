@@ -32,6 +32,7 @@ RICH = {
 }
 ENGINES_CHOICE = {
     "image", "logging", "platform", "ulimits", "shm_size_bytes", "ipc", "cgroup", "runtime", "annotations",
+    "restarted_at",
 }  # fmt: skip
 IMAGES = pytest.mark.parametrize("image", [BARE, RICH], ids=["bare image", "rich image"])
 FIELDS = pytest.mark.parametrize("sample", SAMPLES, ids=str)
