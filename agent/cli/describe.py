@@ -1,6 +1,7 @@
 """`describe`: one resource, as the document has it and as its hosts report it, and the conditions around it."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from agent.conditions import ClusterConditions, Condition
 from agent.conditions.wording import UNKNOWN, aged, title
 from agent.errors import Invalid
 from agent.model import Frozen
+from agent.model.events import MOST_EVENTS, Event, EventLog, newest
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
@@ -30,6 +32,7 @@ _ROWS_BY = {"service": "service", "rollout": "service", "host": "host", "replica
 """Kind -> the field of a row that has the name of the resource."""
 _NOT_OBSERVED = {"name", "condition", "declared", "desired", "open_steps"}
 """Fields of rows that are shown elsewhere."""
+_MOST_EVENTS = 10
 LAST = " (last report)"
 Facts = dict[str, Any]
 """Values in JSON's types. None: not known."""
@@ -55,12 +58,16 @@ class Description(Frozen):
     differences: tuple[Open, ...]
     related: tuple[Condition, ...]
     replicas: tuple[ReplicaRow, ...]
+    events: tuple[Event, ...] = ()
+    """The last ones about it, the newest first."""
 
 
-def show_description(name: str, look: Look, output: Output) -> None:
+def show_description(name: str, look: Look, events: EventLog, output: Output) -> None:
     """Print the resource called `name`. Raises Invalid for a name of none or of several."""
     found = look.conditions(look.read_s)
     description = describe(named(name, found), look.state, found)
+    about = [each for each in newest(events, MOST_EVENTS) if each.resource == description.condition.key]
+    description = replace(description, events=tuple(about[:_MOST_EVENTS]))
     print_view(look, Wish(output=output), description, partial(render_description, description))
 
 
@@ -222,6 +229,7 @@ def render_description(found: Description, page: Page) -> list[Text]:
         (f"Observed{'' if found.observed.get('current', True) else LAST}", _facts(found.observed)),
         ("Differences", [*differences]),
         ("Related conditions", [text(described(each, page), STYLES[each.state]) for each in found.related]),
+        ("Events", [text(f"{each.at}  {': '.join(filter(None, each.described))}") for each in found.events]),
     ):
         lines += [text(""), text(heading, "bold")] if heading and part else []
         lines += [line for each in part for line in paragraph(each, page.width, indent=2)]

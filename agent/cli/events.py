@@ -1,7 +1,6 @@
 """`events`: what the leaders saw change, and what they ordered."""
 
 import os
-import re
 import threading
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from agent.cli.connect import RECHECK_S, Connection, refuse_unknown
 from agent.cli.layout import Column, table, text
+from agent.cli.options import since_ns
 from agent.cli.output import Output, print_data
 from agent.cli.status_form import as_json
 from agent.errors import SwarmkeeperError
@@ -23,20 +23,8 @@ from agent.observe.look import read_events
 
 VERSION = 1
 """Version of the JSON of `events`."""
-_DURATION = re.compile(r"(?=.)(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,9})s)?")
-_UNITS_S = 86_400, 3_600, 60, 1
 _LEAST = 20
 """Width of a column, so that lines that are printed later are mostly in the same columns."""
-
-
-def moment(since: str) -> float:
-    """Return the time, in seconds since the epoch, that a duration or a time means. Raises BadParameter."""
-    if found := _DURATION.fullmatch(since):
-        return time.time() - sum(int(n or 0) * unit for n, unit in zip(found.groups(), _UNITS_S, strict=True))
-    if (at_s := seconds_of(since)) is None:
-        known = "a duration, as 90s, 30m or 1d12h, nor a time, as 2026-11-30T16:00:00Z"
-        raise typer.BadParameter(f"--since {since!r} is neither {known}")
-    return at_s
 
 
 def _is_wanted(event: Event, since_s: float, names: Sequence[str]) -> bool:
@@ -53,7 +41,9 @@ def show_events(
     Raises Invalid if they are unreadable, or etcd has no such cluster; Unreachable, Refused. Once it follows, a read
     that fails is named, and what happens meanwhile comes later.
     """
-    wanted = partial(_is_wanted, since_s=moment(since) if since is not None else 0.0, names=names)
+    wanted = partial(
+        _is_wanted, since_s=since_ns(since, time.time()) / 1e9 if since is not None else 0.0, names=names
+    )
     log = _read(connection)
     shown = [each for each in log.events if wanted(each)]
     if output.is_data and not follow:
@@ -118,4 +108,4 @@ def _print(events: Sequence[Event], output: Output, dropped_at: str, *, again: b
 
 
 def _row(event: Event) -> tuple[str, ...]:
-    return event.at, event.resource, *event.said
+    return event.at, event.resource, *event.described

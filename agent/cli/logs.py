@@ -49,19 +49,6 @@ class Wish:
     raw: bool = False
 
 
-def since_ns(value: str, now_s: float) -> int:
-    """Return the time of `90`, `42m`, `1h30m` ago, or of one in RFC 3339, in nanoseconds. Raises Invalid."""
-    ago = re.fullmatch(r"(?=.)(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s?)?", value)
-    if ago:
-        days, hours, minutes, seconds = (int(each or 0) for each in ago.groups())
-        return max(int((now_s - ((days * 24 + hours) * 60 + minutes) * 60 - seconds) * NS), 0)
-    try:
-        return max(int(datetime.fromisoformat(value).timestamp() * NS), 0)
-    except (ValueError, OverflowError, OSError):
-        remedy = "write for example 10m, 1h30m or 2026-11-30T16:00:00Z"
-        raise Invalid(f"--since {quoted(value)} is no time: {remedy}") from None
-
-
 class _Source(NamedTuple):
     """A container whose lines are shown."""
 

@@ -5,6 +5,7 @@
 import re
 import shlex
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -149,3 +150,16 @@ def needed(found: Given | None) -> Given:
     if found is None:
         raise typer.BadParameter("name a document, - for standard input, or Compose files with --file")
     return found
+
+
+def since_ns(value: str, now_s: float) -> int:
+    """Return the time of `90s`, `42m`, `1h30m` ago, or of one in RFC 3339, in nanoseconds. Raises BadParameter."""
+    ago = re.fullmatch(r"(?=.)(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?", value, re.ASCII)
+    if ago:
+        days, hours, minutes, seconds = (int(each or 0) for each in ago.groups())
+        return max(int((now_s - ((days * 24 + hours) * 60 + minutes) * 60 - seconds) * 1e9), 0)
+    try:
+        return max(int(datetime.fromisoformat(value).timestamp() * 1e9), 0)
+    except (ValueError, OverflowError, OSError):
+        known = "a duration, as 90s, 30m or 1d12h, nor a time, as 2026-11-30T16:00:00Z"
+        raise typer.BadParameter(f"--since {value!r} is neither {known}") from None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.completion import names_of
 from agent.cli.options import (
     ClusterOption,
     ConfigOption,
@@ -19,10 +20,17 @@ from agent.cli.output import Output, OutputOption
 
 replica_commands = typer.Typer()
 
-_Name = Annotated[str, typer.Argument(metavar="REPLICA", help="As web-1.")]
+_REPLICAS, _EITHER, _HOSTS = names_of("replica"), names_of("service", "replica"), names_of("host")
+_Name = Annotated[str, typer.Argument(metavar="REPLICA", help="As web-1.", autocompletion=_REPLICAS)]
 _Host = Annotated[
     str | None,
-    typer.Option("--host", metavar="NAME", help="The replica on this host.", callback=checked_name),
+    typer.Option(
+        "--host",
+        metavar="NAME",
+        help="The replica on this host.",
+        callback=checked_name,
+        autocompletion=_HOSTS,
+    ),
 ]
 
 
@@ -36,15 +44,17 @@ def _tail(value: str) -> str:
 def logs(  # noqa: PLR0913 - one parameter for each option
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE|REPLICA...]", help="Only of these, as web or web-1."),
+        typer.Argument(
+            metavar="[SERVICE|REPLICA...]", help="Only of these, as web or web-1.", autocompletion=_EITHER
+        ),
     ] = None,
     *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C, also with replicas that come later.")
     ] = False,
     since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="As 10m, 1h30m or 2026-11-30T16:00:00Z.")
-    ] = "",
+        str | None, typer.Option("--since", metavar="TIME", help="As 10m, 1h30m or 2026-11-30T16:00:00Z.")
+    ] = None,
     tail: Annotated[
         str,
         typer.Option("--tail", "-n", metavar="LINES", help="The last lines of each container.", parser=_tail),
@@ -53,7 +63,10 @@ def logs(  # noqa: PLR0913 - one parameter for each option
         bool, typer.Option("--timestamps", "-t", help="Show the time of each line.")
     ] = False,
     host: Annotated[
-        list[str] | None, typer.Option("--host", metavar="NAME", help="Only of this host; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--host", metavar="NAME", help="Only of this host; may be repeated.", autocompletion=_HOSTS
+        ),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave control characters as they are on a terminal, too.")
@@ -70,14 +83,15 @@ def logs(  # noqa: PLR0913 - one parameter for each option
     import time
 
     from agent.cli.connect import connected
-    from agent.cli.logs import Logs, Wish, since_ns
+    from agent.cli.logs import Logs, Wish
+    from agent.cli.options import since_ns
     from agent.cli.reach import reaching
 
     wish = Wish(
         names=names or [],
         hosts=host or [],
         follow=follow,
-        since_ns=since_ns(since, time.time()) if since else 0,
+        since_ns=since_ns(since, time.time()) if since is not None else 0,
         tail=tail,
         timestamps=timestamps,
         raw=raw,
@@ -117,7 +131,9 @@ def exec_(
 
 @replica_commands.command(short_help="Restart a service by a rollout, or one replica.")
 def restart(
-    name: Annotated[str, typer.Argument(metavar="SERVICE|REPLICA", help="As web or web-1.")],
+    name: Annotated[
+        str, typer.Argument(metavar="SERVICE|REPLICA", help="As web or web-1.", autocompletion=_EITHER)
+    ],
     *,
     host: _Host = None,
     config: ConfigOption = None,

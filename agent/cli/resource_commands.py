@@ -49,11 +49,21 @@ def resource_command(name: str, metavar: str, summary: str) -> Callable[..., Non
         from agent.cli.describe import show_description
         from agent.cli.resources import show_rows
         from agent.cli.status import look
+        from agent.errors import Invalid
+        from agent.model.events import EventLog
+        from agent.observe.look import read_events
 
         with connected(config, endpoint, cluster) as connection:
             found = look(connection)
+            events = EventLog()
+            try:
+                events = read_events(connection.store, connection.keys) if name == "describe" else events
+            except Invalid as error:
+                typer.secho(
+                    f"The key {connection.keys.events} cannot be read: {error}", err=True, fg="yellow"
+                )
         if name == "describe":
-            show_description(chosen[0], found, output)
+            show_description(chosen[0], found, events, output)
         else:
             show_rows(name, found, chosen, output)
 

@@ -52,7 +52,7 @@ class ClusterView(Frozen):
     events: tuple[Event, ...] = ()
     """The newest first."""
     events_fault: str = ""
-    """Why they cannot be read; empty: they were."""
+    """Reason why they cannot be read; empty: they were."""
     trouble: str = ""
     """Reason why the cluster was not read; empty: it was."""
     known_at: str = ""

@@ -121,7 +121,6 @@ _label = matching(
     r"(?![.-])(?!.*\.\.)(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z0-9._-]{1,80}\s?\}\}){1,63}", "a host name", "web-1"
 )
 
-_time = matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "a time in UTC", "2026-11-30T17:00:00Z")
 _PART_OF_CGROUP = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.@:-]{1,200}"
 _cgroup = matching(rf"/?{_PART_OF_CGROUP}(?:/{_PART_OF_CGROUP}){{0,10}}", "a cgroup", "/jobs or jobs.slice")
 _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "the name of a runtime", "runc")
@@ -207,7 +206,7 @@ OTHERS: dict[str, Field] = {
     "depends_on": Field(
         depends_on, forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form))
     ),
-    "x-rebalanced-at": Field(_time, forms.TEXT, "rebalanced_at"),
+    "x-rebalanced-at": Field(_moment, forms.TEXT, "rebalanced_at"),
     "pull_policy": Field(pull_policy, forms.choice(PULLS), "pull"),
     "secrets": Field(None, mounts.USES),
     "configs": Field(None, mounts.USES),

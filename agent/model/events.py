@@ -45,7 +45,7 @@ class Event(Frozen):
         return named.get(self.kind, self.kind)
 
     @property
-    def said(self) -> tuple[str, str]:
+    def described(self) -> tuple[str, str]:
         """State with its reason, and the text with how often it happened."""
         state = self.state if self.reason in ("", self.state) else f"{self.state} {self.reason}"
         times = f" ({self.count} times since {self.first})" if self.count > 1 else ""

@@ -17,6 +17,7 @@ from agent.cli.output import Output
 from agent.cli.plan import show_plan, with_document
 from agent.cli.resources import show_rows
 from agent.cli.status import Wish, look, show_status
+from agent.model.events import EventLog
 from tests.fakes.store import FakeStore
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, SimulatedCluster, images
@@ -151,7 +152,7 @@ def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
         for command in ("ps", "services", "hosts"):
             show_rows(command, found, (), output)
         for each in found.conditions(found.read_s).every():
-            show_description(each.key, found, output)
+            show_description(each.key, found, EventLog(), output)
     told = capsys.readouterr()
     assert "environment PASSWORD changed" in told.out
     assert MARK not in told.out + told.err

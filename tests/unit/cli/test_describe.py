@@ -8,6 +8,7 @@ from agent.cli.output import Output
 from agent.cli.render import Page
 from agent.conditions import conditions_of
 from agent.errors import Invalid
+from agent.model.events import Event, EventLog
 from agent.model.intent import NetworkIntent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.spec import Port
@@ -31,6 +32,8 @@ from tests.support.cluster_states import (
 )
 from tests.unit.cli.conftest import Cluster
 
+NO_EVENTS = EventLog()
+
 
 def plain(name: str, state: ClusterState, width: int | None = None) -> list[str]:
     found = conditions_of(state, now_s=NOW_S)
@@ -44,9 +47,50 @@ def section(lines: list[str], heading: str) -> list[str]:
     return after[: after.index("")] if "" in after else after
 
 
-def data(name: str, state: ClusterState, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    show_description(name, Look(cluster="prod", state=state, upkeep=Upkeep(), read_s=NOW_S), Output.JSON)
+def data(
+    name: str, state: ClusterState, capsys: pytest.CaptureFixture[str], events: EventLog = NO_EVENTS
+) -> dict[str, object]:
+    show_description(
+        name, Look(cluster="prod", state=state, upkeep=Upkeep(), read_s=NOW_S), events, Output.JSON
+    )
     return dict(json.loads(capsys.readouterr().out))
+
+
+# ---- Events
+
+
+def happened(number: int, resource: str) -> Event:
+    return Event(at=f"2026-11-29T12:{number:02}:00Z", kind="condition", resource=resource, state="Ready")
+
+
+def test_the_last_ten_events_about_the_resource_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    log = EventLog(events=tuple(happened(n, f"host/{B if n % 2 else C}") for n in range(30)))
+
+    shown = data(B, HEALTHY, capsys, log)["events"]
+
+    assert isinstance(shown, list)
+    assert [each["at"][14:16] for each in shown] == [f"{n:02}" for n in range(29, 10, -2)]
+
+
+def test_an_event_is_one_line_of_the_description() -> None:
+    found = conditions_of(HEALTHY, now_s=NOW_S)
+    event = Event(
+        at="2026-11-29T12:00:00Z", kind="condition", resource=f"host/{B}", state="Down", text="it is off"
+    )
+    description = replace(describe(named(B, found), HEALTHY, found), events=(event,))
+
+    lines = [line.plain for line in render_description(description, Page(width=None, now_s=NOW_S))]
+
+    assert section(lines, "Events") == ["  2026-11-29T12:00:00Z  Down: it is off"]
+
+
+def test_events_that_cannot_be_read_hide_no_description(cluster: Cluster) -> None:
+    cluster.put(cluster.keys.events, "[")
+
+    ended = cluster.run("describe", "leader")
+
+    assert ended.code == 0
+    assert f"The key {cluster.keys.events} cannot be read" in ended.err
 
 
 # ---- Names

@@ -16,6 +16,7 @@ from agent.cli.resources import replica_rows, replica_table, show_rows
 from agent.cli.status_form import status_schema
 from agent.conditions import conditions_of
 from agent.errors import Invalid
+from agent.model.events import EventLog
 from agent.model.observed import ClusterState
 from agent.model.spec import Port, spec_hash
 from agent.model.store import Upkeep
@@ -345,7 +346,7 @@ def test_the_page_has_every_property_of_a_row_and_no_other(shown: Shown) -> None
 
 @pytest.mark.parametrize("name", ["web", "web-1", "node-231", "net", "leader"])
 def test_it_has_those_of_a_description_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_description(name, reading(HEALTHY), Output.JSON)
+    show_description(name, reading(HEALTHY), EventLog(), Output.JSON)
 
     assert json.loads(capsys.readouterr().out).keys() == HEAD | documented("describe")
 
