@@ -198,3 +198,15 @@ def removed_from_the_swarm(hosts: int, managers: set[int], removed: Sequence[int
         told.happens([("removes_a_worker", each, 0) for each in removed])
         assert len(told.world.swarms[0].members) == hosts - len(removed)
         yield told
+
+
+def test_a_manager_is_demoted_while_it_is_cut_off_and_the_others_lose_their_quorum() -> None:
+    """Its engine takes itself for a manager, and nobody lists the nodes: the lost quorum is all that can be named."""
+    happens = [
+        ("cut_from_the_swarm", 3, 8778), ("an_answer_is_lost", 4, 4998), ("put", 2, 8775), ("round", 5, 8855),
+        ("turn", 1, 2547), ("look", 3, 4099), ("turn", 6, 4221), ("turn", 3, 5376), ("registry_goes", 2, 5914),
+        ("turn", 3, 6680), ("cut_from_the_swarm", 1, 599), ("round", 6, 4994), ("frozen", 5, 1742), ("put", 5, 3090),
+        ("round", 5, 7014), ("put", 2, 9511), ("look", 1, 2935), ("dockerd_goes", 0, 3096), ("turn", 3, 899),
+        ("registry_goes", 0, 4611), ("turn", 3, 1704),
+    ]  # fmt: skip
+    assert told(6, 8847, 4945, happens) == ""

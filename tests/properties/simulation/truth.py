@@ -63,7 +63,9 @@ def _of_host(world: World, declared: HostIntent, intent: Intent) -> Iterator[Dif
     elif member.availability != declared.availability:
         yield Difference(name, f"its node is {member.availability}, {declared.availability} is declared")
     if member.in_raft != (declared.role == "manager"):
-        yield Difference(name, f"it is not a {declared.role}")
+        # Its engine takes itself for the manager that it was, and without a quorum nobody lists the nodes.
+        unseen = member.cut_out and not swarm.has_quorum
+        yield Difference(name, f"it is not a {declared.role}", "quorum/" if unseen else "")
     yield from _of_bridge(name, host, intent)
 
 
