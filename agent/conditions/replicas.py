@@ -221,8 +221,10 @@ class _Judge:
         status, lost = self.reports.current(self.place.host), self.reports.swarm_work == "quorum/"
         if on.startswith("network/") and status is not None and status.state != "active":
             return f"host/{self.place.host}"
-        if on.startswith("network/") and lost:
-            return "quorum/"
+        # A leader without a list of the nodes knows no network, also where another manager reaches the raft leader.
+        unlisted = "nodes" in [each.resource for each in self.reports.leader_blocked()]
+        if on.startswith("network/") and (lost or unlisted):
+            return self.reports.swarm_work
         return f"host/{self.place.host}" if on == "quorum/" and not lost else on
 
     def _waiting(self, status: HostStatus, *resources: str) -> tuple[str, str]:

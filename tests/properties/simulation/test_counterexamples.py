@@ -210,3 +210,12 @@ def test_a_manager_is_demoted_while_it_is_cut_off_and_the_others_lose_their_quor
         ("registry_goes", 0, 4611), ("turn", 3, 1704),
     ]  # fmt: skip
     assert told(6, 8847, 4945, happens) == ""
+
+
+def test_a_leader_without_a_list_of_the_nodes_is_the_cause_of_a_replica_that_waits_for_a_subnet() -> None:
+    happens = [
+        ("reached_again", 3, 2224), ("look", 6, 2635), ("round", 4, 3058), ("turn", 5, 7424),
+        ("cut_from_the_swarm", 4, 7293), ("power_is_cut", 0, 7391), ("etcd_comes", 3, 5996), ("put", 0, 9436),
+        ("look", 6, 1489), ("frozen", 4, 3550), ("round", 6, 253), ("put", 5, 8573), ("round", 2, 2034),
+    ]  # fmt: skip
+    assert told(5, 7253, 2194, happens) == ""

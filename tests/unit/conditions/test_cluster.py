@@ -16,11 +16,13 @@ from tests.support.cluster_states import (
     B,
     C,
     absent,
+    assigned,
     blocked,
     on,
     on_all,
     releasing,
     waiting,
+    without_replicas,
 )
 
 NAMES = sorted(STATES)
@@ -123,3 +125,21 @@ def test_a_replica_that_waits_to_be_replaced_names_what_it_waits_for() -> None:
     assert (replica.text, replica.cause) == ("it is being replaced: no address can be allocated", "quorum/")
     (quorum,) = (each for each in found.problems if each.condition.key == "quorum/")
     assert replica in quorum.consequences
+
+
+def test_a_replica_that_waits_for_a_network_names_a_leader_that_lists_none() -> None:
+    """The leader's engine sees no raft leader, and another manager does: there is a quorum, without this leader."""
+    leader = on(
+        HEALTHY, A, nodes=None, blocked=blocked("nodes", "quorum", "the swarm does not list its nodes")
+    )
+    state = without_replicas(leader, C, ("order", 3))
+    state = assigned(
+        state, C, "order", held="the subnet of net is not known yet", waits_on="network/net", waits=""
+    )
+
+    found = conditions_of(state, now_s=NOW_S)
+
+    (replica,) = (each.condition for each in found.replicas if each.condition.key == "replica/order-3")
+    (problem,) = (each for each in found.problems if each.condition.key == "leader/")
+    assert (found.quorum.state, replica.cause) == ("Ready", "leader/")
+    assert replica in problem.consequences
