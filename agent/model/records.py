@@ -1,6 +1,8 @@
 """The records in etcd, except the intent and the statuses: JSON with a version and a checksum."""
 
+import binascii
 import dataclasses
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import field
@@ -26,6 +28,7 @@ SEAL_LASTS_S = 86_400.0
 """Age from which a host joins by no sealed tokens: they may be earlier ones. A clock that is as much ahead is wrong."""
 
 R = TypeVar("R")
+_PACKED = re.compile(rb'"packed":"([^"]*)"')
 
 
 def encode(record: Any, *, terse: bool = False, packed: bool = False) -> bytes:
@@ -64,14 +67,24 @@ def decode(kind: type[R], raw: bytes) -> R:
             body = earlier.converted(body)
         elif version != VERSION:
             raise Invalid(f"a {kind.__name__} of format {version!r}; this agent reads format {VERSION}")
-        if hasattr(kind, "PACKED") and (inner := body.pop("packed", None)) is not None:
-            body |= msgspec.json.decode(expanded(msgspec.convert(inner, bytes), LARGEST_VALUE), type=dict)
+        if hasattr(kind, "PACKED") and body.pop("packed", None) is not None:
+            body |= msgspec.json.decode(packed_in(raw), type=dict)
         record = msgspec.convert(body, kind, strict=True)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"not a {kind.__name__}: {error}") from error
     if unknown := sorted(set(body) - {each.name for each in dataclasses.fields(cast(Any, kind))}):
         raise Invalid(f"a {kind.__name__} with fields this version does not know: {', '.join(unknown)}")
     return record
+
+
+def packed_in(raw: bytes) -> bytes:
+    """Return what a value has packed, as it is decoded and counted: the first one; empty: nothing. Raises Invalid."""
+    try:
+        return (
+            expanded(binascii.a2b_base64(found[1]), LARGEST_VALUE) if (found := _PACKED.search(raw)) else b""
+        )
+    except binascii.Error as error:
+        raise Invalid(f"its compressed part is no base64: {error}") from error
 
 
 def expanded(compressed: bytes, most: int) -> bytes:

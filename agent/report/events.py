@@ -50,8 +50,8 @@ class EventKey:
 
     @property
     def look_again_s(self) -> float:
-        """Seconds until a pass is needed for the next look; 0: none is."""
-        return 0.0 if self._due is None else max(self._due - self._clock(), 0.01)
+        """Seconds until a pass is needed for the next look; 0: none is. A pass that fails takes no look."""
+        return 0.0 if self._due is None else max(self._due - self._clock(), 1.0)
 
     def ordered(self, step: Step) -> None:
         """Take a step that was carried out."""
@@ -109,7 +109,10 @@ class EventKey:
             value = encode(with_events(before, sorted(new, key=lambda each: each.at)), terse=True)
             unchanged = Compare(key=self._key, mod_revision=revision)
             self._store.write_fenced(fence, [Put(key=self._key, value=value)], [unchanged])
-        self._of, self._last = fence, self._last | {each.subject: each for each in new}
+        there, last = {each.key for each in found.every()}, self._last | {each.subject: each for each in new}
+        # What is gone counts as Ready again: others choose the names of what they let appear and go.
+        self._last = {key: each for key, each in last.items() if each.kind != "condition" or key in there}
+        self._of = fence
 
     def _read(self, now: str) -> tuple[EventLog, int]:
         """Return the log, empty for a damaged one, and its mod_revision. Raises NewerFormat, Unreachable, Refused."""

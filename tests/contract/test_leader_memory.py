@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from agent.clients.etcd import EtcdStore
+from agent.model.host_state import Attached
+from agent.model.records import encode
+from agent.model.status import HostStatus
 from agent.model.store import Delete, Put
 from tests.support.etcd_server import EtcdServer
 from tests.support.large_cluster import KEYS, UNIT, forged_status, measured, settings, written
@@ -50,7 +53,17 @@ def statuses(store: EtcdStore) -> None:
         store.txn([], [Put(key=KEYS.status(f"x{number}"), value=forged_status(number, 1_400_000))])
 
 
-@pytest.mark.parametrize("forge", [specs, statuses])
+def packed_statuses(store: EtcdStore) -> None:
+    forged = HostStatus(
+        instance="x", at="now", agent_version="1", attached=(Attached(id="a", name="b"),) * 60_000
+    )
+    value = encode(forged, terse=True, packed=True)
+    assert len(value) < MB / 100
+    for number in range(28):
+        store.txn([], [Put(key=KEYS.status(f"x{number}"), value=value)])
+
+
+@pytest.mark.parametrize("forge", [specs, statuses, packed_statuses])
 def test_values_of_nobody_take_little_more(
     real_etcd: EtcdServer, store: EtcdStore, tmp_path: Path, forge: Callable[[EtcdStore], None]
 ) -> None:

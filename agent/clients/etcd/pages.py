@@ -8,7 +8,8 @@ from dataclasses import replace
 from agent.clients.etcd import calls
 from agent.clients.etcd.channel import TooLarge
 from agent.clients.etcdpb import etcd_pb2
-from agent.errors import Refused
+from agent.errors import Invalid, Refused
+from agent.model.records import LARGEST_VALUE, packed_in
 from agent.model.store import KeyRange, KeyValue, Snapshot
 
 MOST_KEYS = 20_000
@@ -39,6 +40,14 @@ def memory_of(value: bytes) -> int:
     return 2 * len(value) + widened + 60 * items + 600 * records
 
 
+def _whole(value: bytes) -> bytes:
+    """Return a value with what is packed in it, up to a thousand times more; if that is damaged, as large as may be."""
+    try:
+        return value + packed_in(value)
+    except Invalid:
+        return value.ljust(LARGEST_VALUE)
+
+
 class _Kept:
     """The values read so far. If those below prefixes would take too much memory, the largest are dropped."""
 
@@ -55,9 +64,9 @@ class _Kept:
             raise Refused(f"{what}, and at most {MOST_KEYS} are read: {_REMEDY}")
         for each in map(calls.key_value, found.kvs):
             self.values[each.key] = each
-            self._read += len(each.value)
+            self._read += len(whole := _whole(each.value))
             if get.range_end:
-                self._memory += (memory := memory_of(each.value))
+                self._memory += (memory := memory_of(whole))
                 heapq.heappush(self._largest, (-memory, each.key))
         if self._read > MOST_READ:
             raise Refused(f"the values of the keys have more than {MOST_READ} bytes: {_REMEDY}")

@@ -213,6 +213,7 @@ class ReplicaScheduler:
         """Let the one replica leave whose move makes the spread more even; without one, the order is carried out.
 
         Each move makes the spread more even by the counts of the picker alone, so that the moves come to an end.
+        A host that is lost may return, and take some, until it is gone.
         """
         if self.at != self._from or "leaves" in self._disposition.values():
             return
@@ -233,7 +234,8 @@ class ReplicaScheduler:
             if evens:
                 self._disposition[slot], self._why[slot] = "leaves", "its service is rebalanced"
                 return
-        self.rebalanced = self.service.rebalanced_at
+        if not any(map(self.state.gone_in_s, self.state.lost_s)):
+            self.rebalanced = self.service.rebalanced_at
 
     def _prepared(self, slot: int) -> str | None:
         """Return the current prefetch target of a replica if it can still take it."""

@@ -1,7 +1,9 @@
 """Pages of a range, from an etcd that answers as a real one does: at one revision, and never more than is taken."""
 
+import base64
 import tracemalloc
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -23,7 +25,8 @@ KB, MB = 1 << 10, 1 << 20
 class Server:
     """Answers ranges. Every request finds etcd one revision further."""
 
-    def __init__(self, sizes: dict[str, int], taken: int = 16 * MB) -> None:
+    def __init__(self, sizes: Mapping[str, int | bytes], taken: int = 16 * MB) -> None:
+        """`sizes` has the size of each value, or the value."""
         self.sizes, self.taken = {key.encode(): size for key, size in sorted(sizes.items())}, taken
         self.revision = 10
         self.asked: list[tuple[int, int]] = []
@@ -97,6 +100,23 @@ def test_of_too_many_bytes_the_largest_values_below_prefixes_are_dropped() -> No
     dropped = {key: each for key, each in found.values.items() if each.dropped}
     assert dropped
     assert all(each.value == b"" and each.dropped == sizes[key] > MB for key, each in dropped.items())
+
+
+def test_what_is_packed_in_a_value_counts_as_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = decode(HostStatus, forged_status(1, MB))
+    stored, whole = encode(status, terse=True, packed=True), encode(status, terse=True)
+    assert len(stored) < len(whole) / 10
+    monkeypatch.setattr(pages, "MOST_KEPT", 4 * memory_of(whole))
+    found = read_pages(Server({f"/c/hosts/{number}/status": stored for number in range(9)}), [HOSTS])
+    assert [each.value for each in found.values.values() if not each.dropped] == [stored] * 3
+
+
+@pytest.mark.parametrize("content", [b" " * (2 * MB), b""], ids=["too large", "damaged"])
+def test_what_cannot_be_unpacked_counts_as_the_largest_value(content: bytes) -> None:
+    part = base64.b64encode(zlib.compress(content, 9)[: -1 if not content else None]).decode()
+    values = {f"/c/hosts/{number}": f'{{"packed":"{part}"}}'.encode() for number in range(50)}
+    with pytest.raises(Refused, match=f"more than {MOST_READ} bytes: delete"):
+        read_pages(Server(values), [HOSTS])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from agent.model.intent import Intent
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Port, spec_hash
 from agent.planner.leader.assignments import assign
+from agent.planner.leader.scheduler import placement_of
 from tests.support.builders import intent, order
-from tests.unit.planner.leader.test_scheduler import ZONES, anywhere, hosts, on
+from tests.unit.planner.leader.test_scheduler import ZONES, anywhere, hosts, on, seen
 
 AT, LATER = "2026-11-30T17:00:00Z", "2026-11-30T18:00:00Z"
 FOUR_FOUR_ONE = {
@@ -76,6 +77,16 @@ def test_a_host_that_cannot_take_a_replica_gets_none_and_the_order_ends() -> Non
     end, moves = at_rest(paused, on(**FOUR_FOUR_ONE))
     assert (counts(end), moves) == ([4, 4, 1], 0)
     assert end["h1"].rebalanced == (("order", AT),)
+
+
+def test_the_order_waits_for_a_host_that_is_lost_until_it_is_gone() -> None:
+    def carried_out(lost_s: float) -> Mapping[str, str]:
+        two = on(**{name: FOUR_FOUR_ONE[name] for name in ("h1", "h2")}, h3="")
+        now = seen(wanted(count=8), two, away="h3", lost={"h3": lost_s})
+        return placement_of(wanted(count=8), now).rebalanced
+
+    assert carried_out(10.0) == {}
+    assert carried_out(600.0) == {"order": AT}
 
 
 def test_a_paused_host_keeps_its_replicas() -> None:

@@ -1,0 +1,74 @@
+"""What a leader remembers of the events, and when it looks again."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.model.events import read_log
+from agent.model.observed import Observed
+from agent.model.store import Fence, KeyRange, Put
+from agent.report.events import GATHER_S, EventKey
+from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
+from tests.support.cluster_states import CLUSTERS
+
+KEY, LOCK = "/swarmkeeper/prod/events", "/swarmkeeper/prod/leader"
+HEALTHY = CLUSTERS["healthy"]
+
+
+class Desk:
+    """The key of a leader, and what it has of etcd."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = FakeStore(FakeEtcd(self.clock))
+        self.store.txn([], [Put(key=LOCK, value=b"{}")])
+        self.key = EventKey(self.store, KEY, self.clock, self.clock)
+
+    def led(self, **changes: object) -> Observed:
+        lock = self.store.read([KeyRange(key=LOCK)]).values[LOCK]
+        fence = Fence(key=LOCK, create_revision=lock.create_revision)
+        return Observed(me="node-231", host=None, cluster=replace(HEALTHY, **changes), fence=fence)  # type: ignore[arg-type]
+
+    def look(self, seen: Observed) -> None:
+        """Pass twice, so that the look at `seen` is due."""
+        self.key.passed(seen, seen)
+        self.clock.advance(GATHER_S)
+        self.key.passed(seen, seen)
+        self.key.write()
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        found = self.store.read([KeyRange(key=KEY)]).values[KEY]
+        return [
+            (each.resource, each.state) for each in read_log(found.value).events if each.kind == "condition"
+        ]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_what_is_gone_is_not_remembered(desk: Desk) -> None:
+    for number in range(20):
+        desk.look(desk.led(unreadable=((f"/swarmkeeper/prod/hosts/x{number}/presence", "no JSON"),)))
+        assert len([each for each in desk.key._last.values() if each.kind == "condition"]) <= 1
+    desk.look(desk.led())
+    one, last = ("key/hosts/x18/presence", "Ended"), "key/hosts/x19/presence"
+    assert desk.told[-3:] == [(last, "Blocked"), one, (last, "Ended")]
+
+
+def test_what_comes_again_after_it_was_gone_is_an_event_again(desk: Desk) -> None:
+    damaged = desk.led(unreadable=(("/swarmkeeper/prod/hosts/x/presence", "no JSON"),))
+    for seen in (damaged, desk.led(), damaged):
+        desk.look(seen)
+    assert desk.told[-1] == ("key/hosts/x/presence", "Blocked")
+
+
+def test_passes_that_fail_do_not_follow_each_other_at_once(desk: Desk) -> None:
+    assert desk.key.look_again_s == 0.0
+    seen = desk.led()
+    desk.key.passed(seen, seen)
+    assert desk.key.look_again_s == GATHER_S
+    desk.clock.advance(10 * GATHER_S)
+    assert desk.key.look_again_s == 1.0
