@@ -9,20 +9,29 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from agent.clients.etcd import Store
-from agent.errors import Denied, Invalid, SwarmkeeperError
+from agent.errors import Denied, Invalid, Refused, SwarmkeeperError
 from agent.model.history import History, Kept
 from agent.model.keys import Keys
 
 if TYPE_CHECKING:
     from agent.http.cluster_page import ClusterView, DocumentView
 
-KEPT_S = 5.0
-"""Seconds for which a reading is shown. Then it is dropped, so that an agent without viewers keeps none."""
+KEPT_S, MOST_KEPT_S = 5.0, 30.0
+"""Seconds for which a reading is shown. Then it is dropped, so that an agent without viewers keeps none.
+
+One that took long is shown for four times as long as it took, up to the second number: browsers that did not wait
+for it ask again after 10 s, and readings take a fifth of the processor at most.
+"""
 PATIENCE_S = 3.0
-"""Seconds that a viewer waits for etcd, less than the server gives a request."""
+"""Seconds after its start for which viewers wait for a reading, less than the server gives a request."""
 LARGEST = 200_000
 """Characters of a document that is compared here: it takes processor time of the agent."""
-_SLOW = f"etcd has not answered within {PATIENCE_S:.0f} s"
+MOST_MEMORY, MOST_HISTORY = 70 << 20, 24 << 20
+"""Bytes that a reading of the cluster may take beside those of a leader, and of the history: the unit allows 256 MB.
+
+1000 hosts with 20,000 replicas take 65 MB, and 50 documents of the largest size 21 MB.
+"""
+_SLOW = f"the cluster has not been read from etcd within {PATIENCE_S:.0f} s"
 _NARROW = "the role of this agent in etcd does not include other hosts: open the page of a manager"
 
 
@@ -34,6 +43,7 @@ class ClusterViews:
         self._store, self._keys, self._host, self._status = store, keys, host, status
         self._lock = threading.Lock()
         self._reading: Future[tuple[ClusterView, History]] | None = None
+        self._begun_s = 0.0
 
     def view(self) -> "ClusterView":
         """Return the cluster as etcd has it; if etcd cannot be read, why, and what the agent knows of its host."""
@@ -65,7 +75,9 @@ class ClusterViews:
 
         found: dict[str, Any] = {"cluster": self._keys.cluster, "revision": revision}
         try:
-            _, history = self._newest()
+            view, history = self._newest()
+            if view.history_fault:
+                raise Invalid(view.history_fault)
             kept = [each for each in history.kept if each.revision <= revision][:2]
             if not kept or kept[0].revision != revision:
                 return None
@@ -84,17 +96,22 @@ class ClusterViews:
         """Return the reading of the last KEPT_S, or a new one. Raises SwarmkeeperError, TimeoutError."""
         with self._lock:
             if self._reading is None:
-                self._reading = Future()
+                self._reading, self._begun_s = Future(), time.monotonic()
                 threading.Thread(target=self._read, args=(self._reading,), name="page", daemon=True).start()
-            reading = self._reading
-        return reading.result(PATIENCE_S)
+            reading, until_s = self._reading, self._begun_s + PATIENCE_S
+        # The server asks for one page after the other: the next viewer waits no second time.
+        if fault := reading.exception(max(until_s - time.monotonic(), 0)):
+            raise fault.with_traceback(None)  # else each viewer would make the traceback longer
+        return reading.result()
 
     def _read(self, reading: "Future[tuple[ClusterView, History]]") -> None:
+        kept_s = KEPT_S
         try:
             reading.set_result(self._look())
+            kept_s = max(kept_s, min(4 * (time.monotonic() - self._begun_s), MOST_KEPT_S))
         except Exception as error:
             reading.set_exception(error)
-        time.sleep(KEPT_S)
+        time.sleep(kept_s)
         with self._lock:
             self._reading = None
 
@@ -103,8 +120,12 @@ class ClusterViews:
         from agent.model.events import MOST_EVENTS, newest
         from agent.observe.look import look_at, read_cluster, read_events, read_history
 
-        look = look_at(self._store, self._keys, read_cluster(self._store, self._keys))
-        history = read_history(self._store, self._keys)
+        look = look_at(self._store, self._keys, read_cluster(self._store.bounded(MOST_MEMORY), self._keys))
+        history, history_fault = History(kept=(), accepted=None, newest=0), ""
+        try:
+            history = read_history(self._store.bounded(MOST_HISTORY), self._keys)
+        except Refused as error:
+            history_fault = f"The keys below {self._keys.history} cannot be read: {error}"
         try:
             events, events_fault = newest(read_events(self._store, self._keys), MOST_EVENTS), ""
         except Invalid as error:
@@ -116,6 +137,7 @@ class ClusterViews:
             conditions=look.conditions(look.read_s),
             accepted=look.accepted,
             documents=history.kept,
+            history_fault=history_fault,
             events=events,
             events_fault=events_fault,
         )

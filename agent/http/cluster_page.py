@@ -49,6 +49,8 @@ class ClusterView(Frozen):
     """Revision of the accepted document; 0: none."""
     documents: tuple[Kept, ...] = ()
     """The newest first."""
+    history_fault: str = ""
+    """Reason why they cannot be read; empty: they were."""
     events: tuple[Event, ...] = ()
     """The newest first."""
     events_fault: str = ""
@@ -136,6 +138,7 @@ def _shown(value: object) -> object:
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
+    auto_reload=False,
     undefined=StrictUndefined,
     finalize=_shown,
     trim_blocks=True,

@@ -169,9 +169,9 @@ class WebServer:
         rank = sum(each.client == client for each in self._open) + self._access.refusals[client]
         known = partial(_respond, head, self._sources, self._access.known)
         check = partial(_respond, head, self._sources, partial(self._access.check, client))
-        target = head.split(b" ", 2)[1:2]
+        target = head.partition(b"\n")[0].decode("latin-1").split()[1:2]  # as _respond does
         # A page that waits for etcd delays no other one.
-        pages = self._readings if target and may_wait(target[0].decode("latin-1")) else self._pages
+        pages = self._readings if target and may_wait(target[0]) else self._pages
         return await pages.do(rank, known) or await self._logins.do(rank, check)
 
 

@@ -1,5 +1,6 @@
 """The differences between two documents by meaning, whatever their comments, quotes, order and spelling are."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -24,6 +25,8 @@ _PUBLIC = frozenset(
 ) | {"deploy", "x-hosts", "x-rebalanced-at", "networks", "depends_on"}
 """Keys of a service whose values are no secrets."""
 _PAIRS = frozenset({"environment", "labels", "annotations", "sysctls"})
+_NAME = re.compile(r"[^\w./-]")
+"""The end of a name in them: in `- PASSWORD: value` with quotes around it the value is part of the key."""
 _HIDDEN_BELOW = frozenset({"labels", "driver_opts", "annotations", "content", "environment"})
 
 
@@ -62,7 +65,8 @@ def _changes(before: Any, after: Any, path: tuple[str, ...], *, show_secrets: bo
     at, shown = _text(path), partial(_shown, show_secrets=show_secrets)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys((*before, *after)):
-            here = (*path, key)
+            named = path[-1:] and path[-1] in _PAIRS and not show_secrets
+            here = (*path, _NAME.split(key, maxsplit=1)[0] if named else key)
             if key not in after or key not in before:
                 what, value = ("added", after[key]) if key not in before else ("removed", before[key])
                 yield Change(
@@ -118,6 +122,8 @@ def _is_public(path: tuple[str, ...]) -> bool:
     match path:
         case ("services", _, key, *_):
             return key in _PUBLIC
+        case (("networks" | "volumes" | "services"), _):  # a key that slipped out of the mapping above it
+            return False
         case (("name" | "x-cluster" | "networks" | "volumes" | "services"), *_):
             return True
     return False

@@ -108,9 +108,10 @@ def seconds_of(at: str) -> float | None:
     """Return a time, RFC 3339, in seconds since the epoch; None if it is no time, or of year 1, Docker's "never"."""
     try:
         found = datetime.fromisoformat(at)
-    except ValueError:
+        # Without an offset it is local, and east of Greenwich the end of year 9999 is no time.
+        return found.timestamp() if found.year > 1 else None
+    except (ValueError, OverflowError):
         return None
-    return found.timestamp() if found.year > 1 else None
 
 
 class StartObstacle(NamedTuple):

@@ -114,6 +114,9 @@ class FakeStore(EtcdStore):
             raise Unreachable("no answer within 6 s")
         return self.etcd.snapshot(ranges)
 
+    def bounded(self, most: int) -> "FakeStore":
+        return self
+
     def first_key(self, start: str, end: str) -> str | None:
         everything = self.read([KeyRange(key="", prefix=True)]).values
         return min((key for key in everything if start <= key < end), default=None)

@@ -1,5 +1,6 @@
 """The operations of etcd that the agent uses."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,10 +32,17 @@ class EtcdStore:
     ) -> None:
         self._calls = calls.Calls(settings, observe_call)
         self._watches: list[EtcdWatch] = []
+        self._most: int | None = None
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
         """Return all ranges at one revision. Raises Unreachable, Refused."""
-        return read_pages(self._read, ranges)
+        return read_pages(self._read, ranges, self._most)
+
+    def bounded(self, most: int) -> "EtcdStore":
+        """Return this store, with reads that raise Refused for values below prefixes that take more bytes of memory."""
+        store = copy.copy(self)
+        store._most = most  # noqa: SLF001 - made here
+        return store
 
     def first_key(self, start: str, end: str) -> str | None:
         """Return the first key from `start` up to and excluding `end`, without its value; None if there is none.

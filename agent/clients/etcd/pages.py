@@ -51,7 +51,8 @@ def _whole(value: bytes) -> bytes:
 class _Kept:
     """The values read so far. If those below prefixes would take too much memory, the largest are dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None) -> None:
+        self._most = most
         self.values: dict[str, KeyValue] = {}
         self._largest: list[tuple[int, str]] = []
         self._read = self._memory = 0
@@ -70,6 +71,9 @@ class _Kept:
                 heapq.heappush(self._largest, (-memory, each.key))
         if self._read > MOST_READ:
             raise Refused(f"the values of the keys have more than {MOST_READ} bytes: {_REMEDY}")
+        if self._most is not None and self._memory > self._most:
+            what = "the keys hold more than an agent has memory for beside its work"
+            raise Refused(f"{what}: use the command `swarmkeeper`, or {_REMEDY}")
         while self._memory > MOST_KEPT:
             memory, key = heapq.heappop(self._largest)
             self._memory += memory
@@ -80,12 +84,17 @@ class _Kept:
 
 
 def read_pages(
-    transact: Callable[[etcd_pb2.TxnRequest], etcd_pb2.TxnResponse], ranges: Sequence[KeyRange]
+    transact: Callable[[etcd_pb2.TxnRequest], etcd_pb2.TxnResponse],
+    ranges: Sequence[KeyRange],
+    most: int | None = None,
 ) -> Snapshot:
-    """Return all ranges at one revision. Raises Refused for too many keys or bytes, and as `transact`."""
+    """Return all ranges at one revision. Raises Refused for too many keys or bytes, and as `transact`.
+
+    With `most`, values below prefixes that take more memory, by `memory_of`, are refused, not dropped.
+    """
     operations = list(calls.read_request(ranges).success)
     todo = [operations[start : start + _RANGES] for start in range(0, max(1, len(operations)), _RANGES)]
-    page, revision, kept = _PAGE, 0, _Kept()
+    page, revision, kept = _PAGE, 0, _Kept(most)
     while todo:
         batch = todo.pop()
         for each in batch:

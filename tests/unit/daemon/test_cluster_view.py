@@ -1,16 +1,19 @@
 """What the pages of the cluster show is read from etcd for a viewer only, and rarely."""
 
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from agent.daemon import cluster_view
 from agent.daemon.cluster_view import ClusterViews
-from agent.errors import Denied
-from agent.http.cluster_page import cluster_page, document_page
+from agent.errors import Denied, Refused
+from agent.http.cluster_page import cluster_page, document_page, history_page
 from agent.model.events import Event, EventLog, with_events
 from agent.model.history import entry_of
 from agent.model.keys import Keys
@@ -131,6 +134,45 @@ def test_events_that_cannot_be_read_are_named_and_hide_nothing_else(store: Count
     assert "The key /swarmkeeper/prod/events cannot be read" in cluster_page(found, refreshed=True).decode()
 
 
+def test_a_history_that_is_too_large_is_named_and_hides_nothing_else(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bounded(most: int) -> FakeStore:
+        return of_history if most == cluster_view.MOST_HISTORY else store
+
+    def refused(*_: Any) -> Snapshot:
+        raise Refused("etcd holds more")
+
+    of_history = FakeStore()
+    monkeypatch.setattr(of_history, "read", refused)
+    monkeypatch.setattr(store, "bounded", bounded)
+    of_agent = views(store)
+    fault = "The keys below /swarmkeeper/prod/history/ cannot be read: etcd holds more"
+
+    found = of_agent.view()
+    document = of_agent.document(3)
+
+    assert found.conditions
+    assert document
+    assert document.trouble == fault
+    for body in (cluster_page(found, refreshed=True), history_page(found)):
+        assert fault in body.decode()
+
+
+def test_a_reading_takes_bounded_memory(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def bounded(most: int) -> FakeStore:
+        asked.append(most)
+        return store
+
+    monkeypatch.setattr(store, "bounded", bounded)
+
+    views(store).view()
+
+    assert asked == [cluster_view.MOST_MEMORY, cluster_view.MOST_HISTORY]
+
+
 def test_a_document_shows_its_changes_and_no_secret(store: Counting) -> None:
     of_agent = views(store)
     newest, first = of_agent.view().documents
@@ -190,9 +232,45 @@ def test_a_viewer_does_not_wait_for_an_etcd_that_hangs_and_others_start_no_secon
 
     found = [of_agent.view() for _ in range(3)]
 
-    assert {each.trouble for each in found} == {"etcd has not answered within 3 s"}
+    assert {each.trouble for each in found} == {"the cluster has not been read from etcd within 3 s"}
     assert found[0].own == OWN
     assert hanging.readings == 1
+
+
+def test_viewers_that_wait_one_after_the_other_wait_for_one_reading_only_once(
+    hanging: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers them in turn, and closes a connection after five seconds."""
+    monkeypatch.setattr(cluster_view, "PATIENCE_S", 0.5)
+    of_agent = views(hanging)
+    of_agent.view()
+
+    began = time.monotonic()
+    for _ in range(20):
+        of_agent.view()
+
+    assert time.monotonic() - began < 5
+
+
+def test_a_reading_that_took_long_is_there_when_browsers_ask_again(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(cluster_view, "KEPT_S", 5.0)
+    of_agent = views(store)
+    reading: Future[Any] = Future()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            cluster_view, "time", SimpleNamespace(monotonic=lambda: 4.0, sleep=waited.append, time=time.time)
+        )
+        patch.setattr(of_agent, "_look", lambda: None)
+        of_agent._read(reading)
+        of_agent._begun_s = -1000.0
+        of_agent._read(Future())
+        patch.setattr(of_agent, "_look", lambda: 1 / 0)
+        of_agent._read(Future())
+
+    assert waited == [16.0, cluster_view.MOST_KEPT_S, 5.0]
 
 
 def cut(store: FakeStore) -> None:
@@ -214,6 +292,19 @@ def test_an_etcd_that_cannot_be_read_leaves_what_the_host_knows(
     assert found.conditions is None
     assert found.trouble
     assert (found.own, found.own_at, found.known_at) == (OWN, "2026-11-29T12:08:30Z", "2026-11-29T12:04:00Z")
+
+
+def test_a_fault_that_many_viewers_see_stays_small(store: Counting) -> None:
+    store.cut()
+    of_agent = views(store)
+
+    for _ in range(30):
+        of_agent.view()
+
+    assert of_agent._reading
+    fault = of_agent._reading.exception(0)
+    assert fault
+    assert len(traceback.extract_tb(fault.__traceback__)) < 30
 
 
 def test_an_agent_with_the_role_of_a_worker_names_another_page(

@@ -200,6 +200,7 @@ def test_without_etcd_the_page_says_since_when_and_shows_this_host_alone() -> No
 
     assert "Not known: etcd does not answer" in page.text
     assert "This agent last read etcd at 2026-11-29T12:04:00Z, 6 m ago." in page.text
+    assert "By its agent at 2026-11-29T12:08:30Z, 1 m ago." in page.text
     assert f"host {B} Ready" in page.text
     assert "replica billing-1 Ready" in page.text
     assert A not in page.text

@@ -144,9 +144,18 @@ def test_the_first_page_links_the_others(web: WebServer) -> None:
         assert b'href="%b"' % path in body
 
 
-def test_a_page_that_waits_for_etcd_delays_no_other(web: WebServer, agent: Agent) -> None:
+@pytest.mark.parametrize(
+    "line", [b"GET / HTTP/1.0", b"GET  / HTTP/1.0", b"GET\t/ HTTP/1.0", b"GET\x1f/ HTTP/1.0"]
+)
+def test_a_page_that_waits_for_etcd_delays_no_other(web: WebServer, agent: Agent, line: bytes) -> None:
     agent.may_read = threading.Event()
-    slow = threading.Thread(target=ask, args=(web, "/"))
+
+    def look() -> None:
+        with socket.create_connection(web.address, 10) as connection:
+            connection.sendall(line + b"\r\n\r\n")
+            connection.recv(1)
+
+    slow = threading.Thread(target=look)
     slow.start()
     assert agent.asked.wait(10)
 

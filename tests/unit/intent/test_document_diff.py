@@ -78,6 +78,10 @@ def test_what_is_not_known_may_be_a_secret(key: str) -> None:
         ({"services": {"a": {"environment": {"P": "hunter2"}}}}, {"services": {"a": []}}),
         ({"services": {"a": {"environment": {"P": "hunter2"}}}}, {"services": "none"}),
         ({"services": [{"environment": {"P": "hunter2"}}]}, {"services": []}),
+        ({"services": {"a": {}}}, {"services": {"a": {}, "PASSWORD": "hunter2"}}),
+        ({"services": {"PASSWORD": "x"}}, {"services": {"PASSWORD": "hunter2"}}),
+        ({"networks": {}, "volumes": {}}, {"networks": {"P": "hunter2"}, "volumes": {"P": ["hunter2"]}}),
+        ({"services": {"a": {"environment": {}}}}, {"services": {"a": {"environment": ["P: hunter2"]}}}),
         ({"volumes": {"v": {"driver_opts": {"o": "hunter2"}}}}, {"volumes": {"v": None}}),
         ({"volumes": {"v": {"driver_opts": {"o": "hunter2"}}}}, {"volumes": {}}),
         (

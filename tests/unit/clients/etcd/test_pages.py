@@ -102,6 +102,13 @@ def test_of_too_many_bytes_the_largest_values_below_prefixes_are_dropped() -> No
     assert all(each.value == b"" and each.dropped == sizes[key] > MB for key, each in dropped.items())
 
 
+def test_beyond_the_memory_of_the_reader_all_values_are_refused() -> None:
+    server = Server({**hosts(30, lambda _: MB), "/c/intent": 2 * MB})
+    assert len(read_pages(server, [INTENT, HOSTS], 61 * MB).values) == 31
+    with pytest.raises(Refused, match="more than an agent has memory for"):
+        read_pages(server, [INTENT, HOSTS], 59 * MB)
+
+
 def test_what_is_packed_in_a_value_counts_as_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     status = decode(HostStatus, forged_status(1, MB))
     stored, whole = encode(status, terse=True, packed=True), encode(status, terse=True)
