@@ -4,6 +4,7 @@ A name is read only where one may stand, within a second. Without an answer the 
 end up in the middle of the operator's line.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 LONGEST_S = 1.0
 """Seconds for which the shell waits for names."""
 _VARIABLE = "_SWARMKEEPER_COMPLETE"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+"""Any other name is left out: zsh evaluates what completes a word, and who can write to etcd must not run commands."""
 _AUTOLOADED = '[[ $funcstack[1] == _swarmkeeper ]] && _swarmkeeper_completion "$@"'
 Shell = Literal["bash", "zsh", "fish"]
 Kind = Literal["host", "service", "replica", "rollout", "revision"]
@@ -46,7 +49,8 @@ def names_of(*kinds: Kind, keyed: bool = False) -> Callable[[typer.Context, str]
             try:
                 with connected(*options) as connection:
                     for kind in kinds:
-                        found.extend(f"{kind}/{name}" if keyed else name for name in _names(connection, kind))
+                        names = filter(_NAME.fullmatch, _names(connection, kind))
+                        found.extend(f"{kind}/{name}" if keyed else name for name in names)
             except (SwarmkeeperError, OSError):
                 found.clear()
             ended.set()

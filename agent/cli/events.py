@@ -28,8 +28,11 @@ _LEAST = 20
 
 
 def _is_wanted(event: Event, since_s: float, names: Sequence[str]) -> bool:
-    _, _, name = event.resource.partition("/")
-    called = {event.resource, name, name.rpartition("-")[0]}  # a service has replicas called <service>-<slot>
+    kind, _, name = event.resource.partition("/")
+    service = (
+        name.rpartition("-")[0] if kind == "replica" else name
+    )  # its replicas are called <service>-<slot>
+    called = {event.resource, name, service}
     return (seconds_of(event.at) or 0.0) >= since_s and (not names or not called.isdisjoint(names))
 
 
@@ -52,6 +55,8 @@ def show_events(
         return
     _print(shown, output, log.dropped_at)
     if not follow:
+        if not shown:
+            typer.echo("No such event is kept.", err=True)
         return
     changed, error, known = threading.Event(), "", log
     watch = connection.store.watch([KeyRange(key=connection.keys.events)], lambda _: changed.set())

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sys
 import threading
 import time
@@ -107,13 +106,13 @@ class Logs:
         if unknown := [each for each in wish.hosts if each not in self._hosts]:
             on = listed(self._hosts) if self._hosts else "no host"
             raise Invalid(f"{quoted(unknown[0])} has no such replica: they are on {on}")
+        if not self._hosts:
+            self._say("no host has such a replica", "yellow")
 
     def run(self) -> int:
         """Print until everything is printed, with `follow` until Ctrl-C; return the exit code."""
         first_s = time.monotonic() + _FIRST_S
         try:
-            for each in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that ssh ends, too
-                signal.signal(each, signal.default_int_handler)
             if self._wish.follow:
                 threading.Thread(target=self._keep_looking, daemon=True).start()
             while not self._print_next(first_s):
@@ -164,7 +163,10 @@ class Logs:
 
     def _prefix(self, name: str) -> bytes:
         if name not in self._prefixes:
-            color, prefix = _COLOURS[len(self._prefixes) % len(_COLOURS)], f"{name:<{self._width}} |"
+            color, prefix = (
+                _COLOURS[len(self._prefixes) % len(_COLOURS)],
+                f"{printable(name):<{self._width}} |",
+            )
             self._prefixes[name] = (f"\x1b[{color}m{prefix}{_PLAIN}" if self._is_colored else prefix).encode()
         return self._prefixes[name]
 

@@ -42,7 +42,7 @@ def run_in(
     if docker is None:
         raise Invalid("exec needs the docker command on this machine: install docker-cli")
     at = _running(connection, reach, replica, host)
-    argv = [docker, "-H", at.engine.url, "exec", *options, at.container, *command]
+    argv = [docker, "-H", at.engine.url, "exec", *options, "--", at.container, *command]
     # Variables such as DOCKER_TLS_VERIFY are meant for another engine.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("DOCKER_")}
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the command in the container
@@ -95,6 +95,10 @@ def _running(
     if len(running) > 1:
         raise Invalid(f"{of.key} runs on {listed(each.host for each in running)}: choose one with --host")
     if not running:
-        on = listed(hosts) if hosts else host or "any host"
-        raise Invalid(f"{of.key} has no running container on {on}: see `swarmkeeper describe {of.key}`")
+        lacks = (
+            f"has no running container on {listed(hosts)}"
+            if hosts
+            else f"is in no report of {host or 'a host'}"
+        )
+        raise Invalid(f"{of.key} {lacks}: see `swarmkeeper describe {of.key}`")
     return running[0]

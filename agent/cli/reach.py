@@ -6,6 +6,7 @@ The command's own configuration says how ssh reaches a host: ~/.config/swarmkeep
 
 import os
 import re
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -73,7 +74,10 @@ def load_settings() -> Settings:
 
 @contextmanager
 def reaching(connection: Connection, config: Path | None) -> Iterator["Reach"]:
-    """Yield the way to the engines, and end every connection at the end of the block."""
+    """Yield the way to the engines, and end every connection at the end of the block, also if a signal ends it."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) == signal.SIG_DFL:
+            signal.signal(each, signal.default_int_handler)
     reach = Reach(connection.keys.cluster, config)
     try:
         yield reach
@@ -104,9 +108,8 @@ class Reach:
         """
         if host in self._engines and not self.fault(host):
             return self._engines[host]
-        if host in self._tunnels:
-            self._engines.pop(host).close()
-            self._tunnels.pop(host).close()
+        if lost := self._engines.pop(host, None):
+            lost.close()
         url = self._own[1] if host == self._own[0] else f"unix://{self._tunnel(host, state).socket}"
         self._engines[host] = Output(url, self._cluster)
         return self._engines[host]
@@ -123,12 +126,14 @@ class Reach:
             raise Invalid("the document does not declare its address: name it in cli.yaml under ssh.hosts")
         user = found["user"] or self._settings.user
         options = [*(["-l", user] if user else ()), *(["-p", found["port"]] if found["port"] else ())]
-        tunnel = Tunnel([*options, found["host"]], self._settings.docker_socket or _SOCKET)
-        with self._lock:
+        with self._lock:  # `close` ends it from here on, also while it connects
             if self._closed:
-                tunnel.close()
                 raise Unreachable("the command has ended")
+            if lost := self._tunnels.pop(host, None):
+                lost.close()
+            tunnel = Tunnel([*options, found["host"]], self._settings.docker_socket or _SOCKET)
             self._tunnels[host] = tunnel
+        tunnel.wait()
         return tunnel
 
     def close(self) -> None:

@@ -153,6 +153,10 @@ def restart(
     wish = verbs.Wish(command=f"restart {name}", ask=not yes, message=message, output=output)
     with connected(config, endpoint, cluster) as connection:
         if verbs.is_service(connection, name):
+            if host:
+                raise typer.BadParameter(
+                    f"--host is for one replica: the rollout of {name} is on all its hosts"
+                )
             raise typer.Exit(verbs.restart(connection, wish, name.removeprefix("service/")))
         from agent.cli.on_replica import restart_one
         from agent.cli.reach import reaching

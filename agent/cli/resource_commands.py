@@ -52,6 +52,7 @@ def resource_command(name: str, metavar: str, summary: str) -> Callable[..., Non
         from agent.errors import Invalid
         from agent.model.events import EventLog
         from agent.observe.look import read_events
+        from agent.yamldoc.faultlist import printable
 
         with connected(config, endpoint, cluster) as connection:
             found = look(connection)
@@ -59,9 +60,7 @@ def resource_command(name: str, metavar: str, summary: str) -> Callable[..., Non
             try:
                 events = read_events(connection.store, connection.keys) if name == "describe" else events
             except Invalid as error:
-                typer.secho(
-                    f"The key {connection.keys.events} cannot be read: {error}", err=True, fg="yellow"
-                )
+                typer.secho(printable(str(error)), err=True, fg="yellow")
         if name == "describe":
             show_description(chosen[0], found, events, output)
         else:

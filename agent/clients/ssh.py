@@ -30,7 +30,7 @@ _OPTIONS = (
 class Tunnel:
     """A running ssh. `target` has its options `-l` and `-p`, then the host; `socket` is docker's on that host.
 
-    Raises Unreachable, with the message of ssh, if it cannot connect.
+    Raises Unreachable without an ssh command. `wait` for the connection before the socket is used.
     """
 
     def __init__(self, target: Sequence[str], socket: str) -> None:
@@ -51,17 +51,20 @@ class Tunnel:
                     "stderr": messages,
                 }
                 self._process = subprocess.Popen(argv, **streams)  # noqa: S603 - no shell
-            deadline = time.monotonic() + _READY_S
-            while not self.socket.exists():
-                if not self.is_up or time.monotonic() > deadline:
-                    raise Unreachable(self.why())
-                time.sleep(_POLL_S)
         except FileNotFoundError as error:
             self.close()
             raise Unreachable("this machine has no ssh command: install openssh-client") from error
         except BaseException:
             self.close()
             raise
+
+    def wait(self) -> None:
+        """Wait for the connection. Raises Unreachable, with the message of ssh, if there is none."""
+        deadline = time.monotonic() + _READY_S
+        while not self.socket.exists():
+            if not self.is_up or time.monotonic() > deadline:
+                raise Unreachable(self.why())
+            time.sleep(_POLL_S)
 
     @property
     def is_up(self) -> bool:

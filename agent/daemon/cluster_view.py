@@ -129,7 +129,7 @@ class ClusterViews:
         try:
             events, events_fault = newest(read_events(self._store, self._keys), MOST_EVENTS), ""
         except Invalid as error:
-            events, events_fault = (), f"The key {self._keys.events} cannot be read: {error}"
+            events, events_fault = (), str(error)
         view = ClusterView(
             cluster=look.cluster,
             host=self._host,

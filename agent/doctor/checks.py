@@ -81,7 +81,7 @@ def check_access(error: str, unwritable: Sequence[str]) -> list[Finding]:
             "let the account swarmkeeper read these files: chgrp swarmkeeper, chmod 0640",
         ),
         (paths, FAIL, f"the account swarmkeeper cannot write {paths}", f"correct owner and mode of {paths}"),
-        well="the account swarmkeeper has access to the files of agent.yaml and to dockerd's socket",
+        well="the account swarmkeeper has access to the files of agent.yaml, and to its folder and socket if any",
     )
 
 
@@ -99,13 +99,17 @@ def check_engine(version: str, live_restore: bool, no_swarm: str, storage: str, 
     )  # fmt: skip
 
 
-def check_modules(unloaded: Sequence[str], absent: Sequence[str] | None, forwards: bool) -> list[Finding]:
-    """Tell which modules are not loaded, of these which the kernel does not have (None: not known), and the sysctl."""
+def check_modules(
+    unloaded: Sequence[str], absent: Sequence[str] | None, forwards: bool | None
+) -> list[Finding]:
+    """Tell which modules are not loaded, of these which the kernel does not have, and the sysctl. None: not known."""
     lacks = ", ".join(absent or ())
     return findings_of(
-        (not forwards, FAIL, "net.ipv4.ip_forward is 0: containers reach nothing outside of this host",
+        (forwards is False, FAIL, "net.ipv4.ip_forward is 0: containers reach nothing outside of this host",
          "sysctl -w net.ipv4.ip_forward=1, and set it in /etc/sysctl.d"),
         (lacks, FAIL, f"the kernel has no {lacks}: no overlay works", "install the full kernel of the distribution"),
+        (forwards is None, SKIP, "net.ipv4.ip_forward was not tried: dockerd, which sets it, does not answer",
+         "see the check engine"),
         (unloaded and absent is None, SKIP,
          f"{', '.join(unloaded)}: not loaded, and this host has no list of its modules", ""),
         well="has what overlays need",
@@ -254,7 +258,7 @@ def check_clocks(clocks: Sequence[Clock]) -> list[Finding]:
         else:
             good.append(of)
     text = f"within {_APART_S:g} s of this host's: {', '.join(good)}"
-    return [Finding(OK, text), *found] if good else found
+    return [Finding(OK, text), *found] if good else found or [Finding(SKIP, "no other clock was seen")]
 
 
 Answer = Literal["open", "refused", "silent", "unreachable"]
@@ -278,8 +282,7 @@ class PortFact(NamedTuple):
 
 def check_ports(ports: Sequence[PortFact]) -> list[Finding]:
     opened = sum(each.answer == "open" for each in ports)
-    well = Finding(OK, f"{counted(opened, 'TCP port')} of other hosts answer")
-    found = [well] if opened or not ports else []
+    found = [Finding(OK, f"{counted(opened, 'TCP port')} of other hosts answer")] if opened else []
     for host, port, answer, in_swarm in ports:
         if answer == "refused" and not in_swarm:
             found.append(Finding(SKIP, f"{host}: nothing listens on {port}/tcp, nor has it reported a swarm"))
@@ -288,7 +291,7 @@ def check_ports(ports: Sequence[PortFact]) -> list[Finding]:
             found.append(Finding(FAIL, f"{host}: {port}/tcp {_ANSWERS[answer]}", remedy))
     if ports:
         found.append(Finding(SKIP, "7946/udp and 4789/udp answer no stranger", "try them with --probe IMAGE"))
-    return found
+    return found or [Finding(SKIP, "no other host is declared or chosen")]
 
 
 def check_addresses(

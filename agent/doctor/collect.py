@@ -241,7 +241,7 @@ def page_clock(of: str, address: str, port: int, tls: ssl.SSLContext | None = No
                 parsedate_to_datetime(answer.getheader("Date") or "").timestamp() + 0.5
             )  # of whole seconds
             page = answer.read(_LARGEST_PAGE).decode(errors="replace")
-    except (OSError, http.client.HTTPException, ValueError):
+    except (OSError, http.client.HTTPException, ValueError, OverflowError):
         return Clock(of, None), ""
     return Clock(of, there - asked - took / 2, 0.5 + took / 2), page
 

@@ -65,7 +65,7 @@ class _Examination:
         self._cluster = self._pool.submit(self._read)
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         self._store.close()
         self._engine.close()
 
@@ -81,7 +81,10 @@ class _Examination:
         yield "engine", self._of_engine
         # Before it starts, dockerd has not yet made the kernel forward packets.
         started = bool(self._root())
-        yield "kernel", lambda: checks.check_modules(*collect.modules(), not started or collect.forwards())
+        yield (
+            "kernel",
+            lambda: checks.check_modules(*collect.modules(), collect.forwards() if started else None),
+        )
         yield "disk", lambda: checks.check_disks(collect.disks(self._root(), config.state_directory))
         yield "firewall", self._firewall
         yield "registries", self._registries
@@ -219,7 +222,7 @@ class _Examination:
         if untried:
             text = f"no replica runs there that could answer: {', '.join(untried)}"
             found.append(Finding(SKIP, text, "run doctor there, towards the replicas of this host"))
-        return found
+        return found or [Finding(SKIP, "the document declares no overlay, or no other host is chosen")]
 
 
 def _result(check: Future[list[Finding]]) -> list[Finding]:

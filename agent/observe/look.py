@@ -92,7 +92,11 @@ def read_history(store: Store, keys: Keys) -> History:
 def read_events(store: Store, keys: Keys) -> EventLog:
     """Read the events. Raises Invalid if they are unreadable; Unreachable, Refused."""
     value = store.read([KeyRange(key=keys.events)]).get(keys.events)
-    return read_log(value.value) if value else EventLog()
+    try:
+        return read_log(value.value) if value else EventLog()
+    except Invalid as error:
+        why = f"the key {keys.events} cannot be read, and the leader replaces it at the next event: {error}"
+        raise Invalid(why) from error
 
 
 def _record(found: Snapshot, key: str, kind: type[R]) -> tuple[R | None, str]:

@@ -106,9 +106,9 @@ def _by_frame(unread: bytearray) -> Iterable[bytes]:
 def _by_line(unread: bytearray) -> Iterable[bytes]:
     """Take the complete lines of the log of a container with a terminal."""
     end = unread.rfind(b"\n") + 1
-    found = bytes(unread[:end]).splitlines(keepends=True)
+    found = bytes(unread[:end]).split(b"\n")[:-1]  # a carriage return, as of a progress bar, ends no line
     del unread[:end]
-    return found
+    return [each + b"\n" for each in found]
 
 
 def line_of(raw: bytes) -> Line:

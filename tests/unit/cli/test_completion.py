@@ -67,6 +67,14 @@ def test_a_resource_is_completed_with_its_kind(filled: Cluster) -> None:
     assert found == ["service/order", "service/web", "rollout/web", "host/h1", "host/h2", "host/h3"]
 
 
+@pytest.mark.usefixtures("_patient")
+def test_a_name_that_a_shell_could_run_is_left_out(filled: Cluster) -> None:
+    for name in (r"\`touch x #\`", r"\$(reboot)", ";reboot", "-x", "\x1b[2J", "h 4", "*", "h5\n"):
+        filled.put(filled.keys.assignment(name), "x")
+        filled.put(filled.keys.rollout(name), "x")
+    assert completed(options(filled), "host", "rollout") == ["h1", "h2", "h3", "web"]
+
+
 @pytest.mark.parametrize(
     "context",
     [
@@ -111,7 +119,7 @@ def test_a_word_of_the_command_itself_is_completed_without_loading_etcd() -> Non
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **words}
     )
-    assert done.stdout.split() == ["resume", "rebalance"]
+    assert done.stdout.split() == ["resume", "rebalance", "restart"]
     assert done.stderr.split() == []
 
 

@@ -90,7 +90,7 @@ def test_events_that_cannot_be_read_hide_no_description(cluster: Cluster) -> Non
     ended = cluster.run("describe", "leader")
 
     assert ended.code == 0
-    assert f"The key {cluster.keys.events} cannot be read" in ended.err
+    assert f"the key {cluster.keys.events} cannot be read" in ended.err
 
 
 # ---- Names

@@ -65,6 +65,7 @@ def test_a_host_before_its_first_start_is_checked_and_no_check_that_was_not_made
     assert levels["etcd"] == [OK]
     assert levels["role"] == [SKIP]
     assert levels["engine"] == [FAIL]
+    assert levels["kernel"] == [SKIP], "only dockerd's start sets what it needs"
     assert levels["firewall"] == levels["registries"] == [SKIP]
     assert levels["ports"] == [SKIP, SKIP]  # h2 listens nowhere, and has not reported a swarm
     assert "10.0.0.2:7946/tcp" in found["ports"][0].text
@@ -93,7 +94,7 @@ def test_an_etcd_that_is_away_is_a_fault_and_what_needs_it_is_skipped(tmp_path: 
 
     assert [each.level for each in found["etcd"]] == [FAIL]
     assert "http://127.0.0.1:1" in found["etcd"][0].text
-    for check in ("role", "mtu", "addresses", "ports"):
+    for check in ("role", "mtu", "addresses", "ports", "clocks"):
         assert [each.level for each in found[check]] == [SKIP]
         assert found[check][0].text
 
@@ -118,6 +119,14 @@ def test_a_declared_manager_with_the_role_of_a_worker_is_told_the_command_that_g
     assert "too narrow, etcd denies: readwrite /swarmkeeper/prod/a to" in found.text
     assert found.remedy == "swarmkeeper etcd-roles --host h1 --may-lead | sh"
     assert after.level == OK
+
+
+def test_pings_that_have_no_target_are_skipped(etcd: EtcdServer, tmp_path: Path) -> None:
+    config = config_in(tmp_path, etcd.endpoint)
+    found = findings(swarmkeeper("doctor", "-c", str(config), "--probe", "busybox", "-o", "json"))
+
+    (only,) = found["overlays"]
+    assert (only.level, only.text) == (SKIP, "the document declares no overlay, or no other host is chosen")
 
 
 def test_a_host_that_is_not_declared_is_refused(etcd: EtcdServer, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_the_events_are_a_table_the_oldest_first(cluster: Cluster) -> None:
         (("host/node-1", "document/7"), [HOST, DOCUMENT]),
         (("web",), [REPLICA]),
         (("web-2",), [REPLICA]),
+        (("node",), []),
         (("--since", "2026-11-29T12:30:00Z"), [DOCUMENT, REPLICA]),
         (("--since", "2026-11-29T15:00:00+02:00"), [DOCUMENT, REPLICA]),
         (("--since", "9999d"), [HOST, DOCUMENT, REPLICA]),
@@ -86,6 +87,16 @@ def test_names_and_a_time_limit_the_list(
     found = json.loads(cluster.run("events", "-o", "json", *arguments).out)
     assert [each["resource"] for each in found["events"]] == [each.resource for each in expected]
     assert (found["version"], found["dropped_at"]) == (1, LOG.dropped_at)
+
+
+def test_a_name_without_an_event_is_told(cluster: Cluster) -> None:
+    cluster.put(cluster.keys.events, LOG)
+    ended = cluster.run("events", "wep")
+    assert (ended.code, ended.out, ended.err) == (
+        0,
+        "",
+        "Events up to 2026-11-28T00:00:00Z were dropped: the last 64 kB are kept.\nNo such event is kept.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +153,8 @@ def test_an_unreadable_list_is_an_error(cluster: Cluster) -> None:
     cluster.put(cluster.keys.events, "{}")
     ended = cluster.run("events")
     assert ended.code == 1
-    assert "not an EventLog" in ended.err or "a EventLog of format" in ended.err
+    assert f"the key {cluster.keys.events} cannot be read, and the leader replaces it" in ended.err
+    assert "a EventLog of format" in ended.err
 
 
 def test_a_followed_list_goes_on_and_ends_on_interrupt(cluster: Cluster) -> None:

@@ -123,7 +123,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
         "agent.cli.logs.look", lambda _: Look(cluster="prod", state=HEALTHY, upkeep=Upkeep(), read_s=NOW_S)
     )
     monkeypatch.setattr("agent.cli.logs.sys", SimpleNamespace(stdout=fake))
-    monkeypatch.setattr("agent.cli.logs.signal.signal", lambda *_: None)
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name in ("_LIST_S", "_RETRY_S", "_LOOK_S"):
         monkeypatch.setattr(logs, name, 0.02)
@@ -164,6 +163,21 @@ def test_names_hosts_tail_and_times_choose(fake: Fake) -> None:
 def test_a_name_of_nothing_is_refused(fake: Fake, options: dict[str, Any], why: str) -> None:
     with pytest.raises(Invalid, match=why):
         Logs(cast(Any, None), cast(Reach, fake), Wish(**options))
+
+
+def test_a_replica_without_a_host_is_told(
+    fake: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.cli.logs.replica_rows", lambda *_: ())
+    assert fake.run("web") == 0
+    assert capsys.readouterr().err == "swarmkeeper: no host has such a replica\n"
+
+
+def test_the_name_of_another_hosts_container_stays_text(fake: Fake) -> None:
+    fake.engines[A].add("\x1b[2J-1")
+    fake.engines[A].say(1, "here", "id-\x1b[2J-1")
+    fake.run()
+    assert fake.lines == ["\\x1b[2J-1 | here"]
 
 
 def test_a_host_that_cannot_be_reached_is_named_and_the_rest_goes_on(

@@ -70,7 +70,7 @@ def test_a_command_runs_in_the_newest_running_container(
     fake.add(B, "web-2", "new")
     fake.add(B, "web-2", "old")
     assert fake.run("web-2", "sh", "-c", "a; b", options=("-i", "-t")) == 7
-    argv = ["-H", "unix:///node-232.sock", "exec", "-i", "-t", "new", "sh", "-c", "a; b"]
+    argv = ["-H", "unix:///node-232.sock", "exec", "-i", "-t", "--", "new", "sh", "-c", "a; b"]
     assert capfd.readouterr().out == f"{argv} []\n"
 
 
@@ -81,7 +81,7 @@ def test_a_command_runs_in_the_newest_running_container(
         ("node-231", "", "host/node-231 is a host: name a replica"),
         ("web-9", "", "'web-9' is no resource of this cluster"),
         ("billing-1", "", "replica/billing-1 has no running container on node-232"),
-        ("web-2", C, "replica/web-2 has no running container on node-233"),
+        ("web-2", C, "replica/web-2 is in no report of node-233"),
     ],
 )
 def test_what_cannot_be_chosen_is_named(fake: Fake, name: str, host: str, why: str) -> None:

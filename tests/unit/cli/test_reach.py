@@ -1,16 +1,21 @@
 """The way to the engine of a host: its own socket, or ssh to where the document or cli.yaml says."""
 
 import os
+import signal
 import socket
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from agent.cli import reach
-from agent.cli.reach import Reach, load_settings
+from agent.cli.reach import Reach, load_settings, reaching
 from agent.errors import Invalid, Unreachable
 from tests.support.cluster_states import HEALTHY, A, B
 from tests.support.etcd_server import eventually
@@ -144,6 +149,38 @@ def test_a_lost_connection_is_made_again(program: Programs, way: Reach, tmp_path
     eventually(lambda: way.fault(B) != "", 10)
     assert way.fault(B) == "ssh to 10.0.0.232: no connection"
     assert way.engine(B, HEALTHY) is not first
+
+
+def test_an_ssh_that_still_connects_ends_with_the_command(
+    program: Programs, way: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folders))
+    said = program("ssh", "import signal\nprint(os.getpid(), flush=True)\nsignal.pause()\n")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(way.engine, B, HEALTHY)
+        eventually(lambda: said.exists() and any(each.read_text() for each in folders.glob("*/messages")), 20)
+        (messages,) = folders.glob("*/messages")
+        process = int(messages.read_text())
+        way.close()
+        with pytest.raises(Unreachable):
+            asked.result(10)
+    assert not Path(f"/proc/{process}").exists()
+    assert list(folders.iterdir()) == []
+
+
+def test_a_signal_that_ends_the_command_ends_the_connections_first(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: dict[int, Any] = {}
+    monkeypatch.setattr(
+        signal, "getsignal", {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_IGN}.get
+    )
+    monkeypatch.setattr(signal, "signal", set_to.__setitem__)
+    with reaching(cast(Any, SimpleNamespace(keys=SimpleNamespace(cluster="prod"))), None):
+        pass
+    assert set_to == {signal.SIGTERM: signal.default_int_handler}, "nohup goes on to count"
 
 
 def test_the_own_host_needs_no_ssh(way: Reach, tmp_path: Path) -> None:

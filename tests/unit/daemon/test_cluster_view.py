@@ -131,7 +131,7 @@ def test_events_that_cannot_be_read_are_named_and_hide_nothing_else(store: Count
 
     assert found.conditions
     assert found.events == ()
-    assert "The key /swarmkeeper/prod/events cannot be read" in cluster_page(found, refreshed=True).decode()
+    assert "the key /swarmkeeper/prod/events cannot be read" in cluster_page(found, refreshed=True).decode()
 
 
 def test_a_history_that_is_too_large_is_named_and_hides_nothing_else(

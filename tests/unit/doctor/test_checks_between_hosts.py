@@ -55,6 +55,10 @@ def test_a_role_is_too_narrow_too_wide_or_right_and_not_known_without_a_user() -
     assert found.text.endswith("etcd denies: read a, read b, read c, 2 more")
 
 
+def test_what_was_not_looked_at_is_skipped_and_not_well() -> None:
+    assert levels(checks.check_clocks([])) == levels(checks.check_ports([])) == [SKIP]
+
+
 @pytest.mark.parametrize(
     ("ahead_s", "within_s", "wanted"),
     [

@@ -81,10 +81,11 @@ def test_an_engine_that_has_no_swarm_is_a_fault(engine: dict[str, Any], level: s
         (("vxlan",), ("vxlan",), True, FAIL),
         (("vxlan",), None, True, SKIP),
         ((), None, False, FAIL),
+        ((), (), None, SKIP),
     ],
 )
 def test_a_kernel_without_vxlan_or_forwarding_is_a_fault_and_one_without_a_list_is_not_known(
-    unloaded: tuple[str, ...], absent: tuple[str, ...] | None, forwards: bool, level: str
+    unloaded: tuple[str, ...], absent: tuple[str, ...] | None, forwards: bool | None, level: str
 ) -> None:
     assert levels(checks.check_modules(unloaded, absent, forwards=forwards)) == [level]
 

@@ -146,7 +146,9 @@ class Page(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("date", [None, "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"])
+@pytest.mark.parametrize(
+    "date", [None, "yesterday", f"Fri, 02 Jan 1970 00:00:00 +{'9' * 20}", "Thu, 01 Jan 1970 00:00:00 GMT"]
+)
 def test_the_time_of_a_page_is_its_header_and_without_one_not_known(
     date: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,12 @@ def test_lines_are_whole_wherever_the_answer_is_cut(
     assert read(output) == [Line(AT + number, b"line %d\n" % number) for number in range(4)]
 
 
+def test_a_carriage_return_ends_no_line_of_a_terminal(stub: StubDockerd, output: Output) -> None:
+    said = "2025-11-30T16:00:00.000000000Z 10%\r20%\r\n"
+    answers(stub, sent(said, said), Tty=True)
+    assert read(output) == [Line(AT, b"10%\r20%\r\n")] * 2
+
+
 def test_what_is_asked_for(stub: StubDockerd, output: Output) -> None:
     answers(stub, sent())
     assert list(output.lines("c1", AT + 7, "20", follow=True)) == []
