@@ -25,6 +25,7 @@ LEADERS = (
     "tokens",
     "unlock",
     "digests",
+    "events",
     "history/",
     "disruption",
     "specs/",
