@@ -18,6 +18,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from agent.clients.docker import DockerEngine
+from agent.clients.docker.output import Output
 from agent.clients.etcd import EtcdStore
 from agent.clients.kernel import LinuxKernel
 from agent.clients.registry_config import RegistryConfig
@@ -323,7 +324,7 @@ def targets(state: ClusterState, network: str, hosts: Sequence[str]) -> dict[str
     return found
 
 
-def reach(engine: DockerEngine, image: str, network: NetworkIntent, hosts: Mapping[str, str]) -> list[Reach]:
+def reach(engine: Output, image: str, network: NetworkIntent, hosts: Mapping[str, str]) -> list[Reach]:
     """Ping the addresses of other hosts from a container on the network. Raises NotSeen if none can run."""
     name, size = network.name, str(_mtu(network) - _OVERHEAD)
     try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.clients.docker import DockerEngine, EngineInfo
+from agent.clients.docker.output import Output
 from agent.clients.etcd import EtcdStore
 from agent.clients.kernel import LinuxKernel
 from agent.clients.registry_config import RegistryConfig
@@ -213,12 +214,14 @@ class _Examination:
             remedy = "name an image that has sh and ping: doctor --probe IMAGE"
             raise NotSeen("packets between the overlays of the hosts were not tried", remedy)
         found, untried = list[Finding](), list[str]()
+        url, timeout_s = self._config.docker.url, self._config.docker.timeout_s
         for network in self._intent().networks:
             if network.driver == "overlay" and network.attachable:
                 hosts = collect.targets(self._state(), network.name, [each.name for each in others])
                 untried += [f"{network.name}: {each.name}" for each in others if each.name not in hosts]
                 if hosts:
-                    found += checks.check_reach(collect.reach(self._engine, image, network, hosts))
+                    with closing(Output(url, self._config.cluster, timeout_s)) as engine:
+                        found += checks.check_reach(collect.reach(engine, image, network, hosts))
         if untried:
             text = f"no replica runs there that could answer: {', '.join(untried)}"
             found.append(Finding(SKIP, text, "run doctor there, towards the replicas of this host"))

@@ -178,34 +178,6 @@ class Containers(images.Images):
         with self._transport.open("container_logs", "GET", path, params=params, stall_s=_WAIT_S) as response:
             return reading.lines_of(self._transport.content(response, _MOST_OUTPUT))
 
-    def run_once(self, image: str, network: str, script: str, *arguments: str, timeout_s: float) -> str:
-        """Run a script for `sh -c` in an unmanaged container on a network; return its output of at most 64 KiB.
-
-        The container is removed when it ends, also if this process does not live to see that. Quiet when nothing
-        arrives for `timeout_s`.
-        """
-        body = {
-            "Image": image,
-            "Entrypoint": ["sh", "-c", script, "sh"],
-            "Cmd": arguments,
-            "HostConfig": {"NetworkMode": network, "AutoRemove": True, "LogConfig": {"Type": "json-file"}},
-        }
-        container = self._ask("container_create", "POST", "/containers/create", body=body, timeout_s=_SLOW_S)[
-            "Id"
-        ]
-        path, params = f"/containers/{container}/logs", {"stdout": 1, "stderr": 1, "follow": 1}
-        try:
-            self.start(container)
-            with self._transport.open(
-                "container_logs", "GET", path, params=params, stall_s=timeout_s
-            ) as response:
-                return reading.lines_of(self._transport.content(response, _MOST_OUTPUT)).decode(
-                    errors="replace"
-                )
-        finally:
-            with suppress(Missing), errors.unless("is already in progress"):
-                self._ask("container_remove", "DELETE", f"/containers/{container}", params={"force": 1})
-
     def create_container(self, request: labelled.CreateRequest) -> str:
         """Create a replica on all of its networks and return its id. Conflict names the container that has the name."""
         body = {key: value for key, value in request.body.items() if key != "Platform"}

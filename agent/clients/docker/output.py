@@ -1,17 +1,21 @@
-"""The replicas of one engine for the operator's commands: read their output with times, restart one."""
+"""The replicas of one engine for the operator's commands: read their output, restart one, run a container once."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from agent.clients.docker.reading import own_names
+from agent.clients.docker.errors import unless
+from agent.clients.docker.reading import lines_of, own_names
 from agent.clients.docker.transport import Part, Transport, quoted
 from agent.diff.container import CLUSTER, identity, is_called_so
-from agent.errors import Unreachable
+from agent.errors import Missing, Unreachable
 
 NS = 1_000_000_000
 _HEADER, _MOST_BYTES = 8, 1 << 22
+_MOST_OUTPUT = 1 << 16
+"""Bytes of the output of a container that runs once."""
 _NO_LIMIT_S = 1e6
 """A container may print nothing for days; a lost connection ends the stream otherwise."""
 _SLOW_S, _GRACE_S = 60.0, 10
@@ -84,6 +88,31 @@ class Output(Part):
         self._ask(
             "container_restart", "POST", f"/containers/{quoted(container)}/restart", timeout_s=timeout_s
         )
+
+    def run_once(self, image: str, network: str, script: str, *arguments: str, timeout_s: float) -> str:
+        """Run a script for `sh -c` in an unmanaged container on a network; return its output of at most 64 KiB.
+
+        The container is removed when it ends, also if this process does not live to see that. Quiet when nothing
+        arrives for `timeout_s`.
+        """
+        body = {
+            "Image": image,
+            "Entrypoint": ["sh", "-c", script, "sh"],
+            "Cmd": arguments,
+            "HostConfig": {"NetworkMode": network, "AutoRemove": True, "LogConfig": {"Type": "json-file"}},
+        }
+        created = self._ask("container_create", "POST", "/containers/create", body=body, timeout_s=_SLOW_S)
+        path, params = f"/containers/{quoted(created['Id'])}", {"stdout": 1, "stderr": 1, "follow": 1}
+        try:
+            self._ask("container_start", "POST", f"{path}/start", timeout_s=_SLOW_S)
+            opened = self._transport.open(
+                "container_logs", "GET", f"{path}/logs", params=params, stall_s=timeout_s
+            )
+            with opened as response:
+                return lines_of(self._transport.content(response, _MOST_OUTPUT)).decode(errors="replace")
+        finally:
+            with suppress(Missing), unless("is already in progress"):
+                self._ask("container_remove", "DELETE", path, params={"force": 1})
 
     def _config(self, container: str) -> dict[str, Any]:
         found: Any = self._ask("container_inspect", "GET", f"/containers/{quoted(container)}/json")

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from agent.clients.docker import DockerEngine
+from agent.clients.docker.output import Output
 from agent.config import Config
 from agent.doctor import collect
 from agent.doctor.checks import NotSeen
@@ -188,7 +188,7 @@ def test_the_space_of_a_folder_that_does_not_exist_is_that_of_the_next_one_above
 # ---- Pings
 
 
-class Shell(DockerEngine):
+class Shell(Output):
     """An engine whose containers print what they are told to."""
 
     def __init__(self, said: str | Missing) -> None:
