@@ -243,13 +243,16 @@ class Cluster:
         return sum(value for name, value in self.metrics(host).items() if name.startswith(PASSES))
 
     def writes(self) -> dict[str, int]:
-        """Every key of ours with its last write, but for what hosts say of themselves.
+        """Every key of ours with its last write, but for what hosts report, and the leader's events of it.
 
-        They may see something new at any time. Presence is renewed by its lease without a write.
+        They may see something new at any time, and gather it for some seconds. Presence is renewed by its lease
+        without a write.
         """
         listed = json.loads(self.etcdctl("get", "--prefix", PREFIX, "-w", "json"))["kvs"]
         written = {base64.b64decode(each["key"]).decode(): each["mod_revision"] for each in listed}
-        return {key: revision for key, revision in written.items() if not key.endswith("/status")}
+        return {
+            key: revision for key, revision in written.items() if not key.endswith(("/status", "/events"))
+        }
 
     # -- what is true on the hosts
 
