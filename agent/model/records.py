@@ -28,7 +28,7 @@ SEAL_LASTS_S = 86_400.0
 """Age from which a host joins by no sealed tokens: they may be earlier ones. A clock that is as much ahead is wrong."""
 
 R = TypeVar("R")
-_PACKED = re.compile(rb'"packed":"([^"]*)"')
+_PACKED = re.compile(rb'"packed"\s*:\s*"([^"]*)"')
 
 
 def encode(record: Any, *, terse: bool = False, packed: bool = False) -> bytes:

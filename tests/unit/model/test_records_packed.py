@@ -41,6 +41,12 @@ def test_a_record_with_compressed_fields_is_read_as_without() -> None:
     assert decode(HostStatus, raw) == STATUS
 
 
+def test_a_record_that_a_tool_has_formatted_is_read() -> None:
+    raw = encode(STATUS, terse=True, packed=True)
+
+    assert decode(HostStatus, json.dumps(json.loads(raw), indent=2).encode()) == STATUS
+
+
 def test_a_record_without_any_of_the_fields_has_no_compressed_part() -> None:
     bare = replace(STATUS, images=(), replicas=())
 
