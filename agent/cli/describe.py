@@ -159,6 +159,8 @@ def _observed(of: _Subject) -> Facts:
     if kind == "rollout" and (rollout := state.rollouts.get(name)):
         images = {each: spec.image for each, spec in state.specs.items()}
         return {**as_json(rollout), "before": images.get(rollout.before), "to": images.get(rollout.to)}
+    if kind == "host" and name not in state.statuses:
+        return {}  # a row of it has what is not known as false
     every: tuple[Any, ...] = (*of.found.services, *of.found.hosts, *(of.rows if kind == "replica" else ()))
     facts = next((as_json(each) for each in every if each.condition == of.condition), {})
     if kind == "host" and (status := state.statuses.get(name)):

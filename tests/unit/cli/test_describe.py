@@ -319,3 +319,9 @@ def test_the_command_wants_one_name(cluster: Cluster) -> None:
     assert (unknown.code, unknown.out) == (1, "")
     assert "'web' is no resource of this cluster" in unknown.err
     assert cluster.run("describe", "document").code == 0
+
+
+def test_of_a_host_that_has_never_reported_nothing_is_observed(capsys: pytest.CaptureFixture[str]) -> None:
+    state = absent(replace(HEALTHY, statuses={k: v for k, v in HEALTHY.statuses.items() if k != B}), B)
+
+    assert data(B, state, capsys)["observed"] == {}
