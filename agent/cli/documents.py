@@ -13,6 +13,7 @@ from agent.cli.options import (
     EndpointOption,
     MessageOption,
     SecretsOption,
+    SinceOption,
     TokenOption,
     YesOption,
 )
@@ -72,9 +73,7 @@ def events(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new ones, until Ctrl-C.")
     ] = False,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="As 90s, 1d12h, or a time, RFC 3339.")
-    ] = None,
+    since: SinceOption = None,
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,

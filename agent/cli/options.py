@@ -36,6 +36,9 @@ def seconds(value: str) -> float:
     return float(value)
 
 
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="As 10m, 1d12h or 2026-11-30T16:00:00Z.")
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -13,6 +13,7 @@ from agent.cli.options import (
     ConfigOption,
     EndpointOption,
     MessageOption,
+    SinceOption,
     YesOption,
     checked_name,
 )
@@ -52,9 +53,7 @@ def logs(  # noqa: PLR0913 - one parameter for each option
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C, also with replicas that come later.")
     ] = False,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="As 10m, 1h30m or 2026-11-30T16:00:00Z.")
-    ] = None,
+    since: SinceOption = None,
     tail: Annotated[
         str,
         typer.Option("--tail", "-n", metavar="LINES", help="The last lines of each container.", parser=_tail),

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from agent.errors import Unreachable
 from agent.model.phrases import cut
@@ -45,12 +44,9 @@ class Tunnel:
         self._process: subprocess.Popen[bytes] | None = None
         try:
             with self._messages.open("wb") as messages:
-                streams: dict[str, Any] = {
-                    "stdin": subprocess.DEVNULL,
-                    "stdout": messages,
-                    "stderr": messages,
-                }
-                self._process = subprocess.Popen(argv, **streams)  # noqa: S603 - no shell
+                self._process = subprocess.Popen(  # noqa: S603 - no shell
+                    argv, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages
+                )
         except FileNotFoundError as error:
             self.close()
             raise Unreachable("this machine has no ssh command: install openssh-client") from error
@@ -64,7 +60,7 @@ class Tunnel:
         while not self.socket.exists():
             if not self.is_up or time.monotonic() > deadline:
                 raise Unreachable(self.why())
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S)  # ssh tells nobody that its socket is there
 
     @property
     def is_up(self) -> bool:

@@ -111,7 +111,7 @@ class ClusterViews:
             kept_s = max(kept_s, min(4 * (time.monotonic() - self._begun_s), MOST_KEPT_S))
         except Exception as error:
             reading.set_exception(error)
-        time.sleep(kept_s)
+        time.sleep(kept_s)  # this thread is the reading's lifetime: nothing ends it earlier
         with self._lock:
             self._reading = None
 
