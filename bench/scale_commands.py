@@ -27,9 +27,10 @@ class Taken(NamedTuple):
 
 
 def taken(*arguments: str, ends_with: int = 0) -> Taken:
-    """What the command takes. Raises CalledProcessError when it ends with another code."""
+    """What the command takes, compiled as it is installed. Raises CalledProcessError when it ends with another code."""
     command = [sys.executable, "-m", "agent.cli.app", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    compiled = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=compiled)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != ends_with:

@@ -22,6 +22,8 @@ from agent.daemon import main as daemon
 from agent.daemon import wiring
 from agent.diff.nodes import HOST_LABEL
 from agent.intent import parse_intent
+from agent.model.records import decode
+from agent.model.status import HostStatus
 from agent.model.store import StoreSettings
 from bench.scale_document import REPLICAS, address_of, document, managers_of, name_of
 from bench.scale_fakes import LargeLan
@@ -164,8 +166,9 @@ class Cluster:
 
     def running(self) -> int:
         """Replicas that hosts report as running."""
-        found = self.etcd.ctl("get", "--prefix", "--print-value-only", KEYS.hosts)
-        return found.count('"status":"running"')
+        texts = (self.etcd.ctl("get", "--print-value-only", KEYS.status(each)) for each in self.pids)
+        reports = (decode(HostStatus, each.strip().encode()) for each in texts if each.strip())
+        return sum(found.status == "running" for each in reports for found in each.replicas)
 
     def _puts(self) -> float:
         return self._metrics()["etcd_debugging_mvcc_put_total"]

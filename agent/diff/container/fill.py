@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from agent.errors import Invalid
 from agent.model import Frozen
@@ -36,8 +37,9 @@ def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
     other name stays unchanged: it may be a template of the program in the container. Raises Invalid if the value of a
     placeholder is not known.
     """
-    networks = tuple(_with_reservation(each, dict(context.reserved)) for each in spec.networks)
-    spec = replace(spec, networks=networks)
+    if context.reserved:
+        networks = tuple(_with_reservation(each, dict(context.reserved)) for each in spec.networks)
+        spec = replace(spec, networks=networks)
     values = _values(spec, context)
     return _each_text(spec, lambda raw: _PLACEHOLDER.sub(lambda match: _value(match, values), raw))
 
@@ -73,15 +75,16 @@ def _each_text(spec: ContainerSpec, text: Callable[[str], str]) -> ContainerSpec
         return tuple((key, text(value)) for key, value in raw)
 
     check = spec.healthcheck
-    return replace(
-        spec,
-        environment=pairs(spec.environment),
-        labels=pairs(spec.labels),
-        command=texts(spec.command),
-        entrypoint=texts(spec.entrypoint),
-        hostname=None if spec.hostname is None else text(spec.hostname),
-        healthcheck=None if check is None else replace(check, test=texts(check.test)),
-    )
+    made: dict[str, Any] = {
+        "environment": pairs(spec.environment),
+        "labels": pairs(spec.labels),
+        "command": texts(spec.command),
+        "entrypoint": texts(spec.entrypoint),
+        "hostname": None if spec.hostname is None else text(spec.hostname),
+        "healthcheck": None if check is None else replace(check, test=texts(check.test)),
+    }
+    changed = {name: value for name, value in made.items() if value != getattr(spec, name)}
+    return replace(spec, **changed) if changed else spec
 
 
 def _with_reservation(attachment: Attachment, reserved: Mapping[str, str]) -> Attachment:

@@ -76,13 +76,11 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
     lost = _lost_with_replicas_that_move(cluster)
     # Replicas are rescheduled while their host is lost; then that host is planned for as if it had returned.
-    world, done, settled = settle(
-        replace(world, lost=lost), tuple(each for each in order if each not in lost)
-    )
+    world, done, left = settle(replace(world, lost=lost), tuple(each for each in order if each not in lost))
     if lost:
-        world, after, settled = settle(replace(world, lost=frozenset()), tuple(order))
+        world, after, left = settle(replace(world, lost=frozenset()), tuple(order))
         done = {name: done.get(name, Plan()) + after[name] for name in order}
-    left = {name: make_plan(world.observed(name)) for name in notes}
+    settled = not any(each.steps for each in left.values())
     everywhere = _shared(tuple(each.blocked for each in left.values()))
     waiting = _shared(tuple(each.waiting for each in left.values()))
     hosts = tuple(
@@ -100,25 +98,25 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
     return ClusterPlan(hosts=hosts, everywhere=everywhere, waiting_everywhere=waiting, settled=settled)
 
 
-def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, Plan], bool]:
+def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, Plan], Mapping[str, Plan]]:
     """Apply the plans of the hosts of `order` one after the other until all plans are empty.
 
-    Returns the last world, for each host its steps and what has waited for another resource meanwhile, and False if
-    `most_rounds` were not enough.
+    Returns the last world, for each host its steps and what has waited for another resource meanwhile, and the plans
+    of the last round: without a step, unless `most_rounds` were not enough.
     """
     done = dict.fromkeys(order, Plan())
     for _ in range(most_rounds(world)):
-        before = sum(len(each.steps) for each in done.values())
+        left: dict[str, Plan] = {}
         for name in order:
-            plan = make_plan(world.observed(name))
+            plan = left[name] = make_plan(world.observed(name))
             for step in plan.steps:
                 world = predict(world, name, step)
             known = done[name].waiting
             waits = tuple(each for each in plan.waiting if each.on and each not in known)
             done[name] += Plan(plan.steps, waiting=waits)
-        if sum(len(each.steps) for each in done.values()) == before:
-            return world, done, True
-    return world, done, False
+        if not any(each.steps for each in left.values()):
+            break
+    return world, done, left
 
 
 def _first(waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:

@@ -74,12 +74,12 @@ def _services(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
     changes, before = _changes(cluster, plan), _hosts_of(cluster)
     newest = _newest(cluster)
     declared = [each.name for each in newest.services] if newest is not None else []
-    names = dict.fromkeys((*declared, *sorted(name for name, _ in changes)))
-    for name in names:
-        groups: dict[_Group, list[str]] = defaultdict(list)
-        for key, taken in sorted(changes.items()):
-            if key[0] == name and (group := _group(taken, before.get(key, ()))):
-                groups[group].append(_host(taken))
+    of_service: dict[str, dict[_Group, list[str]]] = {name: {} for name in declared}
+    for key, taken in sorted(changes.items()):
+        groups = of_service.setdefault(key[0], {})
+        if group := _group(taken, before.get(key, ())):
+            groups.setdefault(group, []).append(_host(taken))
+    for name, groups in of_service.items():
         for group, hosts in groups.items():
             yield Line("service", name, _describe(group, hosts, name, cluster, plan))
 

@@ -113,15 +113,30 @@ class World:
         for name, agent in self.agents.items():
             made_from, known = (agent, self.cluster, peers), self.reported.get(name)
             if not known or not _is_same(known[0], made_from):
-                self.reported[name] = made_from, self._status(name, agent.host, peers)
+                self.reported[name] = (
+                    made_from,
+                    self._status(name, agent.host, peers, self._replicas(name, agent)),
+                )
         return {name: self.reported[name][1] for name in self.agents}
 
-    def _status(self, name: str, host: HostState | None, peers: tuple[str, ...]) -> HostStatus:
+    def _replicas(self, name: str, agent: Observed) -> tuple[ReplicaReport, ...]:
+        """The reports of the replicas on that host: the last ones while its engine and the document are the same."""
+        host, intent = agent.host, self.cluster.accepted
+        if host is None:
+            return ()
+        known = self.reported.get(name)
+        if known and known[0][0].host is host and known[0][1].accepted is intent:
+            return known[1].replicas
+        jobs = intent.jobs if intent else frozenset[str]()
+        return (*(_replica(each, jobs) for each in host.containers), *finished_reports(host))
+
+    def _status(
+        self, name: str, host: HostState | None, peers: tuple[str, ...], replicas: tuple[ReplicaReport, ...]
+    ) -> HostStatus:
         if host is None:
             return HostStatus(instance=_INSTANCE, at="", agent_version="")
         intent = self.cluster.accepted
         phase = bridge_phase(intent, name, host, self.cluster) if intent else ""
-        jobs = intent.jobs if intent else frozenset[str]()
         return HostStatus(
             instance=_INSTANCE,
             at="",
@@ -141,7 +156,7 @@ class World:
             networks=self._overlays(host, peers),
             attached=host.attached,
             images=tuple(sorted(host.images)),
-            replicas=(*(_replica(each, jobs) for each in host.containers), *finished_reports(host)),
+            replicas=replicas,
         )
 
     def _overlays(self, host: HostState, peers: tuple[str, ...]) -> tuple[NetworkReport, ...]:
