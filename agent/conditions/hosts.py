@@ -29,7 +29,7 @@ def host_condition(name: str, reports: Reports) -> Condition:
 def _finding(declared: HostIntent, reports: Reports) -> Finding:
     unknown = reports.why_unknown(declared.name)
     if unknown:
-        return _drained_and_off(declared, reports, unknown) or unknown
+        return _drained_and_off(declared, reports, unknown)
     status = reports.cluster.statuses[declared.name]
     if not status.engine_up:
         return engine_down(status)
@@ -57,13 +57,15 @@ def engine_down(status: HostStatus) -> Finding:
 # ---- A drained host may be off: the operator declared its absence
 
 
-def _drained_and_off(declared: HostIntent, reports: Reports, unknown: Finding) -> Finding | None:
+def _drained_and_off(declared: HostIntent, reports: Reports, unknown: Finding) -> Finding:
     if declared.availability != "drain" or unknown.reason not in ("Unreachable", "AgentStopped", "NeverSeen"):
-        return None
+        return unknown
     status = reports.cluster.statuses.get(declared.name)
     assignment = reports.cluster.assignments.get(declared.name)
-    if (status and status.replicas) or (assignment and assignment.replicas):
-        return None
+    # What the host started before it read that it is drained, it may never have reported.
+    seen = status and assignment and 0 < assignment.drained <= reports.carried_out(status)
+    if not seen or (status and status.replicas) or (assignment and assignment.replicas):
+        return unknown._replace(text=f"drained, and no report shows it empty: {unknown.text}")
     vote = "; it is a manager, so the quorum lacks it meanwhile" if declared.role == "manager" else ""
     return Ready("Drained", f"drained, and its agent does not run{vote}", since=unknown.since)
 

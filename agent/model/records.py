@@ -169,6 +169,8 @@ class Assignment(Deriving):
     """Hash of what the document asks of the host, by `Intent.asks_of`."""
     rebalanced: tuple[tuple[str, str], ...] = ()
     """(service, `rebalanced_at`) of the services on this host for which the leader has carried out that order."""
+    drained: int = 0
+    """Revision of the first of the documents that drain the host without interruption; 0: the last one does not."""
 
     @cached_property
     def by_service(self) -> Mapping[str, Mapping[int, Replica]]:

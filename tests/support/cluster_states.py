@@ -305,7 +305,7 @@ def crash_loop(status: str) -> ClusterState:
 
 def drained(state: ClusterState) -> ClusterState:
     """Return the state without replicas on node-233."""
-    nothing = Assignment(revision=REVISION, project="prod")
+    nothing = Assignment(revision=REVISION, project="prod", drained=REVISION)
     state = replace(state, assignments={**state.assignments, C: nothing})
     moved = replace(replica(ORDER, 3), id="moved")
     state = on(listed(state, C, availability="drain"), C, replicas=())

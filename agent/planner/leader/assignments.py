@@ -192,6 +192,7 @@ def _assignment(
 ) -> records.Assignment:
     """Return the assignment of a host: the very one `before` if nothing changes. `asked`: service -> spec."""
     services = {each.service for each in replicas}
+    declared, known = intent.host(host), before.drained if before else 0
     new = records.Assignment(
         revision=intent.revision,
         project=intent.project,
@@ -200,6 +201,7 @@ def _assignment(
         pending=tuple(sorted({each.service for each in replicas if each.spec != asked[each.service]})),
         asks=intent.asks_of(host, services),
         rebalanced=tuple(sorted((name, at) for name, at in rebalanced.items() if name in services)),
+        drained=(known or intent.revision) if declared and declared.availability == "drain" else 0,
     )
     return before if before == new else new
 

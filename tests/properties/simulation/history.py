@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.diff.replicas import container_name
 from agent.model.intent import GWBRIDGE
-from agent.model.records import Assignment
+from agent.model.records import Assignment, Rollout, decode
 from agent.observe import accepted
 from tests.properties.simulation.documents import document, parse_remembered, read, wish
 from tests.properties.simulation.events import AgentEvents, Faults
@@ -95,9 +95,19 @@ class History(AgentEvents, Faults, People):
             # The operator corrects the document: a paused rollout ends with another spec of its service.
             self.put("", last + OTHER_TAG)
             self.rounds(4)  # its trial, its verdict, its rollout
+            for _ in range(REFUSED_ROUNDS):
+                # Another leader, if it declares this one no manager. A rollout that stays paused is of what failed.
+                if not self._is_paused():
+                    break
+                self.rounds(1)
         self.put("", last)
         self.settle()
         self.check_converged(document(wish(last, len(self.world.names)), self.world.names))
+
+    def _is_paused(self) -> bool:
+        """Return True if the record of a rollout is that of the one that failed, whatever the document asks now."""
+        found = (self.world.read(KEYS.rollout(each)) for each in ("order", "api"))
+        return any(decode(Rollout, each.value).state == "paused" for each in found if each)
 
     def heal(self) -> None:
         """What people and faults have done is undone, as far as it is theirs to undo."""

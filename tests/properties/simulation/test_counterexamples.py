@@ -219,3 +219,38 @@ def test_a_leader_without_a_list_of_the_nodes_is_the_cause_of_a_replica_that_wai
         ("look", 6, 1489), ("frozen", 4, 3550), ("round", 6, 253), ("put", 5, 8573), ("round", 2, 2034),
     ]  # fmt: skip
     assert told(5, 7253, 2194, happens) == ""
+
+
+def test_a_drained_host_goes_off_with_a_container_that_no_report_shows() -> None:
+    """It started it while it did not reach etcd. Its last report was of before, and all was well."""
+    happens: tuple[Event, ...] = (
+        ("round", 5, 8506), ("spoil", 5, 8646), ("runs_a_guest", 6, 5375), ("round", 5, 4382), ("round", 0, 5270),
+        ("etcd_comes", 5, 7622), ("round", 4, 3881), ("look", 6, 4149), ("work", 5, 4277), ("round", 2, 192),
+        ("put", 1, 2741), ("etcd_goes", 1, 5917), ("an_answer_is_lost", 2, 2281), ("start", 1, 4826),
+        ("look", 0, 4000), ("turn", 3, 5543), ("killed", 1, 3390), ("work", 3, 8301),
+    )  # fmt: skip
+    assert tell(Tale(hosts=3, begun=False, first=8168, happens=happens, last=917)) == ""
+
+
+def test_a_drained_host_is_off_and_its_report_is_deleted() -> None:
+    """Nobody knew what it runs, and all was well."""
+    happens: tuple[Event, ...] = (
+        ("turn", 5, 7061), ("turn", 2, 3458), ("crash", 1, 1999), ("woken_twice", 3, 129), ("look", 4, 419),
+        ("changes_the_bridge", 0, 9220), ("reached_again", 4, 1070), ("deletes", 1, 7937), ("work", 6, 8109),
+        ("work", 3, 8929), ("changes_a_node", 3, 5975), ("round", 4, 8893), ("a_call_fails", 5, 6975),
+        ("put", 1, 4417), ("work", 4, 1188), ("frozen", 2, 6718), ("work", 5, 6799), ("put", 6, 2755),
+        ("round", 3, 6), ("round", 0, 1487), ("look", 3, 1025), ("power_is_cut", 1, 7194), ("etcd_comes", 2, 1640),
+    )  # fmt: skip
+    assert tell(Tale(hosts=3, begun=True, first=1055, happens=happens, last=554)) == ""
+
+
+def test_a_correction_makes_another_host_the_leader_and_the_failed_spec_comes_back() -> None:
+    """The correction had not begun its rollout: the operator has to wait for that, or the rollout stays paused."""
+    happens: tuple[Event, ...] = (
+        ("etcd_comes", 6, 7122), ("an_answer_is_lost", 6, 8427), ("takes_a_host_out_of_the_swarm", 1, 535),
+        ("round", 4, 8106), ("removes_a_worker", 4, 2759), ("work", 4, 2506), ("frozen_at_a_node", 1, 5477),
+        ("docker_refuses", 0, 8997), ("look", 2, 8583), ("power_comes", 0, 9336), ("etcd_comes", 5, 9628),
+        ("turn", 3, 7905), ("an_answer_is_lost", 1, 2759), ("a_call_fails", 0, 598), ("look", 0, 8591),
+        ("removes_a_worker", 4, 7975), ("put", 1, 7978), ("a_call_fails", 4, 7783),
+    )  # fmt: skip
+    assert tell(Tale(hosts=3, begun=True, first=3897, happens=happens, last=1836)) == ""

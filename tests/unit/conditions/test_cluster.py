@@ -11,6 +11,7 @@ from tests.support.cluster_states import (
     HOSTS,
     NOW_S,
     ON,
+    REVISION,
     STATES,
     A,
     B,
@@ -88,6 +89,33 @@ def test_a_fault_says_what_is_so(name: str) -> None:
 
 def test_there_are_more_than_forty_states() -> None:
     assert len(STATES) >= 40
+
+
+@pytest.mark.parametrize("lost", ["its report", "its assignment", "reports since it is drained"])
+def test_a_drained_host_that_is_off_is_not_known_to_be_empty_without_a_report_of_it(lost: str) -> None:
+    """What it started before it read that it is drained is in no report."""
+    off = STATES["drained and off"].cluster
+    assert conditions_of(off, now_s=NOW_S).converged
+    later = {**off.assignments, C: replace(off.assignments[C], revision=REVISION + 1, drained=REVISION + 1)}
+    state = {
+        "its report": replace(off, statuses={name: off.statuses[name] for name in (A, B)}),
+        "its assignment": replace(off, assignments={name: off.assignments[name] for name in (A, B)}),
+        "reports since it is drained": replace(off, assignments=later),
+    }[lost]
+
+    found = conditions_of(state, now_s=NOW_S)
+
+    (problem,) = found.problems
+    assert (problem.condition.key, problem.condition.state) == ("host/node-233", "Unknown")
+    assert problem.condition.text.startswith("drained, and no report shows it empty: ")
+    assert not found.converged
+
+
+def test_a_drained_host_that_is_off_stays_known_to_be_empty_while_other_documents_drain_it() -> None:
+    off = STATES["drained and off"].cluster
+    later = {**off.assignments, C: replace(off.assignments[C], revision=REVISION + 1)}
+
+    assert conditions_of(replace(off, assignments=later), now_s=NOW_S).converged
 
 
 def test_a_drained_host_that_the_document_names_for_replicas_is_told_as_such() -> None:

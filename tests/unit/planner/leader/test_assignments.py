@@ -112,6 +112,19 @@ def test_a_changed_document_says_what_it_changes_for_each_host() -> None:
     ]
 
 
+def test_an_assignment_has_the_revision_since_which_its_host_is_drained() -> None:
+    """Without interruption: what the host reports as of an earlier drain says nothing of what it started since."""
+    asked = intent(service(on={"h1": 1}), hosts="h1 h2", revision=7)
+    drains = replace(asked, hosts=(replace(asked.hosts[0], availability="drain"), asked.hosts[1]))
+    found: list[tuple[int, int]] = []
+    before: dict[str, Assignment] = {}
+    for revision, each in enumerate((drains, drains, asked, drains), start=7):
+        before = assign(replace(each, revision=revision), before)
+        found.append((before["h1"].drained, before["h2"].drained))
+
+    assert found == [(7, 0), (7, 0), (0, 0), (10, 0)]
+
+
 def test_only_specs_that_etcd_lacks_are_written_with_an_assignment() -> None:
     wanted = intent(service(), service("billing", spec=order("1.0.1")))
     state = cluster(wanted, stored_specs=frozenset({spec_hash(order())}))
