@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from agent.admission.policy import BASELINE, HostNamespace, Level, Policy, Requirement, level_policy
+from agent.admission.policy import BASELINE, HostNamespace, Level, Policy, Requirement, Rollback, level_policy
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
@@ -246,6 +246,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "max_memory": ("max_memory_bytes", readers.size(1)),
         "max_replicas": ("max_replicas", readers.integer(0, 100_000)),
         "max_pids": ("max_pids", readers.integer(1, 4_194_304)),
+        "rollback": ("rollback", readers.choice(get_args(Rollback))),
     },
 }
 """(field of the section's settings, reader) by section and option."""

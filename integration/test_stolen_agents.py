@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.model.records import (
+    Accepted,
     Assignment,
     Disruption,
     MembershipOrder,
@@ -192,45 +193,60 @@ ROLLS_BACK = document(
 )
 
 
-def test_a_forged_rollback_takes_a_replica_there_and_back_once_whatever_restarts(
-    cluster: GuardedCluster,
-) -> None:
+def test_a_forged_rollback_restarts_no_global_replica(cluster: GuardedCluster) -> None:
     cluster.wait_converged(cluster.put(ROLLS_BACK), CONVERGE_S)
     user, victim = manager(cluster)
     earlier = cluster.record(Assignment, f"assignments/{victim.name}")
     (old,) = (each.spec for each in earlier.replicas if each.service == "everywhere")
     spec = cluster.etcdctl("get", "--print-value-only", f"{PREFIX}specs/{old}").strip()
-    cluster.wait_converged(
-        cluster.put(document(ROLLS_BACK, services={"everywhere": {"labels": {"version": "2"}}})), CONVERGE_S
-    )
+    later = document(ROLLS_BACK, services={"everywhere": {"labels": {"version": "2"}}})
+    cluster.wait_converged(cluster.put(later), CONVERGE_S)
+    before = fixed(cluster)
     with lock_of_thief(cluster, user):
         cluster.forge(user, f"specs/{old}", spec)
         latest = cluster.record(Assignment, f"assignments/{victim.name}")
         back = tuple(
             replace(each, spec=old) if each.service == "everywhere" else each for each in latest.replicas
         )
-
-        def write(*replicas: Replica) -> None:
-            forged = encode(replace(latest, replicas=replicas)).decode()
-            cluster.forge(user, f"assignments/{victim.name}", forged)
-
-        def runs() -> list[str]:
-            return [at for name, at in fixed(cluster).items() if "-everywhere-" in name and victim.name in at]
-
-        for replicas in (back, latest.replicas):
-            before = runs()
-            write(*replicas)
-
-            def follows(before: list[str] = before) -> None:
-                assert len(runs()) == 1
-                assert runs() != before
-
-            eventually(follows, CONVERGE_S, "the replica follows")
+        since = now(victim)
+        cluster.forge(user, f"assignments/{victim.name}", encode(replace(latest, replicas=back)).decode())
+        eventually(lambda: "it works on this host" in said_on(victim, since), NAMED_S, "the host names it")
+        stays(cluster, before)
+        since = now(victim)
         victim.systemctl("restart", UNIT)
-        last, since = fixed(cluster), now(victim)
-        write(*back)
-        eventually(lambda: "left its spec before" in said_on(victim, since), NAMED_S, "the host names it")
-        stays(cluster, last)
+        eventually(lambda: "it works on this host" in said_on(victim, since), CONVERGE_S, "it does so again")
+        stays(cluster, before)
+
+
+def test_no_later_document_lets_a_thief_give_other_slots(cluster: GuardedCluster) -> None:
+    """He has the lock while the operator puts it, and makes it the accepted one as a leader does."""
+    before = fixed(cluster)
+    user, victim = manager(cluster)
+    accepted, found = (
+        cluster.record(Accepted, "accepted"),
+        cluster.record(Assignment, f"assignments/{victim.name}"),
+    )
+    with lock_of_thief(cluster, user):
+        later = document(DOCUMENT, services={"placed": {"labels": {"version": "2"}}})
+        revision, since = cluster.put(later), now(victim)
+        forged = replace(accepted, revision=revision, document=later)
+        cluster.forge(user, "accepted", encode(forged).decode())
+        slots = tuple(replace(each, slot=each.slot + 50) for each in found.replicas)
+        cluster.forge(
+            user,
+            f"assignments/{victim.name}",
+            encode(replace(found, revision=revision, replicas=slots)).decode(),
+        )
+
+        def are_named() -> None:
+            said = said_on(victim, since).splitlines()
+            for name in ("terminal", "everywhere"):
+                assert [each for each in said if name in each and "it stays" in each], name
+
+        eventually(are_named, NAMED_S, "the host names the slots")
+        stays(cluster, before)
+    cluster.wait_converged(revision, CONVERGE_S)
+    stays(cluster, before)
 
 
 def test_a_forged_record_and_tokens_move_no_member_and_stop_nothing(cluster: GuardedCluster) -> None:
@@ -359,15 +375,22 @@ def test_a_running_replica_keeps_its_reserved_address(cluster: GuardedCluster) -
         stays(cluster, before)
 
 
-def test_a_worker_stays_on_its_overlay_whatever_id_the_record_has(cluster: GuardedCluster) -> None:
-    before = fixed(cluster)
-    user, victim = manager(cluster)
+@pytest.mark.parametrize("user", [LEADERS[0], "any"], ids=["of a manager", "of all agents"])
+def test_a_worker_stays_on_its_overlay_whatever_id_the_record_has(cluster: GuardedCluster, user: str) -> None:
+    """With the one role for all agents, the thief also writes the reports of all managers."""
+    before, victim = fixed(cluster), cluster.lab[WORKER]
     with lock_of_thief(cluster, user):
-        found = cluster.record(SwarmRecord, "swarm")
-        cluster.forge(user, "swarm", encode(replace(found, overlay_ids=((OVERLAY, "x" * 25),))).decode())
+        found, other = cluster.record(SwarmRecord, "swarm"), "x" * 25
+        for name in LEADERS if user == "any" else (user,):
+            told = cluster.record(HostStatus, f"hosts/{name}/status")
+            networks = (replace(each, id=other) if each.name == OVERLAY else each for each in told.networks)
+            cluster.forge(
+                user, f"hosts/{name}/status", encode(replace(told, networks=tuple(networks))).decode()
+            )
+        cluster.forge(user, "swarm", encode(replace(found, overlay_ids=((OVERLAY, other),))).decode())
 
         def is_named() -> None:
-            assert "which 0 of 2 managers report" in untrusted(cluster, victim)
+            assert "and replicas of this host run on" in untrusted(cluster, victim)
 
         eventually(is_named, NAMED_S, "the worker names the record")
         stays(cluster, before)

@@ -12,6 +12,7 @@ import msgspec
 Level = Literal["baseline", "restricted", "unrestricted"]
 Requirement = Literal["digest", "drop-all", "no-new-privileges", "non-root"]
 HostNamespace = Literal["cgroup", "ipc", "network", "pid", "userns", "uts"]
+Rollback = Literal["own_failures", "cluster"]
 Entries = tuple[str, ...]
 """Values that are admitted. An entry that ends with `*` admits every value with that beginning."""
 
@@ -74,6 +75,8 @@ class Policy:
     max_pids: int | None = None
     max_replicas: int | None = None
     """Replicas on this host that run at the same time."""
+    rollback: Rollback = "own_failures"
+    """own_failures: the leader takes no replica of `x-hosts` or mode global back to an earlier spec that works here."""
     protected: Entries = PROTECTED
     """Paths that no bind may contain or lie below, unless an entry of `binds` or `files` names such a path itself."""
 

@@ -8,9 +8,11 @@ from agent.conditions.finding import APPLY, READY, SEVERITY, Blocked, Degraded, 
 from agent.conditions.replicas import desired_replicas
 from agent.conditions.reports import Reports
 from agent.model.intent import ServiceIntent
-from agent.model.phrases import and_more, short_id
+from agent.model.phrases import and_more, first_of, short_id
 from agent.model.records import Rollout
 
+_MOST_NAMED = 8
+"""Largest number of replicas that a text names."""
 _FIRST_START = ("NotAssigned", "Starting", "WaitsForDependency")
 
 
@@ -30,6 +32,11 @@ def rollout_condition(
     spec = reports.cluster.specs.get(rollout.before)
     before = f"the previous spec ({short_id(rollout.before)})"
     found = _of_state(rollout, count, image, spec.image if spec and spec.image != image else before)
+    staying = [f"{each.condition.name} on {each.host}" for each in replicas if each.updated and each.running]
+    if staying and found.reason == "RolledBack" and service.replicas is None:
+        names = ", ".join(first_of(staying, _MOST_NAMED, "{} more"))
+        why = f"{names} (`rollback: own_failures` under `admission` in agent.yaml)"
+        found = found._replace(text=f"{found.text}. Left with the newer spec, which works there: {why}")
     if found.state == "Progressing":
         resource = f"rollout/{service.name}"
         on = next((each.on for each in reports.leader_waiting() if each.resource == resource), "")

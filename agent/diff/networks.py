@@ -8,13 +8,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from agent.diff.container import CREATION, overlays_in
-from agent.diff.nodes import quorum
 from agent.model import Frozen
 from agent.model.host_state import Attached, Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.network_options import normalized
 from agent.model.observed import ClusterState
-from agent.model.phrases import MISUSED_IF_NEW, short_id
+from agent.model.phrases import MISUSED, short_id
 from agent.model.records import SwarmRecord
 from agent.model.spec import ContainerSpec, Pairs
 
@@ -122,28 +121,32 @@ def _recorded_id(wanted: NetworkIntent, record: SwarmRecord | None) -> str:
     return dict(record.overlay_ids).get(wanted.name, "")
 
 
-def with_confirmed_overlays(cluster: ClusterState, host: HostState, me: str) -> ClusterState:
-    """Return the state with the overlays in use in the record where neither engine nor managers confirm another one.
+def with_confirmed_overlays(cluster: ClusterState, host: HostState) -> ClusterState:
+    """Return the state with the overlays in use in the record where the engine does not confirm another one.
 
     Any host that may lead can write the record, and replicas leave an overlay that it does not name. An engine that
-    lists every overlay, or has containers on the recorded one, confirms it; else most managers have to report it.
+    lists every overlay, or has containers on the recorded one, confirms it. One that left its swarm lists no overlay of
+    it. Replicas that the leader places follow the record.
     """
     intent, record, key = cluster.accepted, cluster.record, f"{cluster.root}swarm"
-    managers = intent.managers if intent else ()
-    reports = [cluster.status_of(each.name) for each in managers if each.name != me]
+    fixed = {each.name for each in intent.services if each.replicas is None} if intent else set()
+    ours = {each.id for each in host.containers if each.replica.service in fixed}
     for name, recorded in record.overlay_ids if record and not sees_overlays(host) else ():
         wanted = intent.network(name) if intent else None
-        named = (each for each in host.networks if wanted and _can_be(wanted, each))
+        named = [each for each in host.networks if wanted and _can_be(wanted, each)]
         on = {each.id: each for each in named if each.driver == "overlay" and running_on(each, host)}
-        used = min(on.values(), key=lambda each: (not each.ours, each.id), default=None)
-        count = sum(recorded in {each.id for each in status.networks} for status in reports if status)
-        if record is None or used is None or recorded in on or count >= quorum(len(reports)):
+        used = min(
+            (at for at, each in on.items() if ours & {one.id for one in running_on(each, host)}), default=""
+        )
+        if record is None or not used or recorded in on:
             continue
-        ids = {**dict(record.overlay_ids), name: used.id}
+        ids = {**dict(record.overlay_ids), name: used}
         record = replace(record, overlay_ids=tuple(sorted(ids.items())))
+        stop = f"docker stop $(docker ps -q --filter network={name})"
         reason = (
-            f"it gives overlay {name} the id {short_id(recorded)}, which {count} of {len(reports)} managers report; "
-            f"the containers of this host stay on {short_id(used.id)}; {MISUSED_IF_NEW}"
+            f"it gives overlay {name} the id {short_id(recorded)}, and replicas of this host run on {short_id(used)}: "
+            "they stay. If `docker network ls` on a manager has only the first id, run "
+            f"`systemctl stop swarmkeeper; {stop}; systemctl start swarmkeeper` on this host. If not, {MISUSED}"
         )
         faults = (*cluster.unreadable, (key, reason))
         cluster = replace(cluster, record=record, unreadable=faults, untrusted=cluster.untrusted | {key})

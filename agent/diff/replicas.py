@@ -16,7 +16,7 @@ from agent.model.host_state import ContainerState, FinishedRun, HostState, Swarm
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Presence, Replica, seconds_of
-from agent.model.spec import ContainerSpec
+from agent.model.spec import ContainerSpec, Key
 from agent.model.status import UP, HostStatus, ReplicaReport
 
 # ---- Two agents with one host name: the one whose machine has the declared address is that host
@@ -181,6 +181,12 @@ def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> 
     spec = cluster.specs.get(found.replica.spec)
     now = next((identity for name, identity in host.image_ids if spec and name == spec.image), "")
     return now if found.image and now != found.image else ""
+
+
+def does_not_follow(status: HostStatus, intent: Intent | None, key: Key) -> bool:
+    """Return True if a host reports that a replica stays as it is whatever its assignment has."""
+    name = f"container/{intent.project}-{key[0]}-{key[1]}" if intent else ""
+    return any((each.kind, each.resource) == ("foreign", name) for each in status.blocked)
 
 
 def is_held_by_its_host(status: HostStatus, resources: Collection[str]) -> bool:

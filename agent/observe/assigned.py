@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from agent.admission import decode as decode_policy
+from agent.admission.policy import BASELINE
 from agent.diff.capacity import why_unmet
 from agent.diff.networks import asks_of
 from agent.diff.replicas import STOPPABLE
-from agent.model.host_state import HostState
+from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import NO_MACHINE, Intent, Machine, ServiceIntent
 from agent.model.keys import Keys
-from agent.model.phrases import MISUSED_IF_NEW, short_id
+from agent.model.phrases import MISUSED, MISUSED_IF_NEW, short_id
 from agent.model.records import Assignment, Replica, decode, encode
 from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.store import KeyValue
@@ -24,7 +26,8 @@ from agent.observe.declared import DeclaredSpecs
 
 MOST_RETURNS = 1
 """Times that a replica which has not failed gets another spec than the document's, or another digest with it. With
-`policy.resolve_digests` once more. The way back is free: it follows one of them, and what fails may be tried again."""
+`policy.resolve_digests` once more. The way back is free: it follows one of them, and what fails may be tried again.
+A fixed or global replica that works gets no earlier spec, unless `rollback` in agent.yaml is `cluster`."""
 HELD_S = 300.0
 """Seconds for which an assignment can hold a fixed or global replica that is down. Then its engine decides: it refuses
 to start a container with an address that another one has, and leaves nothing behind."""
@@ -40,6 +43,11 @@ _MANY = (
     "it has not failed, and left its spec before under this document: it stays. If its rollout was tried again and "
     f"rolled back, apply the previous document. Else, {MISUSED_IF_NEW}"
 )
+_WORKS = (
+    "its assignment in etcd takes it back to an earlier spec, and it works on this host: it stays. To take it back, "
+    "apply the earlier document (`swarmkeeper rollback`), or set `rollback: cluster` under `admission` in agent.yaml. "
+    f"If its rollout was not rolled back, {MISUSED}"
+)
 
 
 class Evidence(NamedTuple):
@@ -51,17 +59,21 @@ class Evidence(NamedTuple):
     """(overlay, address) that two endpoints of the swarm have."""
     failed: frozenset[tuple[Key, str]] = frozenset()
     """(replica, spec) of the containers that fail."""
+    works: frozenset[tuple[Key, str]] = frozenset()
+    """(replica, spec) of the containers that run and do not fail; empty if rollbacks of others count here."""
     machine: Machine = NO_MACHINE
     node_id: str | None = None
 
     @classmethod
     def of(cls, host: HostState) -> "Evidence":
-        up = (each for each in host.containers if each.status in STOPPABLE)
+        up = [each for each in host.containers if each.status in STOPPABLE]
         twice = frozenset((each.name, address) for each in host.networks for address in each.duplicates)
         fail = (one for one in host.containers if one.error or one.crashes or one.health == "unhealthy")
         failed = frozenset((each.replica.key, each.replica.spec) for each in fail)
         running = {each.replica.key: (each.id, each.addresses) for each in up}
-        return cls(running, twice, failed, host.machine, host.swarm.node_id)
+        own = (decode_policy(host.admission) or BASELINE).rollback == "own_failures"
+        works = frozenset((each.replica.key, each.replica.spec) for each in up if own and not _ended(each))
+        return cls(running, twice, failed, works - failed, host.machine, host.swarm.node_id)
 
 
 class AllowedAssignment:
@@ -74,8 +86,6 @@ class AllowedAssignment:
         self.refused: dict[Key, str] = {}
         """Replica -> why the document does not allow what the assignment in etcd has of it."""
         self.seen: Evidence | None = None  # until the engine answers
-        self._latest = -1
-        """Revision of the latest document that an assignment was of: a later one may count for less again."""
         self._saved = b""
         """`last` if etcd has another assignment."""
         self._returned = Assignment(revision=0, project="")
@@ -142,13 +152,6 @@ class AllowedAssignment:
             self._returned, self._digests = Assignment(revision=intent.revision, project=intent.project), {}
             self._before = frozenset(each.key for each in (self.last or found).replicas)
         last = self.last or Assignment(revision=0, project=intent.project)
-        # Only an operator puts a later document, or one into another etcd, whose revisions are lower. An epoch is a
-        # leader's word.
-        latest = max(self._latest, last.revision)
-        latest = -1 if intent.revision < latest else latest
-        # One of an earlier document than the accepted one is forged, or of a moment ago.
-        same = found.revision <= latest or found.revision < intent.revision
-        self._latest = max(latest, found.revision)
         wanted, before = _by_service(found), _by_service(last)
         allowed: list[Replica] = []
         for name in sorted({*wanted, *before}):
@@ -160,7 +163,7 @@ class AllowedAssignment:
             most, least = self._numbers(service, intent)
             as_now = [*{each.spec for each in had.values() if self._declared.age(name, each.spec) == 0}]
             self._digests.setdefault(name, (max(2, len(as_now) + 1), as_now))
-            for key in self._chosen(mine, had, most, least, same=same):
+            for key in self._chosen(mine, had, most, least):
                 replica = self._replica(mine[key], had.get(key), intent, specs) if key in mine else had[key]
                 if replica and not most:
                     replica = replace(replica, held=_GONE, waits_on="", held_by_fault=True)
@@ -193,14 +196,11 @@ class AllowedAssignment:
         return min(service.replicas, service.where.most_per_host or service.replicas), 0
 
     def _chosen(
-        self, wanted: Mapping[Key, Replica], had: Mapping[Key, Replica], most: int, least: int, *, same: bool
+        self, wanted: Mapping[Key, Replica], had: Mapping[Key, Replica], most: int, least: int
     ) -> list[Key]:
-        """Return the replicas of a service that are or stay assigned; `same`: `had` is of the same document."""
+        """Return the replicas of a service that are or stay assigned. A fixed replica keeps its slot."""
         kept, new = [key for key in wanted if key in had], [key for key in wanted if key not in had]
-        # Within one document a fixed replica keeps its slot, and none ends for one that is not to start.
-        starts = sum(not (wanted[key].held or wanted[key].waits) for key in new)
-        lacks = max(0, least - len(kept) - (0 if same else starts))
-        stays = [key for key in had if key not in wanted][:lacks]
+        stays = [key for key in had if key not in wanted][: max(0, least - len(kept))]
         left = max(0, most - len(kept) - len(stays))
         self.refused |= dict.fromkeys(stays, _STAYS) | dict.fromkeys(new[left:], f"{_GONE}; {MISUSED_IF_NEW}")
         return [*kept, *stays, *new[:left]]
@@ -217,23 +217,27 @@ class AllowedAssignment:
             wanted = self._confirmed(asked, old, asks_of(intent, spec).reserved, intent)
             if (wanted.addresses, wanted.recreate) != (asked.addresses, asked.recreate):
                 self.refused[wanted.key] = _KEEPS
-            if old and wanted.spec != old.spec and self._returns_too_often(wanted, old, intent):
-                why = _MANY
+            if old and wanted.spec != old.spec:
+                why = self._why_stays(wanted, old, intent)
         if not why:
             return wanted
         self.refused[wanted.key] = why
         return old and replace(old, recreate=(), stops_first=False)
 
-    def _returns_too_often(self, wanted: Replica, old: Replica, intent: Intent) -> bool:
-        """Count a change away from the document's spec, or to another digest; True: no more of them count."""
+    def _why_stays(self, wanted: Replica, old: Replica, intent: Intent) -> str:
+        """Count a change away from the document's spec, or to another digest; return why it does not count."""
         before, now = (self._declared.age(each.service, each.spec) for each in (old, wanted))
         if before != 0 == now or (self.seen and (old.key, old.spec) in self.seen.failed):
-            return False
+            return ""
+        service = intent.service(old.service)
+        works = self.seen is None or (old.key, old.spec) in self.seen.works
+        if now and works and service and service.replicas is None:
+            return _WORKS
         often = sum(each.key == old.key for each in self._returned.replicas)
         if often >= MOST_RETURNS + intent.policy.resolve_digests:
-            return True
+            return _MANY
         self._returned = replace(self._returned, replicas=(*self._returned.replicas, old.made_as))
-        return False
+        return ""
 
     def _confirmed(
         self, wanted: Replica, old: Replica | None, reserved: frozenset[str], intent: Intent
@@ -275,6 +279,11 @@ class AllowedAssignment:
         if before is None or age <= before or (service and service.update.failure_action == "rollback"):
             return ""
         return f"{name} is earlier, and its `update.failure_action` is not rollback; {MISUSED_IF_NEW}"
+
+
+def _ended(found: ContainerState) -> bool:
+    """Return True for a container that ended by itself, and has not run again for the `monitor` of its service."""
+    return bool(found.finished_at) and not (found.interrupted or found.steady)
 
 
 def _has_addresses(replica: Replica, specs: Mapping[str, ContainerSpec], intent: Intent) -> bool:

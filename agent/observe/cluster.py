@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from agent.clients.etcd import Store
 from agent.clients.seal import Seal, Unopened
-from agent.diff.networks import with_confirmed_overlays
 from agent.diff.nodes import listed_managers
 from agent.errors import Denied, Invalid, NotUsed
 from agent.model import earlier, observed, records, status
@@ -72,8 +71,6 @@ class ClusterReader:
         """True if the role of this agent in etcd does not let it read them."""
         self._ordered = False
         """True if the last reading included the reports of managers: this host has a membership order to verify."""
-        self._doubts = False
-        """True if they are to confirm the id of an overlay."""
         self._swarm = SwarmState(local="inactive")
         """The swarm as the engine of this host last showed it."""
         self._accepted: Intent | None = None
@@ -94,7 +91,7 @@ class ClusterReader:
         snapshot = self._snapshot(store)
         wide = self._needs_all(snapshot, lease_id, hindered=hindered)
         first &= self._may_lead  # known only with a document, which `_needs_all` has read
-        ordered = self._doubts or snapshot.get(self._keys.membership_order(self._me)) is not None
+        ordered = snapshot.get(self._keys.membership_order(self._me)) is not None
         if ((wide or first) and not read_all) or (ordered and not (self._ordered or read_all)):
             self.wide, self._ordered = self.wide or wide or first, ordered
             snapshot = self._snapshot(store)
@@ -124,13 +121,13 @@ class ClusterReader:
 
     def learn(self, host: HostState, state: observed.ClusterState) -> bool:
         """Take note of what the engine of this host shows; True if `state`, just read, is to be read again for it."""
-        before, doubted, seen = self._allowed.seen, self._doubts, Evidence.of(host)
+        before, seen = self._allowed.seen, Evidence.of(host)
         self._allowed.seen = seen
-        self._doubts = with_confirmed_overlays(state, host, self._me) is not state
-        changed = seen.duplicates != before.duplicates if before else bool(state.refused)
+        changed = bool(state.refused) and (before is None or seen.works != before.works)
+        changed |= before is not None and seen.duplicates != before.duplicates
         changed |= self._ordered and host.swarm.managers != self._swarm.managers
         self._swarm = host.swarm
-        return changed or (self._doubts and not doubted)
+        return changed
 
     def _read(self, store: Store) -> Snapshot:
         """Read the wanted ranges; the documents only if their keys changed, or etcd has not answered in between."""

@@ -259,7 +259,7 @@ class Observer:
         if host and cluster:
             if self._cluster.learn(host, cluster) and not store_error:
                 cluster, fence, store_error = self._observe_cluster(lease_id)
-            cluster = cluster and networks.with_confirmed_overlays(cluster, host, self._identity.host)
+            cluster = cluster and networks.with_confirmed_overlays(cluster, host)
         self._blind = host is None or host.swarm.leaderless
         self._hindered = self._blind or _lacks_name(host, cluster)
         self._pending = host.swarm.local == "pending" if host else self._pending

@@ -1,9 +1,11 @@
 """A rollout by whole agents on hosts in memory: order runs twice on node-231 and once on node-232."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.admission.policy import Policy
 from agent.model.records import Rollout, RolloutState, decode
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, TTL_S, SimulatedCluster, images
@@ -55,11 +57,11 @@ def rounds_until(cluster: SimulatedCluster, wanted: RolloutState, within: int = 
     raise AssertionError(f"not {wanted}: {record(cluster)}\n{cluster.told()}")
 
 
-def spoil(cluster: SimulatedCluster) -> None:
-    """What runs of the new image ends."""
+def spoil(cluster: SimulatedCluster, *names: str) -> None:
+    """What runs of the new image ends; of `names`, or all."""
     for host in cluster.hosts.values():
         for name, image in host.running().items():
-            if image.endswith("order:1.0.1"):
+            if image.endswith("order:1.0.1") and name in (names or ORDERS):
                 host.engine.by_hand.end(name, exit_code=1)
 
 
@@ -103,6 +105,61 @@ def test_a_replica_that_ends_takes_the_others_back_and_only_it_was_touched(clust
     (held,) = (each for agent in cluster.agents.values() for each in agent.plan.blocked)
     assert (held.resource, held.kind) == ("rollout/order", "rollout")
     assert "rolled back: order-1: it exited with 1" in held.reason
+
+
+@pytest.mark.parametrize("rollback", ["own_failures", "cluster"])
+def test_a_replica_that_works_keeps_the_newer_spec_in_a_rollback_until_it_fails(
+    cluster: SimulatedCluster, rollback: Any
+) -> None:
+    for name in cluster.hosts:
+        cluster.lose_agent(name)
+        cluster.hosts[name].admission = Policy(rollback=rollback)
+    cluster.start()
+    cluster.put_intent(NEWER)
+    for _ in range(90):
+        cluster.round()
+        spoil(cluster, "prod-order-2")
+        if state(cluster) == "rolled-back":
+            break
+    cluster.rounds(3)
+    kept = {"prod-order-1": "1.0.1"} if rollback == "own_failures" else {}
+    assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0") | kept
+    before, written = cluster.ids(), record(cluster)
+    for name in tuple(cluster.agents):
+        cluster.lose_agent(name)
+        cluster.start(name)
+        cluster.clock.advance(TTL_S + 1)
+        for _ in range(10):
+            cluster.round()
+            assert (cluster.ids(), record(cluster)) == (before, written)
+    (held,) = (each for agent in cluster.agents.values() for each in agent.plan.blocked)
+    assert (held.resource, held.kind) == ("rollout/order", "rollout")
+
+    spoil(cluster)
+    cluster.rounds(40)
+    assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
+    cluster.put_intent(CAREFUL)
+    cluster.settle(within=90)
+    assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
+
+
+def test_the_earlier_document_takes_those_back_that_kept_the_newer_spec_one_after_the_other(
+    cluster: SimulatedCluster,
+) -> None:
+    cluster.put_intent(NEWER)
+    for _ in range(120):
+        cluster.round()
+        spoil(cluster, "prod-order-3")
+        if state(cluster) == "rolled-back":
+            break
+    newer = {"prod-order-1": "1.0.1", "prod-order-2": "1.0.1"}
+    assert tags(cluster) == {**newer, "prod-order-3": "1.0.0"}
+    cluster.put_intent(CAREFUL)
+    for _ in range(60):
+        cluster.round()
+        assert len(tags(cluster)) >= 2
+    assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
+    assert all(agent.at_rest for agent in cluster.agents.values())
 
 
 def test_another_leader_carries_the_rollout_on(cluster: SimulatedCluster) -> None:

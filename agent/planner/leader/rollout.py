@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from agent.admission import Gate, decode
-from agent.diff.nodes import LeaderView
+from agent.diff.nodes import LeaderView, why_absent
+from agent.diff.replicas import does_not_follow
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.plan import soonest
 from agent.model.records import Replica, Rollout
+from agent.model.status import UP
 from agent.planner.leader.scheduler import Placement, placement_of
 from agent.planner.leader.scheduler_state import DOWN_S, Condition, Has, Slots, condition, spec_of
 
@@ -97,7 +99,8 @@ class ServiceRollout:
         rollout = self._with_failures(self.record)
         if rollout != self.record:
             return self._resting(rollout)
-        pending = [place for place, replica in self.had.items() if replica.spec != _target(rollout)]
+        pending = [place for place, each in self.had.items() if each.spec != _target(rollout)]
+        pending = [place for place in pending if not (rollout.back and self._keeps(place))]
         if rollout.state in ("paused", "rollback-paused"):
             return self._resting(rollout, f"{_STOPPED[rollout.state]}: {rollout.why}")
         if rollout.state == "rolled-back" and not pending:
@@ -145,6 +148,7 @@ class ServiceRollout:
             place: known[place]
             for place in self._moved(rollout)
             if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
+            if not (rollout.back and self._keeps(place))
         }
         refused = {place: each for place, each in open_.items() if self._is_refused(place, each)}
         moves = self._next(config, pending, known, len(open_) - len(refused))
@@ -169,6 +173,19 @@ class ServiceRollout:
             waits_on=waits_on,
             again_s=soonest(*(each for each in waiting if each > 0)),
         )
+
+    def _keeps(self, place: Place) -> bool:
+        """Return True if its host lets no rollback take the replica from the document's spec, with which it works."""
+        status, replica = self.cluster.statuses.get(place[0]), self.had[place]
+        mine = status.by_key.get(replica.key, ()) if status and self.service.replicas is None else ()
+        runs = any((each.spec, each.status in UP) == (self.to, True) for each in mine)
+        if status is None or not runs or why_absent(place[0], self.cluster):
+            return False
+        if replica.spec != self.to:  # its host judges by its own engine
+            return does_not_follow(status, self.cluster.accepted, replica.key)
+        policy = decode(status.admission)
+        own = policy is not None and policy.rollback == "own_failures"
+        return own and self._condition(place).is_ != "failed"
 
     def _is_refused(self, place: Place, found: Condition) -> bool:
         """Return True if its host does not admit the replica by its policy: others are updated meanwhile."""

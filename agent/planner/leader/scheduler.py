@@ -14,6 +14,7 @@ host has reported that its container is removed.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import itemgetter
 
 from agent.diff.capacity import NOT_REPORTED
@@ -80,7 +81,8 @@ def schedule(
             left += schedulers[service.name].left
         else:
             counts = _counts(service, state, schedulers, withheld)
-            slots[service.name] = slots_of(state.has.get(service.name, {}), counts)
+            kept_on = partial(state.kept_on, service=service.name)
+            slots[service.name] = slots_of(state.has.get(service.name, {}), counts, kept_on)
             left += _refused(service, counts, state)
     left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]

@@ -1,7 +1,7 @@
 """The state on which the scheduler and the rollouts decide: the hosts, and the condition of each replica."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from agent.diff.nodes import LeaderView, why_absent
 from agent.diff.replicas import (
     AGAIN,
+    does_not_follow,
     finished,
     has_duplicate_address,
     is_about_a_network,
@@ -184,12 +185,20 @@ def by_service(current: Mapping[str, Assignment]) -> Mapping[str, Has]:
     return found
 
 
-def slots_of(has: Has, counts: Mapping[str, int]) -> dict[str, list[int]]:
+def slots_of(
+    has: Has, counts: Mapping[str, int], kept_on: Callable[[str], list[int]] = lambda _: []
+) -> dict[str, list[int]]:
     """Return host -> slots, as many as `counts` has for the host.
 
-    A replica keeps its slot and its host; a new one takes the lowest slot not in use.
+    A replica keeps its slot and its host; a new one takes the lowest slot not in use. `kept_on` returns the slots that
+    a host does not give up: they come before others that are assigned to it.
     """
-    kept = {host: sorted(has.get(host, ()))[:count] for host, count in counts.items()}
+    taken = {slot for slots in has.values() for slot in slots}
+    kept = dict[str, list[int]]()
+    for host, count in counts.items():
+        mine = [each for each in kept_on(host) if each not in taken]
+        kept[host] = [*mine, *sorted(has.get(host, ()))][:count]
+        taken |= {*mine}
     used = {slot for slots in kept.values() for slot in slots}
     free = (slot for slot in range(1, 1_000_000) if slot not in used)
     return {host: kept[host] + [next(free) for _ in range(n - len(kept[host]))] for host, n in counts.items()}
@@ -301,6 +310,12 @@ class SchedulerState:
     def _up(self, host: str, service: str) -> frozenset[int]:
         status = self.status(host)
         return status.up.get(service, frozenset()) if status else frozenset()
+
+    def kept_on(self, host: str, service: str) -> list[int]:
+        """Return the slots of replicas that run on a host and stay there although its assignment has others."""
+        status = self.status(host)
+        up = sorted(self._up(host, service)) if status and status.blocked else ()
+        return [slot for slot in up if status and does_not_follow(status, self.intent, (service, slot))]
 
     def may_be_held(self, host: str, service: str, slots: list[int]) -> list[int]:
         """Return those of the slots for which `held` may have a reason: they do not run on the host, as it reports."""

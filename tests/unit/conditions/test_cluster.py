@@ -171,3 +171,24 @@ def test_a_replica_that_waits_for_a_network_names_a_leader_that_lists_none() -> 
     (problem,) = (each for each in found.problems if each.condition.key == "leader/")
     assert (found.quorum.state, replica.cause) == ("Ready", "leader/")
     assert replica in problem.consequences
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("state", ["rolled-back", "rolling-back"])
+def test_a_rolled_back_rollout_names_the_fixed_replicas_that_keep_the_newer_spec(
+    state: str, *, fixed: bool
+) -> None:
+    found = releasing(state, updated=(1, 4), why="order-2: it exited with 1")
+    assert found.accepted is not None
+    services = (
+        replace(each, replicas=None, placement=((A, 2), (B, 1), (C, 1)))
+        if each.name == "order" and fixed
+        else each
+        for each in found.accepted.services
+    )
+    found = replace(found, accepted=replace(found.accepted, services=tuple(services)))
+    judged = conditions_of(found, now_s=NOW_S)
+    (rollout,) = judged.rollouts
+    named = f"Left with the newer spec, which works there: order-1 on {A}, order-4 on {A} (`rollback: own_failures`"
+    assert (named in rollout.text) == (fixed and state == "rolled-back"), rollout.text
+    assert "rollout/order" in {each.condition.key for each in judged.problems} or state == "rolling-back"

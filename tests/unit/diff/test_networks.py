@@ -1,13 +1,32 @@
 """Which network of a host stands for a declared one."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from agent.diff.networks import describe_network, found_for, leftovers, local_names, strangers
-from agent.model.host_state import HostState, NetworkState
+from agent.diff.networks import (
+    describe_network,
+    found_for,
+    leftovers,
+    local_names,
+    strangers,
+    with_confirmed_overlays,
+)
+from agent.model.host_state import Attached, HostState, NetworkState
 from agent.model.intent import NetworkIntent
-from tests.support.builders import bridge_network, host, member, overlay_network, record, worker
+from tests.support.builders import (
+    bridge_network,
+    cluster,
+    container,
+    host,
+    intent,
+    member,
+    overlay_network,
+    record,
+    service,
+    worker,
+)
 
 OVERLAY = NetworkIntent(key="net", name="net", driver="overlay")
 RIGHT = overlay_network()
@@ -120,3 +139,37 @@ def test_nothing_is_kept_while_no_overlay_is_recorded_or_it_is_external() -> Non
         assert leftovers(OVERLAY, manager(KEPT), known) == ()
         assert leftovers(OVERLAY, on_worker(OURS_BEFORE), known) == ()
     assert leftovers(replace(OVERLAY, external=True), on_worker(OURS_BEFORE), record()) == ()
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["x-hosts", "placed"])
+@pytest.mark.parametrize("confirmed", [True, False])
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("see", [worker, member])
+def test_a_fixed_replica_that_runs_on_an_overlay_leaves_it_only_for_one_that_its_engine_has_in_use(
+    see: Any, *, fixed: bool, confirmed: bool, running: bool
+) -> None:
+    wanted = service() if fixed else replace(service(), replicas=1, placement=())
+    state = cluster(
+        replace(intent(wanted), networks=(OVERLAY,)), record=record(overlay_ids=(("net", "new"),))
+    )
+    used, new = replace(STALE, ours=True), overlay_network(id="new", ours=True)
+    mine = container()
+    on_it = (
+        Attached(
+            id=mine.id, name=mine.name, running=running, networks=("net",), network_ids=(("net", used.id),)
+        ),
+        *(
+            (Attached(id="x", name="x", networks=("net",), network_ids=(("net", "new"),)),)
+            if confirmed
+            else ()
+        ),
+    )
+    seen = host(mine, swarm=see("h1"), networks=(used, new), attached=on_it)
+    found = with_confirmed_overlays(state, seen)
+    holds = fixed and running and not confirmed and see is worker
+    assert found.record is not None
+    assert dict(found.record.overlay_ids) == {"net": used.id if holds else "new"}
+    assert ("swarm" in "".join(found.untrusted)) == holds
+    if holds:
+        ((_, why),) = found.unreadable
+        assert "docker stop $(docker ps -q --filter network=net)" in why

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from agent.admission import encode as encode_policy
+from agent.admission.policy import Policy
 from agent.model.host_state import ContainerState, HostState, SwarmState
 from agent.model.intent import Intent, Machine
 from agent.model.records import Assignment, Replica, decode, encode
@@ -115,25 +117,28 @@ def test_the_document_limits_the_replicas_of_a_service_on_a_host(
     assert (desk.slots(*slots), desk.refused) == (allowed, refused)
 
 
-def test_a_later_document_may_give_a_fixed_replica_another_slot() -> None:
-    desk = Desk()
-    desk.slots(1, 2)
-    desk.accept(LATER)
-    assert (desk.slots(2, 3), desk.refused) == ([2, 3], set())
-
-
-def test_a_later_document_gives_other_slots_once_whatever_revisions_assignments_have() -> None:
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_no_later_document_gives_a_fixed_replica_another_slot(replicas: int) -> None:
+    """Whatever revisions assignments have, and also if fewer replicas are declared here."""
     desk = Desk()
     desk.slots(1, 2)
     first = desk.revision
-    for _ in range(5):
-        desk.accept(LATER)
+    for _ in range(3):
+        desk.accept(document(LATER, services={"order": {"x-hosts": {ME: replicas}}}))
     last = desk.revision
     for desk.revision in range(first + 1, last):  # the revisions in between
-        assert desk.slots(40 + desk.revision, 41 + desk.revision) == [1, 2]
+        assert desk.slots(40 + desk.revision, 41 + desk.revision) == [1, 2][:replicas]
     desk.revision = last
-    assert desk.slots(51, 52) == [51, 52]
-    assert desk.slots(61, 62) == [51, 52]
+    for _ in range(2):
+        assert desk.slots(51, 52) == [1, 2][:replicas]
+        assert desk.refused == {*[1, 2][:replicas], 51, 52}
+
+
+def test_a_document_with_fewer_replicas_ends_those_that_the_leader_says() -> None:
+    desk = Desk()
+    desk.slots(1, 2)
+    desk.accept(document(LATER, services={"order": {"x-hosts": {ME: 1}}}))
+    assert (desk.slots(2), desk.refused) == ([2], set())
 
 
 def test_who_raises_the_epoch_changes_no_slot() -> None:
@@ -149,13 +154,12 @@ def test_who_raises_the_epoch_changes_no_slot() -> None:
         assert [each.slot for each in allowed.replicas] == [1, 2]
 
 
-def test_a_document_in_another_etcd_may_give_other_slots_although_its_revision_is_lower() -> None:
+def test_a_document_in_another_etcd_gives_a_fixed_replica_no_other_slot() -> None:
     desk = Desk()
     desk.slots(1, 2)
     desk.revision = 2
     desk.accept(LATER)
-    assert desk.slots(2, 3) == [2, 3]
-    assert desk.slots(4, 5) == [2, 3]
+    assert (desk.slots(2, 3), desk.refused) == ([1, 2], {1, 3})
 
 
 def test_an_assignment_counts_for_a_later_document_that_asks_the_same_also_after_a_start_without_etcd() -> (
@@ -238,6 +242,7 @@ def test_a_replica_goes_back_to_an_earlier_spec_only_where_a_rollback_may(action
     assert list(desk.look(*before)) == before  # it has not moved yet
     now = [desk.replica(1), desk.replica(2)]
     assert list(desk.look(*now)) == now
+    desk.allowed.seen = NOTHING_RUNS
     assert list(desk.look(*before)) == (before if action == "rollback" else now)
     assert desk.refused == (set() if action == "rollback" else {1, 2})
 
@@ -419,6 +424,76 @@ def test_a_container_that_fails_is_seen(changes: Any, fails: bool) -> None:
         engine_version="1", live_restore=False, swarm=SwarmState(local="inactive"), containers=(found,)
     )
     assert Evidence.of(host).failed == ({(mine.key, "s")} if fails else set())
+
+
+@pytest.mark.parametrize("of", ["x-hosts", "global"])
+def test_a_fixed_replica_that_works_goes_back_for_no_rollback_also_after_a_restart(of: str) -> None:
+    placed: Any = {} if of == "x-hosts" else {"x-hosts": None, "deploy": {"mode": "global"}}
+    text = document(FIXED, services={"order": placed})
+    desk = Desk(text)
+    desk.look(desk.replica(1))
+    earlier = desk.replica(1)
+    desk.accept(document(text, tags={"order": "2"}, services={"order": ROLLS_BACK}))
+    latest = desk.replica(1)
+    desk.look(latest)
+    desk.allowed.seen = UP._replace(works=frozenset({(latest.key, latest.spec)}))
+    for _ in range(2):
+        assert latest in desk.look(earlier)
+        assert "it works on this host" in desk.allowed.refused["order", 1]
+        last = desk.allowed.last
+        assert last is not None
+        desk.restart(encode(last))  # nothing is known of the engine yet
+        assert latest in desk.look(earlier)
+        desk.allowed.seen = UP._replace(works=frozenset({(latest.key, latest.spec)}))
+    desk.allowed.seen = UP._replace(failed=frozenset({(latest.key, latest.spec)}))
+    assert earlier in desk.look(earlier)
+    assert desk.refused.isdisjoint({1})
+    last = desk.allowed.last
+    assert last is not None
+    desk.restart(encode(last))
+    assert earlier in desk.look(earlier)
+    desk.allowed.seen = UP._replace(works=frozenset({(earlier.key, earlier.spec)}))
+    assert earlier in desk.look(earlier)
+    assert latest in desk.look(latest)
+
+
+def test_a_fixed_replica_that_works_with_an_earlier_spec_gets_no_earlier_one_still() -> None:
+    desk = Desk()
+    first = desk.replica(1)
+    desk.look(first)
+    for tag in ("2", "3"):
+        desk.accept(document(FIXED, tags={"order": tag}, services={"order": ROLLS_BACK}))
+        desk.look(second := desk.replica(1)) if tag == "2" else desk.look(second, revision=desk.revision)
+    desk.allowed.seen = UP._replace(works=frozenset({(second.key, second.spec)}))
+    assert second in desk.look(first)
+    assert 1 in desk.refused
+    assert desk.replica(1) in desk.look(desk.replica(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "works"),
+    [
+        ({}, True),
+        ({"finished_at": "2026-01-01T00:00:00Z"}, False),
+        ({"finished_at": "2026-01-01T00:00:00Z", "steady": True}, True),
+        ({"finished_at": "2026-01-01T00:00:00Z", "interrupted": True}, True),
+        ({"health": "unhealthy"}, False),
+        ({"status": "exited"}, False),
+    ],
+)
+@pytest.mark.parametrize("rollback", ["own_failures", "cluster"])
+def test_a_container_works_that_runs_and_has_not_just_ended_by_itself(
+    changes: Any, works: bool, rollback: Any
+) -> None:
+    mine = Replica(service="order", slot=1, spec="s")
+    found = replace(ContainerState(id="c", name="n", status="running", replica=mine), **changes)
+    admission = encode_policy(Policy(rollback=rollback))
+    swarm = SwarmState(local="inactive")
+    host = HostState(
+        engine_version="1", live_restore=False, swarm=swarm, containers=(found,), admission=admission
+    )
+    expected = {(mine.key, "s")} if works and rollback == "own_failures" else set()
+    assert Evidence.of(host).works == expected
 
 
 def desk_text(rolls_back: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from agent.admission import encode
+from agent.admission.policy import Policy, Rollback
 from agent.model.intent import FailureAction, Intent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout
 from agent.model.observed import ReplicaTimers
@@ -376,6 +378,60 @@ def test_a_rollback_goes_as_rollback_config_says() -> None:
     back = replace(BACK, already=())
     assert decision_for(seen(faster, NEW, NEW, NEW, record=back)).moves == (("h1", 1), ("h2", 2))
     assert decision_for(seen(asked, NEW, NEW, NEW, record=back)).moves == (("h1", 1),)
+
+
+def keeping(view: Seen, rollback: Rollback = "own_failures", blocked: tuple[str, ...] = ()) -> Seen:
+    """The same cluster, whose hosts report that setting; h1 that it does not follow its assignment in these."""
+    assert view.cluster is not None
+    left = tuple(BlockedReport(resource=each, reason="it works", kind="foreign") for each in blocked)
+    statuses = {
+        name: replace(each, admission=encode(Policy(rollback=rollback)), blocked=left if name == "h1" else ())
+        for name, each in view.cluster.statuses.items()
+    }
+    return replace(view, cluster=replace(view.cluster, statuses=statuses))
+
+
+def test_a_rollback_takes_no_fixed_replica_back_that_works_and_ends_without_it() -> None:
+    asked, back = wanted(failure_action="rollback"), replace(BACK, already=(3,))
+    one = decision_for(keeping(seen(asked, NEW, NEW, OLD, record=back, says={2: BAD})))
+    assert (one.moves, one.record) == ((("h2", 2),), back)
+    for said in ({}, {"health": "starting"}):
+        done = decision_for(keeping(seen(asked, NEW, OLD, OLD, record=back, says={1: said}))).record
+        assert done == replace(back, state="rolled-back")
+    for _ in range(3):
+        same = decision_for(keeping(seen(asked, NEW, OLD, OLD, record=done)))
+        assert (same.record, same.moves, same.target) == (done, (), spec_hash(OLD))
+        assert same.stays["h1", 1] == spec_hash(NEW)
+    assert decision_for(keeping(seen(asked, NEW, OLD, OLD, record=done, says={1: BAD}))).moves == (("h1", 1),)
+
+
+@pytest.mark.parametrize("said", [{"spec": OLD}, {"status": "exited"}, None])
+def test_a_rollback_takes_back_what_does_not_run_with_the_newer_spec_yet(said: Any) -> None:
+    view = seen(wanted(failure_action="rollback"), NEW, OLD, OLD, record=BACK, says={1: said})
+    assert decision_for(keeping(view)).moves == (("h1", 1),)
+
+
+def test_where_rollbacks_of_the_cluster_count_and_before_that_setting_all_go_back() -> None:
+    view = seen(wanted(failure_action="rollback"), NEW, OLD, OLD, record=BACK)
+    assert decision_for(view).moves == decision_for(keeping(view, "cluster")).moves == (("h1", 1),)
+
+
+def test_a_rollback_does_not_wait_for_a_host_that_does_not_follow_it() -> None:
+    """The engine of the host shows it well although its reports looked like a failure."""
+    asked, done = wanted(failure_action="rollback"), replace(BACK, state="rolled-back")
+    ordered = seen(asked, OLD, OLD, OLD, record=BACK, says={1: {"spec": NEW}})
+    assert decision_for(ordered).record == BACK
+    view = keeping(ordered, blocked=("container/prod-order-1",))
+    assert decision_for(view).record == done
+    assert decision_for(keeping(ordered, blocked=("container/prod-order-2",))).record == BACK
+
+
+def test_a_replica_without_fixed_hosts_goes_back_although_it_works() -> None:
+    asked = wanted(failure_action="rollback")
+    (fixed,) = asked.services
+    placed = replace(asked, services=(replace(fixed, replicas=3, placement=()),))
+    back = replace(BACK, already=())
+    assert decision_for(keeping(seen(placed, NEW, NEW, NEW, record=back))).moves == (("h1", 1),)
 
 
 def test_a_rollback_that_fails_too_is_paused() -> None:

@@ -12,7 +12,7 @@ from agent.diff.capacity import Reservation
 from agent.model.intent import Constraint, Intent, Machine, ServiceIntent
 from agent.model.records import Assignment, Rollout
 from agent.model.spec import ContainerSpec, spec_hash
-from agent.model.status import HostStatus
+from agent.model.status import BlockedReport, HostStatus
 from agent.planner.leader.scheduler import Placement, schedule
 from tests.support.builders import cluster, host, intent, member, node, observed, order, service, status
 from tests.support.thoroughness import examples
@@ -244,3 +244,20 @@ def test_a_spec_without_a_platform_is_for_every_host() -> None:
     wanted = replace(anywhere(3), spec=ContainerSpec(image="x:1"))
     mixed = [reports("h1", platform=ARM), reports("h2", platform=""), reports("h3")]
     assert len(places(placing(intent(wanted, hosts="h1 h2 h3"), {}, *mixed))) == 3
+
+
+def test_a_fixed_replica_gets_the_slot_that_its_host_does_not_give_up() -> None:
+    """Somebody else wrote the assignment, or it was lost before the host had reported."""
+    fixed = service("fixed", on={"h1": 2, "h2": 1})
+    kept = BlockedReport(resource="container/prod-fixed-3", reason="it stays", kind="foreign")
+    runs = (report(2, name="fixed"), report(3, name="fixed"))
+    before = on(h1="fixed-2 fixed-51", h2="fixed-1")
+    for blocked, slots in (((kept,), [3, 2]), ((), [2, 51])):
+        h1 = reports("h1", replicas=runs, blocked=blocked)
+        found = placing(intent(fixed, hosts="h1 h2"), before, h1, reports("h2"))
+        assert places(found, "fixed") == {"h1": slots, "h2": [1]}
+    elsewhere = on(h1="fixed-2 fixed-51", h2="fixed-3")
+    found = placing(
+        intent(fixed, hosts="h1 h2"), elsewhere, reports("h1", replicas=runs, blocked=(kept,)), reports("h2")
+    )
+    assert places(found, "fixed") == {"h1": [2, 51], "h2": [3]}
