@@ -4,15 +4,16 @@ import base64
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import bcrypt
 import pytest
 
 from integration.cluster import ROOT, UNIT, Cluster
-from integration.guarded import IMAGE
+from integration.guarded import IMAGE, PASSWORD, WORKER, GuardedCluster
 from integration.lab.eventually import eventually
+from integration.ssh_server import serve_ssh
 from integration.states.stores import EMPTY, ETCD_SETTINGS
 
 LOOKING, OTHER = "node-231", "node-232"
@@ -110,13 +111,13 @@ def live_restore(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
-def route_in_the_bridge(cluster: Cluster) -> Iterator[None]:
+def route_in_the_bridge(cluster: Cluster, on: str = LOOKING) -> Iterator[None]:
     route = ("172.21.5.0/24", "dev", "eth0")
-    cluster.lab[LOOKING].exec("ip", "route", "add", *route)
+    cluster.lab[on].exec("ip", "route", "add", *route)
     try:
         yield
     finally:
-        cluster.lab[LOOKING].exec("ip", "route", "del", *route)
+        cluster.lab[on].exec("ip", "route", "del", *route)
 
 
 @contextmanager
@@ -231,3 +232,104 @@ def test_a_planted_fault_is_found_with_its_remedy_and_nothing_else_is(cluster: C
     assert {each["check"] for each in found} == {check}, found
     assert any(text in each["text"] and remedy in each["remedy"] for each in found), found
     assert "of-the-past" not in json.dumps(found)
+
+
+# ---- Other hosts
+
+
+def test_a_fault_of_another_host_is_found_from_here_and_a_host_without_ssh_is_one(cluster: Cluster) -> None:
+    away = "node-233"
+    serve_ssh(cluster.lab, cluster.lab[LOOKING])
+    healthy = findings(cluster, "--host", "all")
+    assert wrong(healthy) == []
+    assert {each["host"] for each in healthy if each["check"] == "firewall"} == {LOOKING, OTHER, away}
+
+    cluster.lab[away].systemctl("stop", "lab-sshd")
+    try:
+        with route_in_the_bridge(cluster, on=OTHER):
+            found = wrong(findings(cluster, "--host", "all"))
+            (only,) = wrong(findings(cluster, "--host", OTHER))
+            table = cluster.command("doctor", "--host", OTHER, "--host", away, check=False)
+    finally:
+        cluster.lab[away].systemctl("start", "lab-sshd")
+
+    assert [(each["host"], each["check"], each["level"]) for each in found] == [
+        (OTHER, "addresses", "FAIL"),
+        (away, "ssh", "FAIL"),
+    ], found
+    assert only == found[0]
+    assert "Connection refused" in found[1]["text"]
+    assert "run `ssh 10.159.62.233 true`" in found[1]["remedy"]
+    assert table.returncode == 1
+    lines = table.stdout.splitlines()
+    assert lines[0] == f"{OTHER}:"
+    assert lines[lines.index(f"{away}:") + 1].startswith("FAIL  ssh         ssh to 10.159.62.233: ")
+
+
+# ---- The role of the agent's user in etcd
+
+
+def granted(cluster: GuardedCluster, verb: str, role: str) -> None:
+    cluster.etcdctl("user", f"{verb}-role", LOOKING, role)
+
+
+@contextmanager
+def narrow_role(cluster: GuardedCluster) -> Iterator[None]:
+    """A manager's user has the role of a worker, and of another host."""
+    own, other = (f"swarmkeeper-prod-host-{each}" for each in (LOOKING, WORKER))
+    granted(cluster, "grant", other)
+    granted(cluster, "revoke", own)
+    try:
+        yield
+    finally:
+        granted(cluster, "grant", own)
+        granted(cluster, "revoke", other)
+
+
+@contextmanager
+def wide_role(cluster: GuardedCluster) -> Iterator[None]:
+    """The user has the operator's role beside its own."""
+    granted(cluster, "grant", "swarmkeeper-prod-operator")
+    try:
+        yield
+    finally:
+        granted(cluster, "revoke", "swarmkeeper-prod-operator")
+
+
+ROLES: dict[str, tuple[Callable[[GuardedCluster], AbstractContextManager[None]], str, str, str]] = {
+    "right": (lambda _: nullcontext(), "OK", "the user has the rights of this host's agent", ""),
+    "too wide": (
+        wide_role,
+        "WARN",
+        "the role is too wide: the agent's user can write",
+        "leave the user only",
+    ),
+    "too narrow": (
+        narrow_role,
+        "FAIL",
+        "the role is too narrow, etcd denies: readwrite /swarmkeeper/prod/",
+        f"swarmkeeper etcd-roles --host {LOOKING} --may-lead | sh; etcdctl user grant-role {LOOKING} swarmkeeper-prod-",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_wrong_role_in_etcd_is_found_with_its_remedy_and_nothing_else_is(
+    guarded: GuardedCluster, name: str
+) -> None:
+    plant, level, text, remedy = ROLES[name]
+    with plant(guarded):
+        found = findings(guarded)
+        if level == "FAIL":
+            (remedied,) = [each["remedy"] for each in wrong(found)]
+            guarded.lab[LOOKING].exec(
+                "env", f"ETCDCTL_USER=root:{PASSWORD}", "ETCDCTL_API=3", "sh", "-c", remedied
+            )
+            assert wrong(findings(guarded)) == []
+
+    (role,) = [each for each in found if each["check"] == "role"]
+    assert role["level"] == level
+    assert text in role["text"]
+    assert remedy in role["remedy"]
+    assert wrong(found) == ([] if level == "OK" else [role])
+    assert PASSWORD not in json.dumps(found)

@@ -1,4 +1,4 @@
-"""The dockerd of each host for `logs`, `exec` and `restart`: this host's own socket, others through ssh.
+"""The dockerd of each host for `logs`, `exec` and `restart`: this host's own socket, others through ssh, as `doctor`.
 
 The command's own configuration says how ssh reaches a host: ~/.config/swarmkeeper/cli.yaml, else
 /etc/swarmkeeper/cli.yaml. Without one, ssh goes to the address in the document, as the user that ssh takes by itself.
@@ -19,7 +19,7 @@ from agent.clients.docker.output import Output
 from agent.clients.ssh import Tunnel
 from agent.config import load_config, read_file
 from agent.errors import Invalid, SwarmkeeperError, Unreachable
-from agent.model.intent import HOST_NAME
+from agent.model.intent import HOST_NAME, Intent
 from agent.model.observed import ClusterState
 from agent.yamldoc import Cursor
 from agent.yamldoc.readers import after, matching, text
@@ -89,14 +89,16 @@ class Reach:
     """The engines of the hosts of a cluster, each with one connection that all threads share."""
 
     def __init__(self, cluster: str, config: Path | None) -> None:
-        self._cluster, self._settings, self._own = cluster, load_settings(), ("", "")
+        self._cluster, self.settings = cluster, load_settings()
+        self.own, self._own_url = "", ""
+        """The name of this host; empty if it is none of the cluster, or this user may not read its agent.yaml."""
         try:
             loaded = load_config(config or CONFIG)
         except (SwarmkeeperError, OSError):
             pass  # not a host of the cluster, or no file for this user: ssh reaches every host
         else:
             if loaded.cluster == cluster and loaded.docker.url.startswith("unix://"):
-                self._own = (loaded.host, loaded.docker.url)
+                self.own, self._own_url = loaded.host, loaded.docker.url
         self._lock, self._closed = threading.Lock(), False
         self._tunnels: dict[str, Tunnel] = {}
         self._engines: dict[str, Output] = {}
@@ -110,7 +112,7 @@ class Reach:
             return self._engines[host]
         if lost := self._engines.pop(host, None):
             lost.close()
-        url = self._own[1] if host == self._own[0] else f"unix://{self._tunnel(host, state).socket}"
+        url = self._own_url if host == self.own else f"unix://{self._tunnel(host, state).socket}"
         self._engines[host] = Output(url, self._cluster)
         return self._engines[host]
 
@@ -119,19 +121,24 @@ class Reach:
         tunnel = self._tunnels.get(host)
         return "" if tunnel is None or tunnel.is_up else tunnel.why()
 
-    def _tunnel(self, host: str, state: ClusterState) -> Tunnel:
-        declared = state.accepted.host(host) if state.accepted else None
-        found = _TARGET.fullmatch(self._settings.hosts.get(host) or f"{declared.address if declared else ''}")
+    def target(self, host: str, intent: Intent | None) -> list[str]:
+        """Return the options for ssh that lead to a host, and its address. Raises Invalid if nothing tells that."""
+        declared = intent.host(host) if intent else None
+        found = _TARGET.fullmatch(self.settings.hosts.get(host) or f"{declared.address if declared else ''}")
         if found is None:
             raise Invalid("the document does not declare its address: name it in cli.yaml under ssh.hosts")
-        user = found["user"] or self._settings.user
+        user = found["user"] or self.settings.user
         options = [*(["-l", user] if user else ()), *(["-p", found["port"]] if found["port"] else ())]
+        return [*options, found["host"]]
+
+    def _tunnel(self, host: str, state: ClusterState) -> Tunnel:
+        target = self.target(host, state.accepted)
         with self._lock:  # `close` ends it from here on, also while it connects
             if self._closed:
                 raise Unreachable("the command has ended")
             if lost := self._tunnels.pop(host, None):
                 lost.close()
-            tunnel = Tunnel([*options, found["host"]], self._settings.docker_socket or _SOCKET)
+            tunnel = Tunnel(target, self.settings.docker_socket or _SOCKET)
             self._tunnels[host] = tunnel
         tunnel.wait()
         return tunnel

@@ -1,20 +1,24 @@
-"""Docker's socket of another host, forwarded to a socket of this one by the system's own ssh.
+"""Another host by the system's own ssh: its docker socket forwarded to a socket of this one, or one command there.
 
-One ssh process carries all requests to a host. Keys, host keys and jump hosts come from the user's configuration of
+One ssh process carries all requests to a socket. Keys, host keys and jump hosts come from the user's configuration of
 ssh. The other host needs neither the docker command nor another port.
 """
 
 import shutil
-import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
 from agent.errors import Unreachable
 from agent.model.phrases import cut
 
 _READY_S, _POLL_S, _END_S = 30.0, 0.02, 2.0
+_LARGEST, _FAILED = 2_000_000, 255
+"""Bytes of a command's output that are read; the exit code of ssh if it fails itself."""
 _OPTIONS = (
     "-oBatchMode=yes",  # several hosts at once cannot ask for passwords
     "-oConnectTimeout=10",
@@ -26,6 +30,45 @@ _OPTIONS = (
 )
 
 
+def run(target: Sequence[str], command: str, timeout_s: float) -> tuple[bytes, str]:
+    """Run a command of the other host's shell; return its output and its last message, whatever its exit code.
+
+    Raises Unreachable if ssh fails, or the command does not end in time or writes more than _LARGEST bytes.
+    """
+    with _ssh(target, command) as process, ThreadPoolExecutor(1) as pool:
+        assert process.stdout and process.stderr  # noqa: PT018 - for mypy
+        late = threading.Timer(timeout_s, process.kill)
+        late.start()
+        messages = pool.submit(process.stderr.read, _LARGEST)
+        if len(output := process.stdout.read(_LARGEST)) == _LARGEST:
+            process.kill()
+        code = process.wait()
+        late.cancel()
+        message = _last(messages.result())
+    if code == _FAILED or code < 0:
+        bounds = f"the command there did not end within {timeout_s:g} s and {_LARGEST} bytes"
+        raise Unreachable(
+            f"ssh to {target[-1]}: {(message or 'no connection') if code == _FAILED else bounds}"
+        )
+    return output, message
+
+
+def _ssh(target: Sequence[str], *command: str, options: Sequence[str] = (), to: int = PIPE) -> Popen[bytes]:
+    """Start ssh without a shell. Raises Unreachable if this machine has none."""
+    *more, host = target
+    argv = ["ssh", *_OPTIONS, "-T", *options, *more, "--", host, *command]
+    try:
+        return Popen(argv, stdin=DEVNULL, stdout=to, stderr=to)  # noqa: S603 - no shell
+    except FileNotFoundError as error:
+        raise Unreachable("this machine has no ssh command: install openssh-client") from error
+
+
+def _last(messages: bytes) -> str:
+    """Return the last message that is not empty, shortened."""
+    lines = messages[-4096:].decode(errors="replace").split("\n")
+    return cut(next((each.strip() for each in reversed(lines) if each.strip()), ""))
+
+
 class Tunnel:
     """A running ssh. `target` has its options `-l` and `-p`, then the host; `socket` is docker's on that host.
 
@@ -33,23 +76,13 @@ class Tunnel:
     """
 
     def __init__(self, target: Sequence[str], socket: str) -> None:
-        *options, host = target
         self._folder = Path(tempfile.mkdtemp(prefix="swarmkeeper-"))  # no other user may enter it
-        self.socket, self._messages, self._host = (
-            self._folder / "docker.sock",
-            self._folder / "messages",
-            host,
-        )
-        argv = ["ssh", *_OPTIONS, "-N", "-T", "-L", f"{self.socket}:{socket}", *options, "--", host]
-        self._process: subprocess.Popen[bytes] | None = None
+        self.socket, self._messages = self._folder / "docker.sock", self._folder / "messages"
+        self._host, self._process = target[-1], None
         try:
             with self._messages.open("wb") as messages:
-                self._process = subprocess.Popen(  # noqa: S603 - no shell
-                    argv, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages
-                )
-        except FileNotFoundError as error:
-            self.close()
-            raise Unreachable("this machine has no ssh command: install openssh-client") from error
+                options = ("-N", "-L", f"{self.socket}:{socket}")
+                self._process = _ssh(target, options=options, to=messages.fileno())
         except BaseException:
             self.close()
             raise
@@ -69,11 +102,10 @@ class Tunnel:
     def why(self) -> str:
         """Return the reason why there is no connection: the last message of ssh."""
         try:
-            messages = self._messages.read_bytes()[-4096:].decode(errors="replace").split("\n")
+            message = _last(self._messages.read_bytes())
         except FileNotFoundError:
-            messages = []
-        last = next((each.strip() for each in reversed(messages) if each.strip()), "")
-        return f"ssh to {self._host}: {cut(last) or 'no connection'}"
+            message = ""
+        return f"ssh to {self._host}: {message or 'no connection'}"
 
     def close(self) -> None:
         """End ssh and remove its socket."""
@@ -81,6 +113,6 @@ class Tunnel:
             self._process.terminate()
             try:
                 self._process.wait(_END_S)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 self._process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)

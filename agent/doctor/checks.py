@@ -1,5 +1,6 @@
 """The checks, from facts to findings. Pure: no I/O and no clock."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -48,9 +49,15 @@ def findings_of(*cases: tuple[object, Level, str, str], well: str) -> list[Findi
     return [Finding(*case[1:]) for case in cases if case[0]] or [Finding(OK, well)]
 
 
-def worst(findings: Iterable[Finding]) -> Level:
-    """Return the worst level; OK if there are no findings."""
-    return max((each.level for each in findings), key=[*Level].index, default=OK)
+def findings_in(output: bytes) -> list[Finding]:
+    """Return the findings that `doctor -o json` has printed; none if this is something else."""
+    try:
+        return [
+            Finding(Level(each["level"]), *(str(each[key]) for key in ("text", "remedy", "check")))
+            for each in json.loads(output)["findings"]
+        ]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return []
 
 
 # ---- This host
@@ -74,12 +81,7 @@ def check_access(error: str, unwritable: Sequence[str]) -> list[Finding]:
     """Tell the error of `config check` under the agent's account, and the paths that it cannot write."""
     paths = " and ".join(unwritable)
     return findings_of(
-        (
-            error,
-            FAIL,
-            error,
-            "let the account swarmkeeper read these files: chgrp swarmkeeper, chmod 0640",
-        ),
+        (error, FAIL, error, "let the account swarmkeeper read these files: chgrp swarmkeeper, chmod 0640"),
         (paths, FAIL, f"the account swarmkeeper cannot write {paths}", f"correct owner and mode of {paths}"),
         well="the account swarmkeeper has access to the files of agent.yaml, and to its folder and socket if any",
     )
@@ -178,6 +180,7 @@ _SLOW_S = 0.5
 _MIB = 1 << 20
 _APART_S, _FAR_S = 5.0, 30.0
 """Differences of clocks from which doctor warns, and from which it is a fault: times in reports mislead then."""
+POOL = "default_addr_pool"
 _FREE_SPACE = "`etcdctl compact`, `etcdctl defrag --cluster`, `etcdctl alarm disarm` (docs/operate/etcd.md)"
 
 
@@ -221,14 +224,15 @@ class Rights(NamedTuple):
     """Permissions of the agent's role that etcd denies."""
     writes_intent: bool
     command: str
-    """The command that prints the role."""
+    grant: str
+    """The commands that print the role, and that grant it to the user."""
 
 
 def check_rights(rights: Rights) -> list[Finding]:
-    named, lacking, writes_intent, command = rights
+    named, lacking, writes_intent, command, grant = rights
     denied = ", ".join(first_of(lacking, 3, "{} more"))
     return findings_of(
-        (lacking, FAIL, f"the role is too narrow, etcd denies: {denied}", f"{command} | sh"),
+        (lacking, FAIL, f"the role is too narrow, etcd denies: {denied}", f"{command} | sh; {grant}"),
         (not named and not lacking, SKIP, "agent.yaml has no user of etcd: all who reach etcd can write the document",
          f"to limit that, enable authentication: {command}"),
         (named and writes_intent, WARN, "the role is too wide: the agent's user can write the document",
@@ -299,7 +303,7 @@ def check_addresses(
     routes: Iterable[tuple[IPv4Network, str]],
     addresses: Iterable[tuple[IPv4Interface, str]],
 ) -> list[Finding]:
-    """Compare the subnets of docker_gwbridge and of overlays with the routes and addresses of this host."""
+    """Compare the subnets of docker_gwbridge, of overlays and of POOL with the routes and addresses of this host."""
     seen = [(route, f"the route {route} dev {device}", device) for route, device in routes]
     seen += [(each.network, f"the address {each} dev {device}", device) for each, device in addresses]
     found = []
@@ -307,7 +311,8 @@ def check_addresses(
         clash = next((text for each, text, dev in seen if dev != GWBRIDGE and each.overlaps(subnet)), "")
         remedy = f"remove that from this host, or declare another subnet of {name}"
         well = f"{name} ({subnet}) overlaps no route or address of this host"
-        found += findings_of((clash, FAIL, f"{name} ({subnet}) overlaps {clash}", remedy), well=well)
+        level = WARN if name == POOL else FAIL  # docker may choose other addresses of the pool
+        found += findings_of((clash, level, f"{name} ({subnet}) overlaps {clash}", remedy), well=well)
     return found
 
 

@@ -1,8 +1,8 @@
 """Collects facts of this host, etcd and other hosts, and decides nothing. Raises NotSeen for what it cannot see."""
 
-import http.client
 import os
 import re
+import shlex
 import shutil
 import socket
 import ssl
@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 from agent.clients.docker import DockerEngine
 from agent.clients.docker.output import Output
@@ -23,7 +24,7 @@ from agent.clients.etcd import EtcdStore
 from agent.clients.kernel import LinuxKernel
 from agent.clients.registry_config import RegistryConfig
 from agent.config import Config
-from agent.doctor.checks import Answer, Clock, Member, NotSeen, Reach, RegistryFact, Rights, Space
+from agent.doctor.checks import POOL, Answer, Clock, Member, NotSeen, Reach, RegistryFact, Rights, Space
 from agent.errors import Denied, SwarmkeeperError, Unreachable
 from agent.model.intent import GWBRIDGE, Intent, NetworkIntent
 from agent.model.keys import Keys, host_role
@@ -31,11 +32,12 @@ from agent.model.observed import ClusterState
 from agent.model.records import seconds_of
 from agent.model.spec import registry_of
 from agent.model.store import Compare, KeyRange, Put, StoreSettings, endpoints_of
+from agent.observe.cluster import ClusterReader
 
 ACCOUNT, SUDO = "swarmkeeper", "run doctor with sudo"
 _NEVER = (1 << 62) + 1
 """A mod_revision that no key has: etcd checks the rights of such a transaction, and writes nothing."""
-_MODULES = ("bridge", "vxlan")
+_MODULES, _FORWARDS = ("bridge", "vxlan"), Path("/proc/sys/net/ipv4/ip_forward")
 _MTU, _DEFAULT_MTU = "com.docker.network.driver.mtu", "1500"
 _OVERHEAD = 50 + 28
 """Bytes of a packet on the LAN for VXLAN, and for IP and ICMP in the overlay."""
@@ -43,7 +45,7 @@ _TOOL_S, _PINGS_S = 20.0, 60.0
 _SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
-def access(config: Config, path: Path) -> tuple[str, tuple[str, ...]]:
+def access(config: Config, path: Path) -> tuple[str, list[str]]:
     """Return the error of `config check` under the agent's account, and the paths that it cannot write.
 
     Raises NotSeen without root or the account.
@@ -52,45 +54,62 @@ def access(config: Config, path: Path) -> tuple[str, tuple[str, ...]]:
         raise NotSeen(f"only root can try the access of the account {ACCOUNT}", SUDO)
     checked = _as_agent(sys.executable, "-I", "-m", "agent.cli.app", "config", "check", str(path.absolute()))
     written = (config.state_directory, config.docker.url.removeprefix("unix://"))
-    unwritable = (
+    unwritable = [
         each for each in written if Path(each).exists() and _as_agent("test", "-w", each).returncode
-    )
-    error = checked.stderr.strip().removeprefix("swarmkeeper: ") if checked.returncode else ""
-    return error, tuple(unwritable)
+    ]
+    return checked.stderr.strip().removeprefix("swarmkeeper: ") if checked.returncode else "", unwritable
 
 
 def _as_agent(*command: str) -> subprocess.CompletedProcess[str]:
     try:
-        return _run(*command, user=ACCOUNT, groups=("docker",))  # as the unit has it
+        return _run(*command, user=ACCOUNT, group=ACCOUNT, extra_groups=("docker",))  # as the unit has it
     except (KeyError, ValueError) as error:
-        raise NotSeen(
-            f"this host lacks the account {ACCOUNT} or the group docker", "install both packages"
-        ) from error
+        why = f"this host lacks the account {ACCOUNT} or the group docker"
+        raise NotSeen(why, "install both packages") from error
 
 
-def _run(
-    *command: str, user: str | None = None, groups: Sequence[str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def _run(*command: str, **account: Any) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(  # noqa: S603 - no shell
-            command, user=user, group=user, extra_groups=groups, cwd="/",
-            capture_output=True, text=True, timeout=_TOOL_S, check=False,
-        )  # fmt: skip
+            command, cwd="/", capture_output=True, text=True, timeout=_TOOL_S, check=False, **account
+        )
     except subprocess.SubprocessError as error:
         raise NotSeen(f"{command[0]} does not end: {error}") from error
 
 
-def rights(store: EtcdStore, config: Config, *, may_lead: bool) -> Rights:
-    """Try each right of the role of this host, which writes nothing. Raises Unreachable, Refused."""
-    keys = Keys(config.cluster)
+def cluster(store: EtcdStore, keys: Keys, host: str) -> ClusterState:
+    """Read the cluster; as `host` if the role denies that, and the documents alone if it denies that, too.
+
+    Raises Unreachable, Refused.
+    """
+    for me in ("", host):
+        with suppress(Denied):
+            return ClusterReader(keys, me).read(store, None, frozenset()).state
+    documents = [KeyRange(key=each) for each in (keys.intent, keys.accepted)]
+    return ClusterReader(keys, host).recall([*store.read(documents).values.values()])
+
+
+def document(state: ClusterState) -> Intent | None:
+    """Return the accepted document, or else the newest one."""
+    return state.accepted or (state.document.intent if state.document else None)
+
+
+def rights(store: EtcdStore, config: Config, *, may_lead: bool | None) -> Rights:
+    """Try each right of the role of this host, which writes nothing. Raises Unreachable, Refused.
+
+    `may_lead` is None if no document tells that: a worker's rights are tried then.
+    """
+    keys, role = Keys(config.cluster), host_role(Keys(config.cluster), config.host, may_lead=bool(may_lead))
     lacking = [
         f"{each.right} {each.key}{f' to {each.end}' if each.end else ''}"
-        for each in host_role(keys, config.host, may_lead=may_lead).permissions
+        for each in role.permissions
         if not _may(store, each.key, each.end, write=each.right != "read")
     ]
     named = config.store.user is not None or config.store.cert_file is not None
-    command = f"swarmkeeper etcd-roles --host {config.host}{' --may-lead' if may_lead else ''}"
-    return Rights(named, lacking, _may(store, keys.intent, "", write=True), command)
+    option = " [--may-lead]" if may_lead is None else " --may-lead" if may_lead else ""
+    command = f"swarmkeeper etcd-roles --host {config.host}{option}"
+    grant = f"etcdctl user grant-role {shlex.quote(config.store.user or 'USER')} {role.name}"
+    return Rights(named, lacking, _may(store, keys.intent, "", write=True), command, grant)
 
 
 def _may(store: EtcdStore, key: str, end: str, *, write: bool) -> bool:
@@ -117,18 +136,17 @@ def disks(*folders: str) -> list[Space]:
     return [*found.values()]
 
 
-def modules() -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Return the modules of overlays that are not loaded, and of these the ones the kernel lacks; None: not known."""
-    unloaded = tuple(each for each in _MODULES if not Path("/sys/module", each).exists())
+def modules(*, started: bool) -> tuple[tuple[str, ...], tuple[str, ...] | None, bool | None]:
+    """Return the modules of overlays that are not loaded, of these the ones the kernel lacks, and if it forwards.
+
+    None: not known. Before it is `started`, dockerd has not yet made the kernel forward packets.
+    """
+    unloaded, absent = tuple(each for each in _MODULES if not Path("/sys/module", each).exists()), None
     with suppress(OSError):
         lists = (Path("/lib/modules", os.uname().release, f"modules.{each}") for each in ("dep", "builtin"))
         listed = "".join(each.read_text() for each in lists)
-        return unloaded, tuple(each for each in unloaded if f"/{each}.ko" not in listed)
-    return unloaded, None
-
-
-def forwards() -> bool:
-    return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() != "0"
+        absent = tuple(each for each in unloaded if f"/{each}.ko" not in listed)
+    return unloaded, absent, _FORWARDS.read_text().strip() != "0" if started else None
 
 
 def firewall() -> list[str]:
@@ -170,12 +188,10 @@ def lan(kernel: LinuxKernel, intent: Intent, config: Config) -> tuple[str, int, 
     wanted = config.swarm.advertise_address or (str(declared.address) if declared else "that is declared")
     device = next((name for address, name in kernel.addresses() if str(address.ip) == wanted), None)
     if device is None:
-        raise NotSeen(
-            f"no device of this host has an address {wanted}", "correct host in agent.yaml, or the document"
-        )
-    needs = [
-        (each.name, _mtu(each)) for each in intent.networks if each.driver == "overlay" and not each.external
-    ]
+        why = f"no device of this host has an address {wanted}"
+        raise NotSeen(why, "correct host in agent.yaml, or the document")
+    overlays = (each for each in intent.networks if each.driver == "overlay" and not each.external)
+    needs = [(each.name, _mtu(each)) for each in overlays]
     return device, int(Path("/sys/class/net", device, "mtu").read_text()), needs
 
 
@@ -184,14 +200,14 @@ def _mtu(network: NetworkIntent) -> int:
 
 
 def subnets(intent: Intent, state: ClusterState) -> list[tuple[str, IPv4Network]]:
-    """Return the subnets of docker_gwbridge and of the overlays, declared or as hosts report them."""
+    """Return the subnets of docker_gwbridge, of the overlays, declared or as hosts report them, and of the pool."""
     made = {each.name: each.subnet for status in state.statuses.values() for each in status.networks}
     found = [(GWBRIDGE, intent.gwbridge.subnet)]
     for each in intent.networks:
         with suppress(ValueError):  # no host has made it yet
             if each.driver == "overlay":
                 found.append((each.name, each.subnet or IPv4Network(made.get(each.name, ""))))
-    return found
+    return [*found, *((POOL, each) for each in intent.swarm.default_addr_pool)]
 
 
 def future(state: ClusterState) -> list[Clock]:
@@ -202,13 +218,14 @@ def future(state: ClusterState) -> list[Clock]:
 
 # ---- Other hosts and etcd
 
-_PORT_S = 2.0
+_PORT_S, _PAGE_S, _LARGEST_PAGE = 2.0, 5.0, 4_000_000
+"""Seconds for one answer, seconds for a page however slowly it comes, and bytes of it that are read."""
 _READS = 3
-_LARGEST_PAGE = 4_000_000
 _DAY_S = 86_400
 _TIMESTAMP, _REPLY = 13, 14
 """Types of ICMP (RFC 792): the kernel there answers with its milliseconds since midnight UTC."""
 _ICMP = struct.Struct("!BBHHHIII")
+_DATE = re.compile(r"(?im)^date: *([^\r\n]*)")
 _QUOTA = re.compile(r"^etcd_server_quota_backend_bytes ([0-9.e+]+)$", re.MULTILINE)
 """Before 3.6, etcd tells its quota on its page /metrics alone."""
 
@@ -228,23 +245,21 @@ def tcp_answer(address: str, port: int) -> Answer:
 
 def page_clock(of: str, address: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[Clock, str]:
     """Return the clock of a server of HTTP by its header Date, and its page /metrics; without an answer no clock."""
-    client = http.client.HTTPConnection(address, port, timeout=_PORT_S)
-    if tls:
-        client = http.client.HTTPSConnection(address, port, timeout=_PORT_S, context=tls)
-    try:
-        with closing(client):
-            client.connect()
-            asked = time.time()
-            client.request("GET", "/metrics")
-            answer = client.getresponse()
-            took = time.time() - asked
-            there = (
-                parsedate_to_datetime(answer.getheader("Date") or "").timestamp() + 0.5
-            )  # of whole seconds
-            page = answer.read(_LARGEST_PAGE).decode(errors="replace")
-    except (OSError, http.client.HTTPException, ValueError, OverflowError):
-        return Clock(of, None), ""
-    return Clock(of, there - asked - took / 2, 0.5 + took / 2), page
+    page, took = b"", 0.0
+    with (
+        suppress(OSError, ValueError, OverflowError),
+        socket.create_connection((address, port), _PORT_S) as plain,
+        tls.wrap_socket(plain, server_hostname=address) if tls else plain as wire,
+    ):
+        asked = time.time()
+        wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")  # 1.0: the page comes in one piece, and then the end
+        while len(page) < _LARGEST_PAGE and time.time() < asked + _PAGE_S and (more := wire.recv(1 << 16)):
+            page, took = page + more, took or time.time() - asked
+        header, _, body = page.decode(errors="replace").partition("\r\n\r\n")
+        date = parsedate_to_datetime("".join(_DATE.findall(header)[:1]))
+        there = date.timestamp() + 0.5  # of whole seconds
+        return Clock(of, there - asked - took / 2, 0.5 + took / 2), body
+    return Clock(of, None), ""
 
 
 def kernel_clock(of: str, address: str) -> Clock:
@@ -271,9 +286,13 @@ def kernel_clock(of: str, address: str) -> Clock:
 def ask_member(settings: StoreSettings, keys: Keys) -> tuple[Member, Clock]:
     """Ask the one endpoint of the settings for its state and its clock."""
     endpoint = endpoints_of(settings)[0]
-    store, name = EtcdStore(settings), str(endpoint)
+    store, name, took = EtcdStore(settings), str(endpoint), list[float]()
     try:
-        latency_s = sorted(_timed_read(store, keys) for _ in range(_READS))[_READS // 2]
+        for _ in range(_READS):
+            began = time.monotonic()
+            with suppress(Denied):
+                store.read([KeyRange(key=keys.accepted, keys_only=True)])
+            took.append(time.monotonic() - began)
         try:
             upkeep = store.upkeep(keys.leader)
         except Denied:  # the role does not include that key
@@ -288,14 +307,7 @@ def ask_member(settings: StoreSettings, keys: Keys) -> tuple[Member, Clock]:
     clock, page = page_clock(f"etcd at {name}", endpoint.host.strip("[]"), endpoint.port, tls)
     if not upkeep.quota and (quota := _QUOTA.search(page)):
         upkeep = replace(upkeep, quota=int(float(quota[1])))
-    return Member(name, latency_s=latency_s, upkeep=upkeep), clock
-
-
-def _timed_read(store: EtcdStore, keys: Keys) -> float:
-    began = time.monotonic()
-    with suppress(Denied):
-        store.read([KeyRange(key=keys.accepted, keys_only=True)])
-    return time.monotonic() - began
+    return Member(name, latency_s=sorted(took)[_READS // 2], upkeep=upkeep), clock
 
 
 # ---- Pings between overlays
@@ -306,7 +318,7 @@ _PING = """t() {
     echo "$1 $s $? ${o##*= }"
 }
 size=$1; shift; n=0
-for each; do t "$each" & n=$((n+1)); [ $((n % 16)) != 0 ] || wait; done; wait"""
+for each; do t "$each" & n=$((n+1)); [ $((n % 64)) != 0 ] || wait; done; wait"""
 """Prints for each address: address, exit codes of small and large pings, min/avg/max in ms."""
 _ANSWER = re.compile(r"(?m)^(\S+) ([01]) (\d+) (?:[0-9.]+/([0-9.]+)/)?")
 """ping ends with 1 if nothing answers, and otherwise if it cannot be run."""

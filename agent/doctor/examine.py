@@ -1,7 +1,7 @@
 """Runs the checks of `doctor` side by side: first what the others build on, then the rest."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -14,42 +14,36 @@ from agent.clients.kernel import LinuxKernel
 from agent.clients.registry_config import RegistryConfig
 from agent.config import Config, load_config
 from agent.doctor import checks, collect
-from agent.doctor.checks import FAIL, OK, SKIP, Clock, Finding, Member, NotSeen, PortFact
-from agent.errors import Denied, Invalid, SwarmkeeperError
-from agent.model.intent import HostIntent, Intent
+from agent.doctor.checks import FAIL, OK, SKIP, Clock, Finding, NotSeen, PortFact
+from agent.errors import Invalid, SwarmkeeperError
+from agent.model.intent import BridgeIntent, HostIntent, Intent
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
-from agent.observe.cluster import ClusterReader
-from agent.yamldoc.faultlist import quoted
 
-Checks = Iterator[tuple[str, Callable[[], list[Finding]]]]
 _WORKERS = 32
-_SWARM_PORT, _GOSSIP_PORT = 2377, 7946
+_PORTS = {"worker": (7946,), "manager": (7946, 2377)}
+"""Ports on which a host of that role serves the swarm over TCP."""
 _ENGINE_S = 10.0
 _LOOPBACK = ("127.", "localhost", "[::1]")
 _HERE = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - addresses to listen on, not to call
 
 
-def examine(path: Path, hosts: Sequence[str] = (), image: str = "") -> list[Finding]:
-    """Return the findings about this host, and about others as far as it reaches them; `hosts` limits the others.
+def examine(path: Path, image: str = "") -> list[Finding]:
+    """Return the findings about this host, and about others as far as it reaches them.
 
     `image` is run on the overlays to reach replicas of other hosts; empty: that check is skipped. Raises Invalid for
-    a host that the document does not declare, and for an agent.yaml that this user cannot read.
+    an agent.yaml that this user cannot read.
     """
     if path.exists() and not os.access(path, os.R_OK):
         raise Invalid(f"{path}: you have no permission to read it: use sudo")
     try:
         config = load_config(path)
     except SwarmkeeperError as error:
-        fault = Finding(
-            FAIL, str(error), "correct the file; `swarmkeeper config check` checks it alone", "agent.yaml"
-        )
+        remedy = "correct the file; `swarmkeeper config check` checks it alone"
+        fault = Finding(FAIL, str(error), remedy, "agent.yaml")
         return [fault, Finding(SKIP, "without agent.yaml nothing else can be checked", check="etcd")]
     with closing(_Examination(config)) as examination:
-        return [
-            Finding(OK, f"{path}: no fault", check="agent.yaml"),
-            *examination.findings(path, hosts, image),
-        ]
+        return [Finding(OK, f"{path}: no fault", check="agent.yaml"), *examination.findings(path, image)]
 
 
 class _Examination:
@@ -63,56 +57,50 @@ class _Examination:
         self._engine = DockerEngine(docker.url, timeout_s, config.cluster, credentials=credentials)
         self._pool = ThreadPoolExecutor(_WORKERS)
         self._info: Future[EngineInfo] = self._pool.submit(self._engine.info)
-        self._cluster = self._pool.submit(self._read)
+        self._cluster = self._pool.submit(collect.cluster, self._store, self._keys, config.host)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._store.close()
         self._engine.close()
 
-    def findings(self, path: Path, hosts: Sequence[str], image: str) -> list[Finding]:
-        others = self._others(hosts)
-        every = (*self._of_host(path), *self._of_cluster(others, image))
-        running = [(name, self._pool.submit(check)) for name, check in every]
-        return [each._replace(check=name) for name, check in running for each in _result(check)]
-
-    def _of_host(self, path: Path) -> Checks:
-        config = self._config
-        yield "files", lambda: checks.check_access(*collect.access(config, path))
-        yield "engine", self._of_engine
-        # Before it starts, dockerd has not yet made the kernel forward packets.
-        started = bool(self._root())
-        yield (
-            "kernel",
-            lambda: checks.check_modules(*collect.modules(), collect.forwards() if started else None),
-        )
-        yield "disk", lambda: checks.check_disks(collect.disks(self._root(), config.state_directory))
-        yield "firewall", self._firewall
-        yield "registries", self._registries
-        yield "mtu", lambda: checks.check_mtu(*collect.lan(self._kernel, self._intent(), config))
-        yield "addresses", self._addresses
-
-    def _of_cluster(self, others: Sequence[HostIntent], image: str) -> Checks:
-        submit, config = self._pool.submit, self._config
+    def findings(self, path: Path, image: str) -> list[Finding]:
+        config, submit, intent, root = self._config, self._pool.submit, None, ""
+        with suppress(NotSeen):
+            intent = self._intent()
+        with suppress(NotSeen):
+            root = self._engine_info().root
+        others = [each for each in intent.hosts if each.name != config.host] if intent else []
+        leads = config.host in {each.name for each in intent.managers} if intent else None
         single = (replace(config.store, endpoints=(each,)) for each in config.store.endpoints)
         members = [submit(collect.ask_member, each, self._keys) for each in single]
-        ports = [submit(self._port, each, _GOSSIP_PORT) for each in others]
-        ports += [submit(self._port, each, _SWARM_PORT) for each in others if each.role == "manager"]
+        ports = [submit(self._port, each, port) for each in others for port in _PORTS[each.role]]
         clocks = [submit(self._clock, each) for each in others]
-        yield "etcd", lambda: checks.check_members([each.result()[0] for each in members])
-        yield "role", lambda: checks.check_rights(collect.rights(self._store, config, may_lead=self._leads()))
-        yield "ports", lambda: self._ports(ports)
-        yield "clocks", lambda: self._clocks(members, clocks)
-        yield "overlays", lambda: self._overlays(others, image)
+        every: dict[str, Callable[[], list[Finding]]] = {
+            "files": lambda: checks.check_access(*collect.access(config, path)),
+            "engine": self._of_engine,
+            "kernel": lambda: checks.check_modules(*collect.modules(started=bool(root))),
+            "disk": lambda: checks.check_disks(collect.disks(root, config.state_directory)),
+            "firewall": lambda: checks.check_firewall(collect.firewall(), self._bridge()),
+            "registries": self._registries,
+            "mtu": lambda: checks.check_mtu(*collect.lan(self._kernel, self._intent(), config)),
+            "addresses": lambda: checks.check_addresses(
+                collect.subnets(self._intent(), self._state()),
+                self._kernel.routes(),
+                self._kernel.addresses(),
+            ),
+            "etcd": lambda: checks.check_members([each.result()[0] for each in members]),
+            "role": lambda: checks.check_rights(collect.rights(self._store, config, may_lead=leads)),
+            "ports": lambda: self._ports(ports),
+            "clocks": lambda: self._clocks(
+                [each.result()[1] for each in members], [each.result() for each in clocks]
+            ),
+            "overlays": lambda: self._overlays(others, image),
+        }
+        running = {name: submit(check) for name, check in every.items()}
+        return [each._replace(check=name) for name, check in running.items() for each in _result(check)]
 
     # ---- What several checks need
-
-    def _read(self) -> ClusterState:
-        """Read the cluster; without the reports of other hosts if the role denies them."""
-        try:
-            return ClusterReader(self._keys, "").read(self._store, None, frozenset()).state
-        except Denied:
-            return ClusterReader(self._keys, self._config.host).read(self._store, None, frozenset()).state
 
     def _state(self) -> ClusterState:
         try:
@@ -122,26 +110,9 @@ class _Examination:
 
     def _intent(self) -> Intent:
         """Return the accepted document, or else the newest one. Raises NotSeen."""
-        state = self._state()
-        if found := state.accepted or (state.document.intent if state.document else None):
+        if found := collect.document(self._state()):
             return found
         raise NotSeen("etcd has no valid document yet", "apply one, then run doctor again")
-
-    def _leads(self) -> bool:
-        with suppress(NotSeen):
-            return self._config.host in {each.name for each in self._intent().managers}
-        return False
-
-    def _others(self, wanted: Sequence[str]) -> list[HostIntent]:
-        """Return the declared hosts but this one; none while no document is known. Raises Invalid."""
-        try:
-            declared = self._intent().hosts
-        except NotSeen:
-            return []
-        if unknown := sorted({*wanted} - {each.name for each in declared}):
-            raise Invalid(f"the document declares no host {quoted(unknown[0])}: see `swarmkeeper hosts`")
-        others = (each for each in declared if each.name != self._config.host)
-        return [each for each in others if not wanted or each.name in wanted]
 
     def _engine_info(self) -> EngineInfo:
         try:
@@ -161,23 +132,12 @@ class _Examination:
             return [Finding(FAIL, str(error), "start it: systemctl start docker; see journalctl -u docker")]
         return checks.check_engine(info.version, info.live_restore, info.no_swarm, info.storage, info.cgroup)
 
-    def _root(self) -> str:
-        with suppress(NotSeen):
-            return self._engine_info().root
-        return ""
-
-    def _firewall(self) -> list[Finding]:
-        in_swarm = self._engine_info().swarm.local == "active"
-        return checks.check_firewall(collect.firewall(), self._intent().gwbridge if in_swarm else None)
+    def _bridge(self) -> BridgeIntent | None:
+        return self._intent().gwbridge if self._engine_info().swarm.local == "active" else None
 
     def _registries(self) -> list[Finding]:
         self._engine_info()  # raises NotSeen: the engine asks the registries
-        found = collect.registries(self._engine, self._credentials, self._intent())
-        return checks.check_registries(found)
-
-    def _addresses(self) -> list[Finding]:
-        subnets = collect.subnets(self._intent(), self._state())
-        return checks.check_addresses(subnets, self._kernel.routes(), self._kernel.addresses())
+        return checks.check_registries(collect.registries(self._engine, self._credentials, self._intent()))
 
     def _ports(self, asked: Sequence[Future[PortFact]]) -> list[Finding]:
         self._intent()  # raises NotSeen: without a document no other host is known
@@ -188,37 +148,37 @@ class _Examination:
         in_swarm = status is not None and status.state == "active"
         return PortFact(host.name, f"{host.address}:{port}", answer, in_swarm)
 
-    def _clocks(
-        self, members: Sequence[Future[tuple[Member, Clock]]], others: Sequence[Future[Clock]]
-    ) -> list[Finding]:
+    def _clocks(self, members: Sequence[Clock], others: Sequence[Clock]) -> list[Finding]:
         """Compare the clocks of etcd's members, of this host's agent, of other hosts, and of reports."""
         address, _, port = self._config.http.listen.rpartition(":")
         address, early = _HERE.get(address, address.strip("[]")), list[Clock]()
-        own = collect.page_clock(f"the agent of {self._config.host}", address, int(port))[0]
+        own, _ = collect.page_clock(f"the agent of {self._config.host}", address, int(port))
         with suppress(NotSeen):
             early = collect.future(self._state())
-        known = [each for each in (*(each.result()[1] for each in members), own) if each.ahead_s is not None]
-        return checks.check_clocks([*known, *(each.result() for each in others), *early])
+        known = [each for each in (*members, own) if each.ahead_s is not None]
+        return checks.check_clocks([*known, *others, *early])
 
     def _clock(self, host: HostIntent) -> Clock:
-        """Ask the agent of another host, on the port that the one here has, or else its kernel."""
-        listen, address, found = self._config.http.listen, str(host.address), Clock(host.name, None)
+        """Ask the agent of another host, on the port that the one here offers to others, or else its kernel."""
+        listen, address = self._config.http.listen, str(host.address)
         if not listen.startswith(_LOOPBACK):
             found, _ = collect.page_clock(
                 f"the agent of {host.name}", address, int(listen.rpartition(":")[2])
             )
-        return collect.kernel_clock(host.name, address) if found.ahead_s is None else found
+            if found.ahead_s is not None:
+                return found
+        return collect.kernel_clock(host.name, address)
 
     def _overlays(self, others: Sequence[HostIntent], image: str) -> list[Finding]:
         if not image:
             remedy = "name an image that has sh and ping: doctor --probe IMAGE"
             raise NotSeen("packets between the overlays of the hosts were not tried", remedy)
-        found, untried = list[Finding](), list[str]()
+        found, untried, names = list[Finding](), list[str](), [each.name for each in others]
         url, timeout_s = self._config.docker.url, self._config.docker.timeout_s
         for network in self._intent().networks:
             if network.driver == "overlay" and network.attachable:
-                hosts = collect.targets(self._state(), network.name, [each.name for each in others])
-                untried += [f"{network.name}: {each.name}" for each in others if each.name not in hosts]
+                hosts = collect.targets(self._state(), network.name, names)
+                untried += [f"{network.name}: {each}" for each in names if each not in hosts]
                 if hosts:
                     with closing(Output(url, self._config.cluster, timeout_s)) as engine:
                         found += checks.check_reach(collect.reach(engine, image, network, hosts))

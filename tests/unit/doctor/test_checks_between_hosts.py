@@ -44,14 +44,17 @@ def test_one_of_several_members_that_is_away_is_a_warning() -> None:
 
 
 def test_a_role_is_too_narrow_too_wide_or_right_and_not_known_without_a_user() -> None:
-    right = Rights(True, (), False, "swarmkeeper etcd-roles --host a")
+    right = Rights(True, (), False, "swarmkeeper etcd-roles --host a", "etcdctl user grant-role a r")
     narrow = right._replace(lacking=("read a", "read b", "read c", "read d", "read e"))
 
     assert levels(checks.check_rights(right)) == [OK]
     assert levels(checks.check_rights(right._replace(writes_intent=True))) == [WARN]
     assert levels(checks.check_rights(right._replace(named=False))) == [SKIP]
     (found,) = checks.check_rights(narrow)
-    assert (found.level, found.remedy) == (FAIL, "swarmkeeper etcd-roles --host a | sh")
+    assert (found.level, found.remedy) == (
+        FAIL,
+        "swarmkeeper etcd-roles --host a | sh; etcdctl user grant-role a r",
+    )
     assert found.text.endswith("etcd denies: read a, read b, read c, 2 more")
 
 
@@ -121,6 +124,17 @@ def test_a_route_or_address_inside_a_subnet_of_the_cluster_is_named(
 
     assert levels(found) == wanted
     assert any(words in each.text for each in found)
+
+
+def test_a_route_inside_the_pool_is_a_warning_as_docker_may_choose_its_addresses() -> None:
+    pool = [(checks.POOL, IPv4Network("10.10.0.0/16"))]
+    (found,) = checks.check_addresses(pool, [(IPv4Network("10.10.3.0/24"), "tun0")], ADDRESSES)
+
+    assert (found.level, found.remedy) == (
+        WARN,
+        "remove that from this host, or declare another subnet of default_addr_pool",
+    )
+    assert found.text == "default_addr_pool (10.10.0.0/16) overlaps the route 10.10.3.0/24 dev tun0"
 
 
 def test_a_lan_whose_packets_are_too_small_is_a_warning() -> None:

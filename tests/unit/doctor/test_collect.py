@@ -2,11 +2,14 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import IPv4Network
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -15,11 +18,13 @@ from agent.config import Config
 from agent.doctor import collect
 from agent.doctor.checks import NotSeen
 from agent.errors import Missing
+from agent.intent import parse_intent
 from agent.model.intent import NetworkIntent
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
 from agent.model.status import HostStatus, ReplicaReport
 from agent.model.store import KeyRange, StoreSettings
+from tests.unit.cli.conftest import GOOD
 from tests.unit.cli.guarded_etcd import CLUSTER, PASSWORD, ROOT, GuardedEtcd, running_guarded
 
 KEYS = Keys(CLUSTER)
@@ -166,6 +171,44 @@ def test_the_time_of_a_page_is_its_header_and_without_one_not_known(
         assert clock.ahead_s is None
 
 
+@pytest.mark.parametrize(
+    ("begin", "more", "page_s"),
+    [
+        (b"HTTP/1.0 200 OK\r\nDate: ", b"x", 0.5),
+        (b"HTTP/1.0 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n", b"#\n", 0.5),
+        (b"HTTP/1.0 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n", b"#" * (1 << 20), 40.0),
+    ],
+)
+def test_a_page_that_does_not_end_is_read_for_some_seconds_and_bytes(
+    begin: bytes, more: bytes, page_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes within the timeout of the socket."""
+    monkeypatch.setattr(collect, "_PAGE_S", page_s)
+
+    def serve() -> None:
+        with server.accept()[0] as wire, suppress(OSError):
+            wire.sendall(begin)
+            while not left.wait(0.05):
+                wire.sendall(more)
+
+    left = Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            began = time.monotonic()
+            clock, page = collect.page_clock("it", *server.getsockname())
+            took = time.monotonic() - began
+        finally:
+            left.set()
+            thread.join()
+
+    assert took < 20
+    assert (clock.ahead_s is None) == (more == b"x")
+    assert len(page) < 4_100_000
+    assert bool(page) == (more != b"x")
+
+
 def test_a_kernel_tells_its_time_to_root_and_nobody_else() -> None:
     clock = collect.kernel_clock("it", "127.0.0.1")
 
@@ -174,6 +217,13 @@ def test_a_kernel_tells_its_time_to_root_and_nobody_else() -> None:
         assert abs(clock.ahead_s) <= clock.within_s + 0.01
     else:
         assert clock.ahead_s is None
+
+
+def test_the_pool_is_a_subnet_of_the_cluster_too() -> None:
+    intent = parse_intent(GOOD.encode(), 1)
+    assert ("default_addr_pool", IPv4Network("10.200.0.0/16")) in collect.subnets(
+        intent, ClusterState(revision=1)
+    )
 
 
 # ---- Files and file systems
