@@ -33,6 +33,8 @@ from tests.support.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost
 
 STEP_S = 0.5
 """Seconds that the steps of one pass take together."""
+NODE_DOWN_S = 15.0
+"""Seconds after which the managers call a node down: three of its heartbeats are missing then."""
 _BATCH = 50
 
 
@@ -248,14 +250,17 @@ class ScaleCluster:
     # ---- what happens to a host
 
     def cut(self, name: str) -> None:
-        """Nothing reaches the host any more."""
-        self.lan.sides[self.hosts[name].engine.address] = 1
+        """Nothing reaches the host any more, until `heal` in more than NODE_DOWN_S."""
         self.agents[name].cut_etcd()
-        self.wake_managers()
+        self._push(self.clock() + NODE_DOWN_S, "down", name)
 
     def heal(self, name: str) -> None:
         del self.lan.sides[self.hosts[name].engine.address]
         self.agents[name].heal_etcd()
+        self.wake_managers()
+
+    def _down(self, name: str) -> None:
+        self.lan.sides[self.hosts[name].engine.address] = 1
         self.wake_managers()
 
     def _push(self, at: float, what: str, name: str) -> None:
@@ -263,7 +268,7 @@ class ScaleCluster:
 
     def _lease(self, name: str) -> None:
         wait_s = self.agents[name].session.run_once()
-        self._push(self.clock() + (wait_s or 5.0), "lease", name)
+        self._push(self.clock() + wait_s, "lease", name)
 
     def _work(self, name: str) -> None:
         agent = self.agents[name]

@@ -272,17 +272,23 @@ class Intent(Deriving):
     def counted(self, host: str, found: Assignment, epoch: int) -> Assignment:
         """Return the assignment of `host` as that of this document if it asks the same of the host, else as it is.
 
-        `epoch`: that in which the document was accepted.
+        `epoch`: that in which the document was accepted. Replicas of another spec are then `pending`.
         """
         if not found.asks or found.epoch != epoch or found.revision >= self.revision:
             return found
         same = found.asks == self.asks_of(host, found.by_service)
-        return replace(found, revision=self.revision) if same else found
+        return replace(found, revision=self.revision, pending=self.pending(found.specs)) if same else found
+
+    def pending(self, specs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+        """Return the services that this document gives another spec than one of `specs`, each (service, its hash)."""
+        services = ((self._services.get(name), spec) for name, spec in specs)
+        return tuple(sorted({each.name for each, spec in services if each and each.spec_hash != spec}))
 
     def asks_of(self, host: str, services: Iterable[str]) -> str:
-        """Return a hash of what the document asks of a host that has replicas of `services`.
+        """Return a hash of what the document asks of a host that has replicas of `services`, without their specs.
 
-        A later document with the same hash asks nothing else of it. Empty: no other document is known to ask the same.
+        A later document with the same hash asks nothing else of it until a rollout gives a replica its new spec. Empty:
+        no other document is known to ask the same.
         """
         if self.policy.resolve_digests:  # the leader asks the registries again for each document
             return ""
@@ -298,12 +304,13 @@ class Intent(Deriving):
 
     @cached_property
     def _parts(self) -> Mapping[str, bytes]:
-        """Return the JSON of each service, and under the empty name that of the rest.
+        """Return the JSON of each service but its spec, and under the empty name that of the rest.
 
         Without defaults: a later version of the agent, with more fields, has the same.
         """
         rest = replace(self, revision=0, digest="", notes=(), services=())
-        plain = ((name, without_defaults(each)) for name, each in {**self._services, "": rest}.items())
+        every = {**self._services, "": rest}.items()
+        plain = ((name, {**without_defaults(each), "spec": ""}) for name, each in every)
         return {name: msgspec.json.encode(each, enc_hook=str, order="sorted") for name, each in plain}
 
     @cached_property

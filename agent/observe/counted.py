@@ -42,6 +42,6 @@ def _counted(
     at, revision, bridge = found.revision, counted.revision, report.bridge
     if at <= bridge.revision < revision:
         report = replace(report, bridge=replace(bridge, revision=revision))
-    if at <= report.revision < revision:
+    if at <= report.revision < revision and not counted.pending:
         report = replace(report, revision=revision)
     return counted, report

@@ -38,8 +38,8 @@ class EventKey:
     def __init__(self, store: Store, key: str, clock: Callable[[], float], now: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds, `now` seconds since the epoch."""
         self._store, self._key, self._clock, self._now = store, key, clock, now
-        self._seen: tuple[Fence, ClusterState] | None = None
-        """Seen by the last look, without the revision of etcd, which other keys raise too."""
+        self._seen: tuple[object, ...] | None = None
+        """Seen by the last look: lock, nodes, and etcd without its revision, which other keys raise too."""
         self._due: float | None = None
         self._next: Observed | None = None
         self._orders = deque[Event](maxlen=_MOST_ORDERS)
@@ -66,7 +66,8 @@ class EventKey:
         if fence is None or cluster is None or observed.stale:
             self._due = self._next = None
             return
-        seen = fence, replace(cluster, revision=0)
+        # The report with the nodes may be written later than they are seen.
+        seen = fence, observed.host and observed.host.swarm.nodes, replace(cluster, revision=0)
         if self._due is None and (seen != self._seen or self._orders):
             self._due = now + GATHER_S
         elif self._due is not None and now >= self._due:

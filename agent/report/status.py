@@ -61,7 +61,10 @@ def host_status(
         joining=_joining(observed, in_flight, known),
         steps=tuple(dict.fromkeys(_with_progress(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),
-        waiting=tuple(dict.fromkeys(plan.waiting)),
+        # That a rollout waits for a replica follows from the record and the reports, and would be one for each replica.
+        waiting=tuple(
+            e for e in dict.fromkeys(plan.waiting) if (e.resource[:8], e.on[:8]) != ("rollout/", "replica/")
+        ),
         revision=_applied(observed, plan, in_flight, known.revision),
     )
 

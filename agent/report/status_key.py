@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 import structlog
 
 from agent.clients.etcd import Store
 from agent.errors import Invalid, SwarmkeeperError
+from agent.model.host_state import NodeState
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.phrases import cut
 from agent.model.records import decode, encode
@@ -119,7 +121,7 @@ class StatusKey:
         self._failing = self._failing or (self._clock(), now)
 
     def forget(self) -> None:
-        """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
+        """Make the next `write` look whether etcd has the key: it may have lost it. Any thread may call this."""
         self._losses += 1
 
     def recall(self) -> HostStatus | None:
@@ -139,8 +141,8 @@ class StatusKey:
         """
         # Read before the write: a loss during the write then causes another one.
         losses, known = self._losses, self._written
-        if known and not anyway and losses == self._losses_seen and self._stays(status, known, assigned_at):
-            self._failing = None
+        if known and not anyway and self._is_there(losses) and self._stays(status, known, assigned_at):
+            self._succeeded()
             return
         self._waits_since = None
         try:
@@ -148,53 +150,71 @@ class StatusKey:
         except SwarmkeeperError as error:
             log.warning(NOT_WRITTEN, error=str(error))
             self.fault = str(error)
-            self._written = None
+            self._checked_at = -inf  # it may be there all the same, or as before
             self.failed(status.at)
             self._on_failure()
         else:
             self._written, self._mod_revision, self._losses_seen = status, done.revision, losses
             self._checked_at = self._clock()
-            if self.fault:
-                log.info("status written again", recovers=NOT_WRITTEN)
-            self.fault, self._failing = "", None
+            self._succeeded()
+
+    def _succeeded(self) -> None:
+        if self.fault:
+            log.info("status written again", recovers=NOT_WRITTEN)
+        self.fault, self._failing = "", None
 
     def _stays(self, status: HostStatus, known: HostStatus, assigned_at: int) -> bool:
-        """Return True if etcd has `known` as written, and only work in progress is new, for less than WAITS_S."""
+        """Return True if nothing is new to `known`, or only work in progress, for less than WAITS_S."""
         status = _counted(status, known, assigned_at)
         if status == known:
             self._waits_since = None
-            return self._is_there()
+            return True
         since = self._waits_since = self._clock() if self._waits_since is None else self._waits_since
         left_s = since + WAITS_S - self._clock() if _may_wait(status, known) else 0.0
         if left_s > 0:
             self._again(left_s)
         return left_s > 0
 
-    def _is_there(self) -> bool:
-        """Return False if etcd does not have the status as written; looks every CHECK_S."""
-        if self._clock() - self._checked_at < CHECK_S:
+    def _is_there(self, losses: int) -> bool:
+        """Return False if etcd does not have the status as written.
+
+        Looks every CHECK_S, and after a failed write or a loss: an outage of etcd ends with neither, as a rule.
+        """
+        lost = losses != self._losses_seen
+        if not lost and self._clock() - self._checked_at < CHECK_S:
             return True
-        self._checked_at = self._clock()
         with suppress(SwarmkeeperError):
             found = self._store.read([KeyRange(key=self._key, keys_only=True)]).get(self._key)
+            self._checked_at, self._losses_seen = self._clock(), losses
             return found is not None and found.mod_revision == self._mod_revision
-        return True
+        return not (lost or self.fault)
 
 
 def _may_wait(status: HostStatus, known: HostStatus) -> bool:
     """Return True if `status` differs only in work that goes on, of which no host decides anything.
 
     Membership is excepted, and so are the ends of this host's steps and of all work: they tell that a goal is reached.
+    A leader waits, too, with states of nodes and hosts that are present again: both change when a host comes back.
     """
+    listed = replace(known, nodes=status.nodes, unreachable=status.unreachable)
+    others = listed != known
+    if _lasting(status.nodes) != _lasting(known.nodes) or {*status.unreachable} - {*known.unreachable}:
+        return False
     behind = known.revision <= status.revision < status.bridge.revision
     ends = any(not each.leads for each in known.steps) > any(not each.leads for each in status.steps)
-    if ends or status.state != "active" or not (behind or status.steps or status.waiting):
+    if ends or status.state != "active" or not (behind or status.steps or status.waiting or others):
         return False
-    waits = [e for e in {*known.waiting} ^ {*status.waiting} if not e.resource.startswith("rollout/")]
-    later = replace(known, steps=status.steps, images=status.images, waiting=status.waiting)
+    of_leader = ("rollout/", "placement/") if others else ("rollout/",)
+    waits = [e for e in {*known.waiting} ^ {*status.waiting} if not e.resource.startswith(of_leader)]
+    later = replace(listed, steps=status.steps, images=status.images, waiting=status.waiting)
     bridge = replace(known.bridge, revision=status.bridge.revision)
     same = replace(later, revision=status.revision, bridge=bridge) == status
     return same and not waits and (behind or status.revision == known.revision)
+
+
+def _lasting(nodes: tuple[NodeState, ...] | None) -> tuple[NodeState, ...] | None:
+    """Return the nodes without their states: None tells that the manager sees no raft leader."""
+    return nodes and tuple(replace(each, state="") for each in nodes)
 
 
 def _counted(status: HostStatus, known: HostStatus, assigned_at: int) -> HostStatus:

@@ -174,9 +174,8 @@ def assign(
                         service=name, slot=slot, spec=spec, held=why, waits_on=on, held_by_fault=fault
                     )
                 )
-    asked = {each.name: each.spec_hash for each in intent.services}
     return {
-        host: _assignment(host, intent, mine, epoch, asked, placement.rebalanced, current.get(host))
+        host: _assignment(host, intent, mine, epoch, placement.rebalanced, current.get(host))
         for host, mine in replicas.items()
     }
 
@@ -186,11 +185,10 @@ def _assignment(
     intent: Intent,
     replicas: list[records.Replica],
     epoch: int,
-    asked: Mapping[str, str],
     rebalanced: Mapping[str, str],
     before: records.Assignment | None,
 ) -> records.Assignment:
-    """Return the assignment of a host: the very one `before` if nothing changes. `asked`: service -> spec."""
+    """Return the assignment of a host: the very one `before` if nothing changes."""
     services = {each.service for each in replicas}
     declared, known = intent.host(host), before.drained if before else 0
     new = records.Assignment(
@@ -198,7 +196,7 @@ def _assignment(
         project=intent.project,
         replicas=tuple(sorted(replicas, key=_KEY)),
         epoch=epoch,
-        pending=tuple(sorted({each.service for each in replicas if each.spec != asked[each.service]})),
+        pending=intent.pending((each.service, each.spec) for each in replicas),
         asks=intent.asks_of(host, services),
         rebalanced=tuple(sorted((name, at) for name, at in rebalanced.items() if name in services)),
         drained=(known or intent.revision) if declared and declared.availability == "drain" else 0,

@@ -5,7 +5,7 @@ for the service on the host, then for all services on the host. Among equals the
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -31,25 +31,23 @@ class _Kind(NamedTuple):
     where: Where
     platform: str | None
     reserves: Reservation
-    published: tuple[Port, ...]
 
     @classmethod
     def of(cls, service: ServiceIntent) -> "_Kind":
-        published = tuple(each for each in service.spec.ports if each.published)
-        return cls(service.where, service.spec.platform, capacity.reservation(service), published)
+        return cls(service.where, service.spec.platform, capacity.reservation(service))
 
 
 class _Ranking:
     """The hosts for services of one kind in a tree of spread groups: a change costs one path, not a look at all hosts.
 
-    Only one service at a time is counted. Another one of its kind differs on the hosts of both alone.
+    Only one service at a time is counted. Another one of its kind differs on the hosts of both and their ports alone.
     """
 
     def __init__(self, spread: Sequence[str], hosts: Sequence[HostIntent], lost: Container[str]) -> None:
         self.known = 0
         """Number of the changes of hosts that are in the ranks."""
-        self.counted: Mapping[str, int] = {}
-        """Host -> replicas that the service has there, which is 0 on other hosts."""
+        self.of = ""
+        """The service that is counted."""
         self._names = tuple(each.name for each in hosts)
         self._places: dict[str, _Place] = {
             each.name: (each.name in lost, *map(each.feature, spread)) for each in hosts
@@ -100,11 +98,16 @@ class HostPicker:
         self._count: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """Service -> host -> its replicas there."""
         self._load: Counter[str] = Counter()
+        self._in_groups: Counter[tuple[str, _Place]] = Counter()
+        """(service, spread group) -> its replicas there."""
         self._ports: defaultdict[str, list[tuple[str, Port]]] = defaultdict(list)
+        self._publishing: defaultdict[tuple[object, ...], set[str]] = defaultdict(set)
+        """Published port and protocol -> the hosts on which a replica had it."""
         self._rankings: dict[_Kind, _Ranking] = {}
         self._changed: list[str] = []
         """The hosts of all changes so far: a ranking takes in those that it does not know when it is asked."""
         self._kinds = {each.name: _Kind.of(each) for each in intent.services}
+        self._published = {each.name: [e for e in each.spec.ports if e.published] for each in intent.services}
         self._reserved: defaultdict[str, Reservation] = defaultdict(Reservation)
         self._unmet: dict[str, dict[str, str]] = {}
         for service in intent.services if state.cluster else ():
@@ -120,12 +123,13 @@ class HostPicker:
                     self.reserve(service, host, -1)  # it gets one only if that fits beside what runs
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        if published := self._kinds[service.name].published:
-            self._ports[host] += [(service.name, port) for port in published]
+        for port in self._published[service.name]:
+            self._ports[host].append((service.name, port))
+            self._publishing[port.published, port.protocol].add(host)
         self._change(service, host, count)
 
     def release(self, service: ServiceIntent, host: str) -> None:
-        for port in self._kinds[service.name].published:
+        for port in self._published[service.name]:
             self._ports[host].remove((service.name, port))
         self._change(service, host, -1)
 
@@ -138,20 +142,22 @@ class HostPicker:
         self.reserve(service, host, count)
         self._count[service.name][host] += count
         self._load[host] += count
+        for group in self._groups(service, host):
+            self._in_groups[service.name, group] += count
 
     def count(self, service: ServiceIntent, host: str) -> int:
         return self._count[service.name][host]
 
     def crowding(self, service: ServiceIntent, host: str) -> tuple[int, ...]:
         """Return the replicas of the service in the spread groups of a host, from the outer one in, and on the host."""
-        counts, spread = self._count[service.name], service.where.spread
-        hosts = self._intent.hosts if spread else ()
-        features = {each.name: tuple(map(each.feature, spread)) for each in hosts}
-        alike = (
-            [each for each in features if features[each][:n] == features[host][:n]]
-            for n in range(1, len(spread) + 1)
-        )
-        return (*(sum(counts[each] for each in group) for group in alike), counts[host])
+        groups = (self._in_groups[service.name, each] for each in self._groups(service, host))
+        return (*groups, self.count(service, host))
+
+    def _groups(self, service: ServiceIntent, name: str) -> Sequence[_Place]:
+        """Return the spread groups of a host, from the outer one in; none for a host that is not declared."""
+        spread, host = service.where.spread, self._intent.host(name)
+        features = tuple(map(host.feature, spread)) if host and spread else ()
+        return [features[:length] for length in range(1, len(features) + 1)]
 
     def can_add(self, host: str, count: int = 1) -> bool:
         """Return True if a host may run so many more replicas."""
@@ -159,7 +165,7 @@ class HostPicker:
 
     def is_limited(self, service: ServiceIntent) -> bool:
         """Return True if the replicas that a host has, or its engine, may forbid it the service."""
-        published = self._kinds[service.name].published
+        published = self._published[service.name]
         return bool(published) or service.name in self._unmet or service.where.most_per_host is not None
 
     def port_in_use(self, service: ServiceIntent, host: str) -> str:
@@ -202,20 +208,24 @@ class HostPicker:
 
     def best(self, service: ServiceIntent) -> str | None:
         """Return the best host for one more replica; None: no host can take it."""
-        kind, counted = self._kinds[service.name], self._count[service.name]
-        if ranking := self._rankings.get(kind):
+        if ranking := self._rankings.get(kind := self._kinds[service.name]):
             hosts = {*self._changed[ranking.known :]}
         else:
             declared = self._intent.hosts
             ranking = self._rankings[kind] = _Ranking(service.where.spread, declared, self._state.lost_s)
             hosts = {each.name for each in declared}
-        if ranking.counted is not counted:
-            hosts |= ranking.counted.keys() | counted.keys()
-        ranking.known, ranking.counted = len(self._changed), counted
+        if ranking.of != service.name:
+            hosts |= self._own(ranking.of) | self._own(service.name)
+        ranking.known, ranking.of = len(self._changed), service.name
         for name in hosts:
             if host := self._intent.host(name):
-                ranking.change(name, counted[name], self._rank(service, host))
+                ranking.change(name, self.count(service, name), self._rank(service, host))
         return ranking.best()
+
+    def _own(self, service: str) -> set[str]:
+        """Return the hosts that a service ranks unlike another one of its kind: they have it, or one of its ports."""
+        ports = ((each.published, each.protocol) for each in self._published.get(service, ()))
+        return {*self._count[service]}.union(*(self._publishing[each] for each in ports))
 
     def _rank(self, service: ServiceIntent, host: HostIntent) -> _Rank | None:
         if self.why_rejected(service, host):

@@ -223,7 +223,7 @@ class ReplicaScheduler:
             if host is None or host.availability != "active":
                 continue
             slot = max(
-                (each for each in self.at if self.at[each] == origin),
+                (each for each in self._has[origin] if self.at.get(each) == origin),
                 key=lambda slot: (self._prepared(slot) is not None, slot),
             )
             self.picker.release(self.service, origin)
@@ -239,7 +239,7 @@ class ReplicaScheduler:
 
     def _prepared(self, slot: int) -> str | None:
         """Return the current prefetch target of a replica if it can still take it."""
-        for name, replicas in self._has.items():
+        for name, replicas in self._has.items() if len(self._from) < self._assigned else ():
             host = self.state.intent.host(name)
             if host and name != self._from[slot] and slot in replicas:
                 return None if self.picker.why_rejected(self.service, host) else name

@@ -38,14 +38,24 @@ def test_an_assignment_counts_for_a_document_that_asks_the_same_of_its_host(late
         asked(reserve_addresses=True),
         asked(service("other", on={"h1": 1})),
         replace(asked(), services=()),
-        replace(asked(), services=(service(on={"h1": 1}, spec=order("1.0.1")),)),
         replace(asked(), services=(service(on={"h1": 2}),)),
         replace(asked(), hosts=asked().hosts[:2]),
     ],
-    ids=["a policy", "a new service", "a service gone", "another spec", "another replica", "a host gone"],
+    ids=["a policy", "a new service", "a service gone", "another replica", "a host gone"],
 )
 def test_it_does_not_count_for_one_that_asks_something_else_of_it(later: Intent) -> None:
     assert not counts(assignment(asked()), later)
+
+
+def test_it_counts_for_one_with_another_spec_whose_rollout_is_pending() -> None:
+    mine, edited = (
+        assignment(asked()),
+        replace(asked(), services=(service(on={"h1": 1}, spec=order("1.0.1")),)),
+    )
+    counted = replace(edited, revision=9).counted("h1", mine, 0)
+
+    assert counted == replace(mine, revision=9, pending=("order",))
+    assert replace(asked(), revision=10).counted("h1", counted, 0).pending == ()
 
 
 def test_it_does_not_count_in_another_epoch_with_a_false_hash_or_none_or_with_other_services() -> None:

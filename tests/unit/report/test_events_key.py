@@ -9,6 +9,7 @@ from agent.model.observed import Observed
 from agent.model.store import Fence, KeyRange, Put
 from agent.report.events import GATHER_S, EventKey
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
+from tests.support.builders import host, member, node
 from tests.support.cluster_states import CLUSTERS
 
 KEY, LOCK = "/swarmkeeper/prod/events", "/swarmkeeper/prod/leader"
@@ -72,3 +73,16 @@ def test_passes_that_fail_do_not_follow_each_other_at_once(desk: Desk) -> None:
     assert desk.key.look_again_s == GATHER_S
     desk.clock.advance(10 * GATHER_S)
     assert desk.key.look_again_s == 1.0
+
+
+def test_a_node_is_looked_at_before_the_report_with_it_is_written(desk: Desk) -> None:
+    def seen(state: str) -> Observed:
+        return replace(desk.led(), host=host(swarm=member(of=[node("h1", state=state)])))
+
+    desk.look(seen("ready"))
+    assert desk.key.look_again_s == 0.0
+
+    desk.key.passed(seen("ready"), seen("ready"))
+    assert desk.key.look_again_s == 0.0
+    desk.key.passed(seen("down"), seen("down"))
+    assert desk.key.look_again_s == GATHER_S

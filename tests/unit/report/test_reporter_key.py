@@ -66,6 +66,37 @@ def test_an_old_status_is_not_written_again(key: StatusKey, store: FakeStore, cl
     assert kept(store).mod_revision == before
 
 
+def test_a_status_that_is_as_written_after_an_outage_or_a_loss_is_not_written_again(
+    key: StatusKey, store: FakeStore
+) -> None:
+    key.write(STATUS)
+    before = kept(store).mod_revision
+    store.cut()
+    key.write(replace(STATUS, at="10:01", revision=8))
+    key.write(replace(STATUS, at="10:02"))  # etcd does not answer whether it has it
+    assert key.fault
+    store.heal()
+
+    key.write(replace(STATUS, at="10:03"))
+    key.forget()
+    key.write(replace(STATUS, at="10:04"))
+
+    assert not key.fault
+    assert kept(store).mod_revision == before
+
+
+def test_a_failed_write_that_etcd_carried_out_is_written_over(key: StatusKey, store: FakeStore) -> None:
+    key.write(STATUS)
+    store.cut()
+    key.write(replace(STATUS, at="10:01", revision=8))
+    store.heal()
+    store.txn([], [Put(key=KEY, value=encode(replace(STATUS, at="10:01", revision=8)))])
+
+    key.write(replace(STATUS, at="10:02"))
+
+    assert decode(HostStatus, kept(store).value).revision == 7
+
+
 @pytest.mark.parametrize("change", [Put(key=KEY, value=b"\x00"), Delete(key=KEY)])
 def test_a_status_that_another_client_changed_is_written_again(
     key: StatusKey, store: FakeStore, clock: FakeClock, change: Put | Delete

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model.host_state import Attached
+from agent.model.host_state import Attached, NodeState
 from agent.model.records import decode
 from agent.model.status import BlockedReport, BridgeReport, HostStatus, ReplicaReport, StepReport, Waiting
 from agent.model.store import KeyRange
@@ -44,6 +44,13 @@ class Desk:
         self.key.write(status, assigned_at=assigned_at)
         found = self.store.read([KeyRange(key=KEY)]).get(KEY)
         return found is not None and decode(HostStatus, found.value) == status
+
+
+NODE = NodeState(
+    id="n", hostname="node-b", role="worker", availability="active", state="down", address="10.0.0.2"
+)
+UP = replace(NODE, state="ready")
+AWAY = (("node-b", "10:00"),)
 
 
 @pytest.fixture
@@ -99,6 +106,37 @@ def test_work_under_way_alone_waits(desk: Desk, more: dict[str, object]) -> None
 def test_what_a_host_decides_by_is_written_at_once_with_the_work(desk: Desk, more: dict[str, object]) -> None:
     assert desk.writes(replace(BEGUN, **more))  # type: ignore[arg-type]
     assert desk.asked == []
+
+
+def test_what_changes_when_a_host_comes_back_is_one_report(desk: Desk) -> None:
+    away = replace(REST, leading=True, nodes=(NODE,), unreachable=AWAY, waiting=told("placement/app"))
+    assert desk.writes(away)
+
+    assert not desk.writes(replace(away, nodes=(UP,), waiting=()))
+    desk.clock.advance(1)
+    assert not desk.writes(replace(away, nodes=(UP,), waiting=(), unreachable=()))
+    assert desk.asked == [WAITS_S, WAITS_S - 1]
+    desk.clock.advance(WAITS_S - 1)
+    assert desk.writes(replace(away, nodes=(UP,), waiting=(), unreachable=()))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"nodes": (UP,), "unreachable": (*AWAY, ("node-c", "10:01"))},
+        {"nodes": ()},
+        {"nodes": None},
+        {"nodes": (replace(UP, availability="drain"),)},
+        {"nodes": (UP, replace(UP, id="another"))},
+        {"nodes": (UP,), "waiting": told("network/net")},
+        {"waiting": ()},
+    ],
+)
+def test_what_else_a_leader_sees_is_written_at_once(desk: Desk, more: dict[str, object]) -> None:
+    away = replace(REST, leading=True, nodes=(NODE,), unreachable=AWAY, waiting=told("placement/app"))
+    assert desk.writes(away)
+
+    assert desk.writes(replace(away, **more))  # type: ignore[arg-type]
 
 
 def test_the_work_of_a_host_outside_of_the_swarm_is_written_at_once(desk: Desk) -> None:

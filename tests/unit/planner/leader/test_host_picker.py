@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.intent.deploy import MOST_ON_A_HOST
 from agent.model.intent import HostIntent, Intent, ServiceIntent, Where
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Port
 from agent.planner.leader.host_picker import HostPicker
 from agent.planner.leader.scheduler import schedule
@@ -69,6 +70,20 @@ def compared(
     return min(ranked)[-1] if ranked else None
 
 
+def crowded(picker: HostPicker, of: Intent, one: ServiceIntent) -> list[tuple[int, ...]]:
+    """The replicas of the service on the hosts with the same first values, for each host, and on it."""
+    found, where = [], one.where.spread
+    for host in of.hosts:
+        values = [host.feature(each) for each in where]
+        alike = (
+            [each for each in of.hosts if [each.feature(one) for one in where[:length]] == values[:length]]
+            for length in range(1, len(where) + 1)
+        )
+        counts = (sum(picker.count(one, each.name) for each in group) for group in alike)
+        found.append((*counts, picker.count(one, host.name)))
+    return found
+
+
 SERVICES = st.builds(
     wanted,
     st.just("a"),
@@ -76,7 +91,7 @@ SERVICES = st.builds(
     most=st.sampled_from([None, 1, 3]),
     port=st.sampled_from([0, 80]),
 )
-CHANGES = st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 20), st.booleans()), max_size=60)
+CHANGES = st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 20), st.booleans()), max_size=60)
 
 
 @settings(deadline=None)
@@ -88,11 +103,13 @@ def test_the_best_host_is_the_one_that_a_comparison_of_all_finds(
     lost: set[int],
     changes: list[tuple[int, int, bool]],
 ) -> None:
+    # All but the second share a ranking, and the last has a port of its own.
     services = (
         one,
         replace(other, name="b"),
         replace(one, name="c"),
-    )  # the first and the last share a ranking
+        replace(one, name="d", spec=order(ports=(Port(target=80, published=81),))),
+    )
     of = cluster(count, *services)
     away = {f"n{number}" for number in lost}
     seen = observed(None, None, lost_s=dict.fromkeys(away, 1.0))
@@ -103,6 +120,7 @@ def test_the_best_host_is_the_one_that_a_comparison_of_all_finds(
         mine = services[which]
         best = picker.best(mine)
         assert best == compared(picker, of, mine, away, load)
+        assert [picker.crowding(mine, each.name) for each in of.hosts] == crowded(picker, of, mine)
         if releases and taken:
             former, host = taken.pop(number % len(taken))
             picker.release(former, host)
@@ -133,3 +151,36 @@ def test_as_many_replicas_as_may_be_are_placed_on_as_many_hosts_within_seconds(s
     placed = schedule(of, {})
     assert sum(len(slots) for each in placed.slots.values() for slots in each.values()) == 20_000
     assert process_time() - start < 3  # 0.4 s; a ranking made anew for each service took ten
+
+
+def test_services_with_ports_of_their_own_share_a_ranking() -> None:
+    many = tuple(replace(wanted(f"s{number}", port=8000 + number), replicas=2) for number in range(20))
+    of = cluster(50, *many)
+    picker = HostPicker(of, SchedulerState(of, {}, None))
+    for each in (*many, *many):
+        host = picker.best(each)
+        assert host
+        picker.take(each, host)
+    assert len(picker._rankings) == 1
+
+
+def test_an_order_to_rebalance_takes_no_longer_than_placing() -> None:
+    spread = wanted("a", spread=("labels.zone", "hostname"))
+    spread = replace(spread, replicas=4000, rebalanced_at="2026-01-01T00:00:00Z")
+    of, start = cluster(1000, spread), process_time()
+    placed = schedule(of, {})
+    replicas = ((host, slot) for host, slots in placed.slots["a"].items() for slot in slots)
+    current: dict[str, list[Replica]] = {host: [] for host in placed.slots["a"]}
+    for host, slot in replicas:
+        current[host].append(Replica(service="a", slot=slot, spec=spread.spec_hash))
+    assigned = {
+        host: Assignment(revision=7, project="prod", replicas=tuple(each)) for host, each in current.items()
+    }
+    placing, start = process_time() - start, process_time()
+
+    found = schedule(of, assigned)
+
+    assert found.rebalanced == {"a": spread.rebalanced_at}
+    assert (
+        process_time() - start < 5 * placing + 0.1
+    )  # about as long; with a look at all hosts for each, 20 times
