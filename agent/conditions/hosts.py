@@ -66,6 +66,8 @@ def _drained_and_off(declared: HostIntent, reports: Reports, unknown: Finding) -
     seen = status and assignment and 0 < assignment.drained <= reports.carried_out(status)
     if not seen or (status and status.replicas) or (assignment and assignment.replicas):
         return unknown._replace(text=f"drained, and no report shows it empty: {unknown.text}")
+    if any(each.resource == f"disruption/{declared.name}" for each in reports.leader_waiting()):
+        return unknown
     vote = "; it is a manager, so the quorum lacks it meanwhile" if declared.role == "manager" else ""
     return Ready("Drained", f"drained, and its agent does not run{vote}", since=unknown.since)
 
@@ -243,13 +245,14 @@ def _undeclared(name: str, reports: Reports) -> Finding:
     status = reports.cluster.statuses.get(name)
     stuck = next((each for each in reports.leader_blocked() if each.resource == f"host/{name}"), None)
     left = tuple(sorted(each.name for each in status.replicas)) if status else ()
-    unknown = reports.why_unknown(name)
-    if status and left and not stuck and (unknown or not status.engine_up):
+    unknown, runs = reports.why_unknown(name), name in reports.cluster.present
+    leaves = bool(left) or (runs and status is not None and status.state == "active")
+    if status and leaves and (runs or not stuck) and (unknown or not status.engine_up):
         found = unknown or engine_down(status)
-        text = f"not declared, and its last report shows {', '.join(left[:5])}{and_more(len(left[4:]))}: {found.text}"
-        return found._replace(text=text)
-    if name in reports.cluster.present:
-        if left or (status and status.state == "active"):
+        shows = f"{', '.join(left[:5])}{and_more(len(left[4:]))}" if left else "it in the swarm"
+        return found._replace(text=f"not declared, and its last report shows {shows}: {found.text}")
+    if runs:
+        if leaves:
             return Progressing("Steps", f"not declared, it leaves{because(stuck.reason if stuck else '')}")
         return Ready("Ready", "its agent runs, and the document does not declare it")
     if stuck:

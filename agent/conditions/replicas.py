@@ -154,12 +154,14 @@ class _Judge:
         if not mine:
             return self._absent(status, place.replica)
         if len(mine) > 1:
-            if blocked := self._blocked(status, self.container):
+            names = [each.name for each in mine]
+            containers = (self.container, *(f"container/{name}" for name in names))
+            if blocked := self._blocked(status, *containers):
                 return severest(blocked)
-            names = ", ".join(each.name for each in mine)
-            return Progressing(
-                "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
-            )
+            reason, on = self._waiting(status, *containers)
+            text = f"{len(mine)} containers of it exist until one is removed: {', '.join(names)}"
+            text += f"; {reason}" if reason else ""
+            return Progressing("Updating", text, cause=self._swarm_or_host(on))
         findings = (
             *self._of_container(mine[0], status),
             *self._of_spec(mine[0], place.replica, status),

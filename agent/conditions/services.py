@@ -42,7 +42,8 @@ def rollout_condition(
         on = next((each.on for each in reports.leader_waiting() if each.resource == resource), "")
         updated_ones = (each.condition for each in replicas if each.updated)
         if slow := next((each for each in updated_ones if each.state != "Ready"), None):
-            found = found._replace(text=f"{found.text}; {slow.name}: {slow.text}")
+            cause = slow.key if slow.cause not in ("", resource) else ""
+            found = found._replace(text=f"{found.text}; {slow.name}: {slow.text}", cause=cause)
         elif on:
             found = found._replace(cause=on)
     return Condition.of("rollout", service.name, found, revision=reports.accepted_revision)

@@ -39,9 +39,14 @@ def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
         if on_it and on_it <= stopping and len(on_it | joining) > 1 and joining:
             # Stop a replaced one last, if any: a surplus one must not stay longer.
             replaced = on_it & {step.name for step in plan.of(steps.CreateContainer)}
-            last = f"container/{max(replaced or on_it)}"
+            last = max(replaced or on_it)
+            of = {each.name: each.replica for each in host.containers}
+            of |= {step.name: step.replica for step in plan.of(steps.CreateContainer)}
+            keys = (of[each].key for each in sorted(joining - {last}) if each in of)
+            on = next((f"replica/{service}-{slot}" for service, slot in keys), "")
             reason = f"waits until another replica on this host has joined {network}"
-            plan = plan.without(frozenset({last})) + waiting_plan(last, reason)
+            waits = waiting_plan(f"container/{last}", reason, on)
+            plan = plan.without(frozenset({f"container/{last}"})) + waits
     return plan
 
 

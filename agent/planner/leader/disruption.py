@@ -55,6 +55,7 @@ def has_to_leave(name: str, cluster: ClusterState) -> bool:
 
 STARTING_S = 10.0
 """Seconds for which a new leader waits for agents that start together with its own."""
+_QUORUM_LOST = "the swarm lost its quorum during the disruption"
 
 
 def may_grant(disruption: records.Disruption | None) -> bool:
@@ -106,7 +107,8 @@ def _after(intent: Intent, observed: LeaderView, disruption: records.Disruption)
     if unwell := why_unwell(intent, observed, disruption):
         # Also while no host waits: after a new document or an agent restart a host may not have reported its need yet.
         reason = f"the next host waits: {'; '.join(unwell)}"
-        on = _first_down(cluster.status_of(disruption.host)) or f"host/{disruption.host}"
+        host = f"host/{disruption.host}" if unwell != (_QUORUM_LOST,) else "leader/"
+        on = _first_down(cluster.status_of(disruption.host)) or host
         held = waiting_plan(f"disruption/{disruption.host}", reason, on)
         return held if waiting else Plan()
     if waiting:
@@ -131,8 +133,7 @@ def why_unwell(intent: Intent, observed: LeaderView, disruption: records.Disrupt
     nodes = observed.nodes
     if nodes is None:
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
-        lost = ["the swarm lost its quorum during the disruption"] if disruption.quorum else []
-        return (*faults, *lost)
+        return (*faults, *([_QUORUM_LOST] if disruption.quorum else []))
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, disruption, nodes))
 
 

@@ -212,6 +212,8 @@ REFUSED = "OCI runtime create failed: wrong rlimit value: RLIMIT_NOFILES"
 def where_a_new_one_was_refused_the_old_one_runs(world: World) -> Iterator[str]:
     """On every host of the swarm: a replica with a refused container and one that has run has one that runs."""
     record = world.record()
+    if world.accepted() is None:
+        return  # nothing is assigned yet, and nobody knows what an assignment that somebody damaged is to be
     for name, host in world.hosts.items():
         assigned = world.assignment(name)
         if record is None or host.swarm_id != record.swarm_id or assigned is None:

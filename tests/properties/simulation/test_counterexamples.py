@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.properties.simulation.documents import Wish, document, wish
-from tests.properties.simulation.history import Event, History, history
+from tests.properties.simulation.history import OTHER_TAG, Event, History, history
 from tests.properties.simulation.tell import Tale, tell
 
 MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT = 0, 1, 204
@@ -254,3 +254,41 @@ def test_a_correction_makes_another_host_the_leader_and_the_failed_spec_comes_ba
         ("removes_a_worker", 4, 7975), ("put", 1, 7978), ("a_call_fails", 4, 7783),
     )  # fmt: skip
     assert tell(Tale(hosts=3, begun=True, first=3897, happens=happens, last=1836)) == ""
+
+
+def test_a_replica_waits_for_another_one_that_cannot_join_their_overlay() -> None:
+    """Nothing named it: it only waited, for a replica whose fault was named."""
+    assert told(3, 3489, 2445, [("put", 1, 2750), ("cut_from_the_swarm", 0, 9664)]) == ""
+
+
+def test_a_rollout_stops_where_a_new_container_is_made_and_its_host_is_cut_off() -> None:
+    """That there are two containers was all that was said of it, and the wait for a raft leader had no cause."""
+    happens: list[Event] = [("put", 0, OTHER_TAG), *[("round", 0, 0)] * 5, ("crash", 0, 0)]
+    happens += [("cut_from_the_swarm", 0, 1), ("start", 0, 0)]
+    assert told(3, 0, 0, happens) == ""
+
+
+def test_the_dockerd_of_a_leader_is_away_when_a_document_removes_its_host() -> None:
+    """It reported its own host as waiting to be removed, which hid that it knew nothing of its containers."""
+    assert told(3, 8109, 6820, [("dockerd_goes", 2, 5010), ("put", 1, 6173)]) == ""
+
+
+def test_the_quorum_is_lost_while_hosts_wait_for_the_disruption_slot() -> None:
+    """They waited for the host that had it, which was well."""
+    happens = [
+        ("put", 1, 2531), ("round", 6, 2243), ("round", 5, 1141), ("look", 0, 1182), ("round", 4, 1746),
+        ("dockerd_goes", 3, 4457), ("power_is_cut", 5, 3257),
+    ]  # fmt: skip
+    assert told(5, 8273, 4528, happens) == ""
+
+
+def test_a_drained_host_has_the_disruption_slot_when_its_agent_ends() -> None:
+    """A drained host may be off, so it was well, and the others waited for its slot without a problem."""
+    happens: list[Event] = [("put", 0, 9704), *[("round", 0, 8284)] * 7, ("crash", 2, 3050)]
+    assert told(3, 2483, 0, happens) == ""
+
+
+def test_an_assignment_is_damaged_before_any_document_is_accepted() -> None:
+    """Nobody rewrites it before then, as nobody knows what it is to be: the simulation read it all the same."""
+    happens: tuple[Event, ...] = (("spoil", 0, 1032), ("put_bad", 5, 6887), ("docker_refuses", 6, 9354))
+    assert tell(Tale(hosts=5, begun=False, first=9116, happens=happens, last=9655)) == ""

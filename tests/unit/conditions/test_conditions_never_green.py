@@ -10,10 +10,12 @@ from agent.conditions import ClusterConditions, Condition, conditions_of
 from agent.conditions.reports import REASONS
 from agent.model.observed import ClusterState
 from agent.model.plan import BlockedKind
-from agent.model.records import MembershipOrder
+from agent.model.records import Disruption, MembershipOrder, Rollout
+from agent.model.spec import spec_hash
 from agent.model.status import HostStatus
 from tests.support.cluster_states import (
     BILLING,
+    CLUSTERS,
     HEALTHY,
     NODES,
     NOW_S,
@@ -65,6 +67,8 @@ def every(found: ClusterConditions) -> Iterator[Condition]:
     yield from (each.condition for each in found.replicas)
 
 
+NEXT_BILLING = replace(replica(BILLING, 1), name="prod-billing-1-next", status="created")
+
 STATES: dict[str, tuple[ClusterState, str]] = {
     "nodes that no leader lists": (on_all(HEALTHY, nodes=()), f"host/{B} Progressing/Joining"),
     "an agent that cannot report": (replace(HEALTHY, unreported={B: "now"}), f"host/{B} Unknown/ReportOld"),
@@ -92,6 +96,15 @@ STATES: dict[str, tuple[ClusterState, str]] = {
         ),
         "replica/web-1 Degraded/Unhealthy",
     ),
+    "a new container beside the old one that cannot start": (
+        on(
+            HEALTHY,
+            B,
+            replicas=(*of(B).replicas, NEXT_BILLING),
+            blocked=blocked(f"container/{NEXT_BILLING.name}", "error", "no such device"),
+        ),
+        "replica/billing-1 Degraded/StartFailed",
+    ),
     "a declared check without a result": (
         with_replica(HEALTHY, A, "web", 1, health=""),
         "replica/web-1 Progressing/Monitoring",
@@ -99,6 +112,14 @@ STATES: dict[str, tuple[ClusterState, str]] = {
     "an undeclared host with a container": (left_over(), f"host/{D} Progressing/Steps"),
     "an undeclared host with a container, its dockerd away": (
         left_over(engine_up=False),
+        f"host/{D} Degraded/EngineDown",
+    ),
+    "an undeclared host whose removal waits, its dockerd away": (
+        on(left_over(engine_up=False), A, blocked=blocked(f"host/{D}", "removal", "it is still a manager")),
+        f"host/{D} Degraded/EngineDown",
+    ),
+    "an undeclared host in the swarm without a container, its dockerd away": (
+        on(left_over(engine_up=False), D, replicas=(), state="active"),
         f"host/{D} Degraded/EngineDown",
     ),
     "an undeclared host with a container, unreachable": (
@@ -177,6 +198,47 @@ def test_a_host_that_keeps_the_slot_follows_from_what_the_leader_waits_for() -> 
     state = with_replica(HEALTHY, B, "billing", 1, status="exited", exit_code=1)
     state = on(state, A, waiting=waiting(f"disruption/{B}", "billing-1 is exited", "replica/billing-1"))
     assert _host(conditions_of(state, now_s=NOW_S), B).cause == "replica/billing-1"
+
+
+def test_a_drained_host_that_is_off_is_a_problem_while_others_wait_for_its_disruption_slot() -> None:
+    off = CLUSTERS["drained and off"]
+    assert _host(conditions_of(off, now_s=NOW_S), C).state == "Ready"
+    found = conditions_of(
+        on(off, A, waiting=waiting(f"disruption/{C}", "it has it", f"host/{C}")), now_s=NOW_S
+    )
+    assert f"host/{C}" in [each.condition.key for each in found.problems]
+
+
+def test_bridges_that_wait_for_their_slot_until_the_quorum_is_back_follow_from_that() -> None:
+    slot = Disruption(host=B, state="released", reason="why", quorum=True)
+    why = "the next host waits: the swarm lost its quorum during the disruption"
+    state = replace(on_all(HEALTHY, nodes=None), disruption=slot)
+    state = on(state, C, bridge=replace(of(C).bridge, phase="waiting"))
+    state = on(state, C, waiting=waiting("network/docker_gwbridge", "subnet", f"host/{B}"))
+    found = conditions_of(on(state, A, waiting=waiting(f"disruption/{B}", why, "leader/")), now_s=NOW_S)
+    problem = next(each for each in found.problems if each.condition.key == "quorum/")
+    assert {f"host/{B}", f"host/{C}"} <= {each.key for each in problem.consequences}
+
+
+def test_a_replica_to_be_replaced_follows_from_the_one_that_is_to_join_its_overlay_first() -> None:
+    state = with_replica(HEALTHY, B, "billing", 1, status="created", error="no address")
+    state = with_replica(state, B, "web", 2, spec="another")
+    state = on(state, B, waiting=waiting("container/prod-web-2", "waits for another", "replica/billing-1"))
+    (problem,) = conditions_of(state, now_s=NOW_S).problems
+    assert problem.condition.key == "service/billing"
+    assert {"replica/web-2", "service/web"} <= {each.key for each in problem.consequences}
+
+
+def test_a_rollout_follows_from_the_host_where_a_new_container_waits_beside_the_old_one() -> None:
+    moving = Rollout(before="old", to=spec_hash(BILLING.spec))
+    state = replace(listed(HEALTHY, B, state="down"), rollouts={"billing": moving})
+    why = waiting("container/prod-billing-1", "no raft leader", "quorum/")
+    found = conditions_of(
+        on(state, B, nodes=None, replicas=(*of(B).replicas, NEXT_BILLING), waiting=why), now_s=NOW_S
+    )
+    (problem,) = found.problems
+    assert problem.condition.key == f"host/{B}"
+    assert {"replica/billing-1", "rollout/billing"} <= {each.key for each in problem.consequences}
 
 
 def test_a_created_replica_follows_from_the_host_that_is_cut_off() -> None:

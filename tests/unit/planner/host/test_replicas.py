@@ -575,6 +575,18 @@ def test_a_replica_that_is_not_assigned_any_more_has_the_time_it_was_made_with(
     assert stop.grace_s == given
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_the_last_replica_on_an_overlay_waits_for_the_one_that_joins_it_there_by_its_key(made: bool) -> None:
+    wanted, etcd = changed(NEWER)
+    both = tuple(Replica(service="order", slot=slot, spec=spec_hash(NEWER)) for slot in (1, 2))
+    etcd["assignment"] = Assignment(revision=7, project="prod", replicas=both)
+    joins = container(1, of=NEWER, status="created", error=GIVEN_UP[0], addresses=(("net", ""),))
+    seen = host(container(2, addresses=(("net", "10.0.0.5"),)), *((joins,) if made else ()))
+
+    (waits,) = plan_replicas(wanted, observed(cluster(wanted, **etcd), seen)).waiting
+    assert (waits.resource, waits.on) == ("container/prod-order-2", "replica/order-1")
+
+
 @pytest.mark.parametrize("status", ["created", "exited", "dead"])
 def test_a_stopped_replica_that_is_not_assigned_any_more_is_removed(status: str) -> None:
     assert replicas(ONE, host(container(1), container(2, status=status))) == [

@@ -459,6 +459,19 @@ def test_a_quorum_lost_during_the_disruption_slot_holds_the_next_one() -> None:
     ]
 
 
+@pytest.mark.parametrize(("phase", "on"), [("right", "leader/"), ("moving", "host/h2")])
+def test_the_next_host_waits_for_the_quorum_that_is_lost_not_for_a_host_that_is_well(
+    phase: str, on: str
+) -> None:
+    statuses = [says("h2", phase)]
+    found = seen({"h1": "waiting"}, disruption("h2", "released"), statuses=statuses, nodes=None)
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+
+    (waits,) = plan_disruption(found.cluster.accepted, found).waiting
+    assert waits.on == on
+
+
 def test_a_quorum_lost_before_the_grant_does_not() -> None:
     done = disruption("h2", "released", quorum=False)
 
