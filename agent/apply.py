@@ -228,7 +228,7 @@ def _resolve(context: ApplyContext, step: steps.ResolveDigests) -> None:
 
 def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
     if isinstance(step, leader_steps.Campaign):
-        _campaign(context)
+        _campaign(context, step)
         return
     if isinstance(step, leader_steps.Resign):
         _resign(context, step.lock)
@@ -296,11 +296,12 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
             assert_never(step)
 
 
-def _campaign(context: ApplyContext) -> None:
+def _campaign(context: ApplyContext, step: leader_steps.Campaign) -> None:
     lease_id = context.session.lease_id
     if lease_id is None:
         raise Unreachable("no lease to campaign with")
-    value = records.encode(records.LeaderRecord(host=context.me, since=context.now()))
+    since = max(context.now(), step.not_before)
+    value = records.encode(records.LeaderRecord(host=context.me, since=since))
     # Another agent that was faster is no failure: the next observation shows the leader.
     election.campaign(context.store, context.keys.leader, value, lease_id)
 

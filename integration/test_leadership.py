@@ -95,6 +95,18 @@ def test_a_leader_that_ends_hands_over_within_two_seconds(
     assert took_s <= ENDED_S
 
 
+def test_an_operator_makes_another_host_the_leader_and_then_any_other(cluster: Cluster) -> None:
+    with nothing_stopped(cluster):
+        for named in (True, False):
+            host = leader(cluster)
+            to = next(each for each in reversed(cluster.lab.hosts) if each is not host)
+            ended = cluster.command("handover", *([to.name] if named else ()), "--yes", host=host)
+            print(f"\n{host.name} was the leader: {ended.stdout.splitlines()[-1]}")
+            found = led_by_another_than(cluster, host)["host"]
+            assert found == to.name or not named
+            assert ended.stdout.splitlines()[-1].startswith(f"{found} is the leader, ")
+
+
 def freeze_agent(host: Host) -> None:
     signal(host, "STOP")
 

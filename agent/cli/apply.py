@@ -5,7 +5,7 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,8 @@ class Order:
     """Message of the operator for the history; empty: none."""
     over: int | None = None
     """Revision of the newest document for which this one was made; None: whichever is the newest."""
+    then: Callable[[], str] | None = None
+    """Wait for more after an accepting verdict; returns an error, empty: none."""
     intended: bool = False
     """True if a drain or a pause that the document ends is not left out by mistake."""
 
@@ -129,13 +131,13 @@ def _run(connection: Connection, order: Order, result: dict[str, Any]) -> str:
             revision, (GOAL_S if order.wait else VERDICT_S) if timeout_s is None else timeout_s
         )
         result["result"] = "accepted"
+        error = order.then() if order.then else ""
+        result["result"] = "failed" if error else "accepted"
     except KeyboardInterrupt:
         result["result"] = "interrupted"
-        return (
-            f"the wait for the verdict has ended; revision {revision} stays in etcd: see `swarmkeeper status`"
-        )
-    if not order.wait:
-        return ""
+        return f"the wait has ended; revision {revision} stays in etcd: see `swarmkeeper status`"
+    if error or not order.wait:
+        return error
     if (mode := written.intent.policy.mode) != "enforce":
         result["result"] = "failed"
         return (
@@ -186,7 +188,7 @@ class Applying:
             return Written(revision=same.revision, intent=document.intent, before=before, changed=False)
         if not self._quiet:
             show_plan(planned, every_step=order.every_step, show_secrets=order.show_secrets)
-            ended = () if order.intended else left_out(before, document.intent)
+            ended = () if order.intended else left_out(cluster, document.intent)
             for warning in (*document.warnings, *warn(document.intent, cluster.statuses), *ended):
                 typer.echo(f"{painted('warning', 'yellow')}: {warning}")
         if guarded := guarding(planned):
@@ -270,19 +272,29 @@ def _author() -> str:
     return f"{user}@{platform.node()}"
 
 
-def left_out(before: Intent | None, after: Intent) -> tuple[str, ...]:
-    """Return what a document ends by lacking it: a drain or a pause of the accepted one, as by another file."""
+def left_out(cluster: ClusterState, after: Intent) -> Iterator[str]:
+    """Yield what a document ends by lacking it, as another file does: a drain, a pause, an order not carried out."""
+    before, assigned = cluster.accepted, cluster.assignments.values()
     if before is None:
-        return ()
-    set_to = {each.name: each.availability for each in before.hosts if each.availability != "active"}
-    ended = [
-        f"{each.name} is set to {set_to[each.name]} in the accepted document, and not in this one"
-        for each in after.hosts
-        if each.name in set_to and each.availability == "active"
-    ]
+        return
+    for host in before.hosts:
+        same = after.host(host.name)
+        if same and same.availability == "active" != host.availability:
+            yield f"{host.name} is set to {host.availability} in the accepted document, and not in this one"
     if before.policy.mode != "enforce" and after.policy.mode == "enforce":
-        ended.append(f"the accepted document has mode {before.policy.mode}, and this one ends it")
-    return tuple(ended)
+        yield f"the accepted document has mode {before.policy.mode}, and this one ends it"
+    ended = [] if after.policy.handover or not cluster.handover else ["x-cluster.policy.handover"]
+    for each in before.services:
+        now, at = after.service(each.name), each.spec.restarted_at
+        if now and at and not now.spec.restarted_at:
+            specs = {it.spec for host in assigned for it in host.replicas if it.service == each.name}
+            waits = any(it.restarted_at != at for it in map(cluster.specs.get, specs) if it)
+            ended += [f"services.{each.name}.x-restarted-at"] * waits
+        if now and each.rebalanced_at and not now.rebalanced_at:
+            done = max(dict(host.rebalanced).get(each.name, "") for host in assigned) if assigned else ""
+            ended += [f"services.{each.name}.x-rebalanced-at"] * (each.rebalanced_at > done)
+    for name in ended:
+        yield f"{name} of the accepted document is not carried out yet, and this one ends it"
 
 
 def _planned(cluster: ClusterState, order: Order) -> ClusterState:

@@ -71,12 +71,15 @@ def show_description(name: str, look: Look, events: EventLog, output: Output) ->
     print_view(look, Wish(output=output), description, partial(render_description, description))
 
 
-def named(name: str, found: ClusterConditions) -> Condition:
-    """Return the condition of the resource: by its key, or by its bare name. Raises Invalid for none and several."""
+def named(name: str, found: ClusterConditions, kinds: Collection[str] = _BY_NAME) -> Condition:
+    """Return the condition of the resource: by its key, or by its bare name. Raises Invalid for none and several.
+
+    `kinds`: those whose bare names count.
+    """
     by_key = {each.key: each for each in found.every()}
     if exact := by_key.get(name) or by_key.get(f"{name}/"):
         return exact
-    bare = [each for each in by_key.values() if each.name == name and each.kind in _BY_NAME]
+    bare = [each for each in by_key.values() if each.name == name and each.kind in kinds]
     if len(bare) == 1:
         return bare[0]
     if bare:

@@ -1,8 +1,9 @@
 """The commands on the accepted document and on earlier ones. agent.cli.app adds them to the others."""
 
+import inspect
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from agent.cli.options import (
     ConfigOption,
     EndpointOption,
     MessageOption,
+    PlanOption,
     SecretsOption,
     SinceOption,
     TokenOption,
@@ -35,18 +37,14 @@ def _connected(
     return connected(config, endpoint, cluster)
 
 
-_REVISIONS, _HOSTS, _SERVICES = names_of("revision"), names_of("host"), names_of("service")
+_REVISIONS = names_of("revision")
 Revision = Annotated[
     int | None,
     typer.Argument(
         metavar="[REVISION]", min=1, help="One of `history`.", show_default=False, autocompletion=_REVISIONS
     ),
 ]
-Hosts = Annotated[
-    list[str], typer.Argument(metavar="HOST...", help="Names in the document.", autocompletion=_HOSTS)
-]
 _A_HELP = "A file, - for standard input, or a revision."
-_SERVICES_HELP = "Names in the document; without: all uneven ones."
 
 
 @documents.command(short_help="List the last documents and what became of each.")
@@ -135,7 +133,7 @@ def diff(
 def rollback(  # noqa: PLR0913 - one parameter for each option
     revision: Revision = None,
     *,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the plan alone.")] = False,
+    plan: PlanOption = False,
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
@@ -167,98 +165,67 @@ def rollback(  # noqa: PLR0913 - one parameter for each option
 
 
 _LEFT = "and leave the rest of its text as it is."
+_VERBS = (
+    ("drain", "HOST...", "Move the replicas off hosts.",
+     (f"Set `availability: drain` of hosts in the accepted document, {_LEFT}\n\nChange your file too: the next"
+     " `apply` of a file without it ends the drain, and says so.")),
+    ("undrain", "HOST...", "Let hosts have replicas again.",
+     f"Set `availability: active` of hosts in the accepted document, {_LEFT}"),
+    ("pause", "", "Stop the agents from changing anything.",
+     (f"Set `x-cluster.policy.mode: paused` in the accepted document, {_LEFT} Containers go on running; agents change"
+     " nothing.")),
+    ("resume", "", "Let the agents go on.",
+     f"Set `x-cluster.policy.mode: enforce` in the accepted document, {_LEFT}"),
+    ("rebalance", "[SERVICE...]", "Spread the replicas of services evenly again.",
+     ("Move replicas until the hosts have equally many of a service, or one more, as far as placement allows it."
+     " Without SERVICE, of every uneven one.\n\nSets `x-rebalanced-at` of the services in the accepted document. For"
+     " each time that is new there, the leader moves the fewest replicas that it takes, one of a service at a time, as"
+     " off a drained host.")),
+    ("handover", "[HOST]", "Make another host the leader.",
+     ("Make HOST the leader, or another manager that reports, and wait for that. No replica is touched.\n\nSets"
+     " `x-cluster.policy.handover` in the accepted document. For each time that is new there, the leader ends its work"
+     " and releases its lock for that host. After 10 s any manager may take it.")),
+)  # fmt: skip
+"""(name, argument, short help, help) of the commands that change some values of the accepted document."""
 
 
-@documents.command(
-    "drain",
-    short_help="Move the replicas off hosts.",
-    help=f"Set `availability: drain` of hosts in the accepted document, {_LEFT}\n\nChange your file too: the next"
-    " `apply` of a file without it ends the drain, and says so.",
-)
-@documents.command(
-    "undrain",
-    short_help="Let hosts have replicas again.",
-    help=f"Set `availability: active` of hosts in the accepted document, {_LEFT}",
-)
-def set_availability(
-    context: typer.Context,
-    hosts: Hosts,
-    *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-    yes: YesOption = False,
-    message: MessageOption = "",
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Set the availability that the name of the command says."""
-    from agent.cli import verbs
+def _add_verb(name: str, metavar: str, short_help: str, text: str) -> None:
+    """Add a command of `_VERBS`."""
+    needs_one: Any = ... if metavar == "HOST..." else None
+    complete = names_of("service" if name == "rebalance" else "host")
 
-    wish = verbs.Wish(
-        command=f"{context.info_name} {' '.join(hosts)}", ask=not yes, message=message, output=output
-    )
-    with _connected(config, endpoint, cluster) as connection:
-        value = "drain" if context.info_name == "drain" else "active"
-        raise typer.Exit(verbs.drain(connection, wish, hosts, value))
+    def command(
+        names: Annotated[
+            list[str] | None,
+            typer.Argument(metavar=metavar, help="In the document.", autocompletion=complete),
+        ] = needs_one,
+        *,
+        plan: PlanOption = False,
+        no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the leader.")] = False,
+        config: ConfigOption = None,
+        endpoint: EndpointOption = None,
+        cluster: ClusterOption = None,
+        yes: YesOption = False,
+        message: MessageOption = "",
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        from agent.cli import verbs
 
-
-@documents.command(
-    "pause",
-    short_help="Stop the agents from changing anything.",
-    help=f"Set `x-cluster.policy.mode: paused` in the accepted document, {_LEFT} Containers go on running; agents"
-    " change nothing.",
-)
-@documents.command(
-    "resume",
-    short_help="Let the agents go on.",
-    help=f"Set `x-cluster.policy.mode: enforce` in the accepted document, {_LEFT}",
-)
-def set_mode(
-    context: typer.Context,
-    *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-    yes: YesOption = False,
-    message: MessageOption = "",
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Set the mode that the name of the command says."""
-    from agent.cli import verbs
-
-    wish = verbs.Wish(command=context.info_name or "", ask=not yes, message=message, output=output)
-    with _connected(config, endpoint, cluster) as connection:
-        raise typer.Exit(
-            verbs.set_mode(connection, wish, "paused" if context.info_name == "pause" else "enforce")
+        line = " ".join((name, *(names or ())))
+        wish = verbs.Wish(
+            command=line, ask=not yes, message=message, output=output, plan_only=plan, wait=not no_wait
         )
+        with _connected(config, endpoint, cluster) as connection:
+            raise typer.Exit(verbs.VERBS[name](connection, wish, names or ()))
+
+    if not metavar:
+        takes = inspect.signature(command)
+        vars(command)["__signature__"] = takes.replace(parameters=[*takes.parameters.values()][1:])
+    documents.command(name, short_help=short_help, help=text)(command)
 
 
-@documents.command(short_help="Spread the replicas of services evenly again.")
-def rebalance(
-    services: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SERVICE...]", help=_SERVICES_HELP, autocompletion=_SERVICES),
-    ] = None,
-    *,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the plan alone.")] = False,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-    yes: YesOption = False,
-    message: MessageOption = "",
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Move replicas until the hosts have equally many of a service, or one more, as far as placement allows it.
-
-    Sets `x-rebalanced-at` of the services in the accepted document. For each time that is new there, the leader moves
-    the fewest replicas that it takes, one of a service at a time, as off a drained host.
-    """
-    from agent.cli import verbs
-
-    command = " ".join(("rebalance", *(services or ())))
-    wish = verbs.Wish(command=command, ask=not yes, message=message, output=output, plan_only=plan)
-    with _connected(config, endpoint, cluster) as connection:
-        raise typer.Exit(verbs.rebalance(connection, wish, services or ()))
+for _each in _VERBS:
+    _add_verb(*_each)
 
 
 @documents.command(short_help="Confirm the edit that waits.")

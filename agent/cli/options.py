@@ -78,6 +78,7 @@ MessageOption = Annotated[
     ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+PlanOption = Annotated[bool, typer.Option("--plan", help="Show the plan alone.")]
 TokenOption = Annotated[
     str, typer.Option("--confirm", metavar="TOKEN", help="Confirm an edit that deletion_guard stops.")
 ]

@@ -13,6 +13,7 @@ from agent.cli.options import (
     ConfigOption,
     EndpointOption,
     MessageOption,
+    PlanOption,
     SinceOption,
     YesOption,
     checked_name,
@@ -135,6 +136,7 @@ def restart(
     ],
     *,
     host: _Host = None,
+    plan: PlanOption = False,
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
@@ -149,7 +151,7 @@ def restart(
     from agent.cli import verbs
     from agent.cli.connect import connected
 
-    wish = verbs.Wish(command=f"restart {name}", ask=not yes, message=message, output=output)
+    wish = verbs.Wish(command=f"restart {name}", ask=not yes, message=message, output=output, plan_only=plan)
     with connected(config, endpoint, cluster) as connection:
         if verbs.is_service(connection, name):
             if host:
@@ -157,6 +159,8 @@ def restart(
                     f"--host is for one replica: the rollout of {name} is on all its hosts"
                 )
             raise typer.Exit(verbs.restart(connection, wish, name.removeprefix("service/")))
+        if plan:
+            raise typer.BadParameter(f"--plan is for a service: docker restarts {name} alone, at once")
         from agent.cli.on_replica import restart_one
         from agent.cli.reach import reaching
 

@@ -6,28 +6,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from agent.cli.apply import Order, run_apply, show_unwritten
 from agent.cli.connect import Connection, refuse_unknown
+from agent.cli.describe import named
 from agent.cli.history import document_at, read_history, refuse_unjudged, show_differences
-from agent.cli.output import Output
+from agent.cli.output import Output, shown_if_slow
 from agent.cli.plan import show_plan, with_document
 from agent.cli.validate import painted
+from agent.conditions import conditions_of
+from agent.diff.nodes import lacking_managers
 from agent.errors import Invalid
 from agent.intent.guard import guarding
 from agent.intent.rewrite import rewritten
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
-from agent.model.records import timestamp
+from agent.model.records import SEAL_LASTS_S, seconds_of, timestamp
 from agent.yamldoc.faultlist import nearest
 
 _MOST_NAMED = 8
+_HANDOVER_S = 30.0
+"""Longest wait for the next leader. After 10 s any host may become it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,7 @@ class Wish:
     output: Output = Output.TABLE
     show_secrets: bool = False
     plan_only: bool = False
+    wait: bool = True
 
 
 def get(connection: Connection, revision: int | None) -> None:
@@ -94,6 +101,7 @@ def _order(wish: Wish, name: str, raw: bytes, over: int) -> Order:
         output=wish.output,
         show_secrets=wish.show_secrets,
         message=wish.message,
+        verdict=wish.wait,
         over=over,
     )
 
@@ -106,18 +114,16 @@ def drain(connection: Connection, wish: Wish, hosts: Sequence[str], availability
     cluster, accepted = _accepted(connection)
     declared = {each.name: each.availability for each in accepted.hosts}
     _refuse_undeclared(hosts, declared)
-    old: dict[tuple[str, ...], str] = {
-        ("x-cluster", "hosts", each, "availability"): declared[each] for each in hosts
-    }
-    return _change(connection, cluster, wish, old, availability)
+    edits = [(("x-cluster", "hosts", each, "availability"), declared[each], availability) for each in hosts]
+    return _change(connection, cluster, wish, edits)
 
 
-def set_mode(connection: Connection, wish: Wish, mode: str) -> int:
+def set_mode(connection: Connection, wish: Wish, _: Sequence[str], mode: str) -> int:
     """Set `x-cluster.policy.mode` to paused, or from there to enforce."""
     cluster, accepted = _accepted(connection)
     found = accepted.policy.mode
     wanted = mode if "paused" in (found, mode) else found  # `resume` leaves `observe` as it is
-    return _change(connection, cluster, wish, {("x-cluster", "policy", "mode"): found}, wanted)
+    return _change(connection, cluster, wish, [(("x-cluster", "policy", "mode"), found, wanted)])
 
 
 def rebalance(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
@@ -136,10 +142,8 @@ def rebalance(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
             raise Invalid(f"x-rebalanced-at of {name} is after {at}, the time here: correct it, or the clock")
     if not chosen:
         return show_unwritten("every service is spread evenly already", accepted, wish.output)
-    old: dict[tuple[str, ...], str] = {
-        ("services", each, "x-rebalanced-at"): services[each].rebalanced_at for each in chosen
-    }
-    return _change(connection, cluster, wish, old, at)
+    edits = [(("services", each, "x-rebalanced-at"), services[each].rebalanced_at, at) for each in chosen]
+    return _change(connection, cluster, wish, edits)
 
 
 def _is_uneven(service: ServiceIntent, accepted: Intent, cluster: ClusterState) -> bool:
@@ -161,9 +165,14 @@ def _refuse_undeclared(names: Sequence[str], declared: Collection[str]) -> None:
 
 
 def is_service(connection: Connection, name: str) -> bool:
-    """Return True if the accepted document has a service of that name, which may begin with `service/`."""
-    accepted = _read(connection).accepted
-    return accepted is not None and accepted.service(name.removeprefix("service/")) is not None
+    """Return True if the accepted document has a service of that name, which may begin with `service/`.
+
+    Raises Invalid if a replica has the bare name, too.
+    """
+    cluster = _read(connection)
+    if cluster.accepted is None or cluster.accepted.service(name.removeprefix("service/")) is None:
+        return False
+    return named(name, conditions_of(cluster, now_s=time.time()), ("service", "replica")).kind == "service"
 
 
 def restart(connection: Connection, wish: Wish, service: str) -> int:
@@ -171,21 +180,103 @@ def restart(connection: Connection, wish: Wish, service: str) -> int:
     cluster, accepted = _accepted(connection)
     services = {each.name: each for each in accepted.services}
     _refuse_undeclared([service], services)
-    old: Mapping[tuple[str, ...], str]
-    old = {("services", service, "x-restarted-at"): services[service].spec.restarted_at or ""}
-    return _change(connection, cluster, wish, old, timestamp(time.time()))
+    before, at = services[service].spec.restarted_at or "", timestamp(time.time())
+    return _change(connection, cluster, wish, [(("services", service, "x-restarted-at"), before, at)])
+
+
+def handover(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
+    """Order that a manager becomes the leader, by default the first that can; wait for the next leader.
+
+    Raises Invalid for a host that cannot lead now, for several, and if there is no leader.
+    """
+    cluster, accepted = _accepted(connection)
+    leader, last, old = cluster.leader, cluster.last_leader, accepted.policy.handover
+    _refuse_undeclared(names, [each.name for each in accepted.hosts])
+    if leader is None or last is None or len(names) > 1:
+        raise Invalid(
+            "name one host" if leader else "there is no leader that could hand over: see `swarmkeeper status`"
+        )
+    if leader in names:
+        return show_unwritten(f"{leader} is the leader already", accepted, wish.output)
+    unable = _unable_to_lead(cluster, accepted)
+    able = [each.name for each in accepted.managers if each.name not in (leader, *unable)]
+    if not able:
+        whys = [f"{each}: {why}" for each, why in unable.items()] or ["there is none"]
+        raise Invalid(f"no other manager can lead now: {'; '.join(first_of(whys, _MOST_NAMED, '{} more'))}")
+    to = names[0] if names else able[0]
+    if to not in able:
+        why = unable.get(to, "it is declared a worker")
+        raise Invalid(
+            f"{to} cannot lead now: {why}; name one of {', '.join(first_of(able, _MOST_NAMED, '{} more'))}"
+        )
+    since, now = seconds_of(last.since) or 0.0, time.time()
+    if since > now + SEAL_LASTS_S:
+        raise Invalid(
+            f"the lock of {leader} is of {last.since}, and now is {timestamp(now)}: restart its agent"
+        )
+    # The leader compares this with its election, and its clock may be ahead.
+    at, place = timestamp(max(now, since + 1)), ("x-cluster", "policy", "handover")
+    edits = (((*place, "to"), old.to if old else "", to), ((*place, "at"), old.at if old else "", at))
+    return _change(connection, cluster, wish, edits, lambda: _await_leader(connection, to, at, wish.output))
+
+
+def _unable_to_lead(cluster: ClusterState, accepted: Intent) -> dict[str, str]:
+    """Return the declared managers that cannot lead, with the reason: by their reports, or as they do not report."""
+    every = ((each.name, cluster.status_of(each.name)) for each in accepted.managers)
+    found = {
+        name: each.reason
+        for name, status in every
+        if status
+        for each in status.blocked
+        if (each.resource, each.kind) == (f"host/{name}", "dependency")
+    }
+    return found | lacking_managers(accepted, cluster, "")
+
+
+def _await_leader(connection: Connection, to: str, at: str, output: Output) -> str:
+    """Wait until a host was elected after `at`, and print it. Returns an error if that is not `to`; empty: it is."""
+    began, last = time.monotonic(), [connection.read()]
+
+    def elected(cluster: ClusterState) -> str | None:
+        last[0] = cluster
+        return cluster.leader if cluster.last_leader and cluster.last_leader.since >= at else None
+
+    with shown_if_slow(f"waiting until {to} is the leader"):
+        leader = connection.wait_for(elected, _HANDOVER_S)
+    took = f"{time.monotonic() - began:.1f} s after the verdict"
+    if leader != to:
+        why = _unable_to_lead(last[0], last[0].accepted).get(to) if last[0].accepted else ""
+        return f"{took}, {last[0].leader or 'no host'} is the leader, not {to}: {why or f'see the journal of {to}'}"
+    if not output.is_data:
+        typer.echo(painted(f"{to} is the leader, {took}.", "green"))
+    return ""
+
+
+VERBS: Mapping[str, Callable[[Connection, Wish, Sequence[str]], int]] = {
+    "drain": partial(drain, availability="drain"),
+    "undrain": partial(drain, availability="active"),
+    "pause": partial(set_mode, mode="paused"),
+    "resume": partial(set_mode, mode="enforce"),
+    "rebalance": rebalance,
+    "handover": handover,
+}
+"""The verbs that the factory in agent.cli.documents makes commands of."""
 
 
 def _change(
-    connection: Connection, cluster: ClusterState, wish: Wish, old: Mapping[tuple[str, ...], str], value: str
+    connection: Connection,
+    cluster: ClusterState,
+    wish: Wish,
+    edits: Sequence[tuple[tuple[str, ...], str, str]],
+    then: Callable[[], str] | None = None,
 ) -> int:
-    """Set what does not have the value yet. `old` are the values at the paths."""
+    """Set what is not as wanted yet. `edits` have the path, the value there and the wanted one."""
     raw, newest = cluster.accepted_text.encode(), cluster.document.revision if cluster.document else 0
-    changed = [path for path, each in old.items() if each != value]
-    for path in changed:
+    changed = [each for each in edits if each[1] != each[2]]
+    for path, _, value in changed:
         raw = rewritten(raw, path, value)
     if not changed:
-        same = ", ".join(f"{'.'.join(path)} is {value}" for path in old)
+        same = ", ".join(f"{'.'.join(path)} is {value}" for path, _, value in edits)
         return show_unwritten(f"{same} already", cluster.accepted, wish.output)
     if wish.plan_only:
         show_plan(with_document(cluster, "the accepted document", raw), output=wish.output)
@@ -193,11 +284,11 @@ def _change(
     wish = replace(wish, message=wish.message or wish.command.partition(" --confirm {}")[0])
     if not wish.output.is_data:
         _warn(cluster)
-        for path in changed:  # not the line, which may have secrets too
-            typer.echo(f"{'.'.join(path)}: changed {old[path] or 'nothing'} -> {value}")
+        for path, old, value in changed:  # not the line, which may have secrets too
+            typer.echo(f"{'.'.join(path)}: changed {old or 'nothing'} -> {value}")
         typer.echo()
     order = _order(wish, "the accepted document", raw, newest)
-    return run_apply(connection, replace(order, intended=True))
+    return run_apply(connection, replace(order, intended=True, then=then))
 
 
 def _accepted(connection: Connection) -> tuple[ClusterState, Intent]:

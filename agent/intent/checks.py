@@ -45,9 +45,20 @@ def check_sections(
     services: Services,
 ) -> None:
     """Note each fault that spans sections. `swarm` has the chosen address pool, or none if no /16 is free."""
-    if not any(each.role == "manager" for each in cluster.hosts):
+    managers = [each.name for each in cluster.hosts if each.role == "manager"]
+    if not managers:
         remedy = "a swarm needs at least one; three survive a loss"
         root.at("x-cluster", "hosts").conflict("no host is a manager", remedy)
+    if (order := cluster.policy.handover) and order.to not in managers:
+        place, declared = (
+            root.at("x-cluster", "policy", "handover", "to"),
+            {each.name for each in cluster.hosts},
+        )
+        state = (
+            "is a worker, and only a manager can be the leader" if order.to in declared else "is not declared"
+        )
+        remedy = f"write a manager, as {managers[0]}, or remove handover" if managers else "remove handover"
+        place.conflict(f"the host '{order.to}' {state}", remedy)
     _check_names(root, networks, volumes)
     claims = list(_claims(root, cluster, networks))
     _check_overlaps(claims)

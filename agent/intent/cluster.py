@@ -9,7 +9,7 @@ from agent.intent import forms
 from agent.intent.forms import Field, Section
 from agent.intent.guard import DIGITS
 from agent.intent.networks import driver_options, usable_network, with_gateway
-from agent.intent.values import host_name, pairs
+from agent.intent.values import host_name, moment, pairs
 from agent.model import Frozen, intent
 from agent.model.intent import GWBRIDGE
 from agent.model.network_options import BRIDGE_NAME
@@ -165,6 +165,11 @@ def _one_at_a_time(cursor: Cursor, value: int) -> int | None:
     return value
 
 
+HANDOVER = Section(
+    {"at": Field(moment, forms.TEXT), "to": Field(host_name, forms.TEXT)},
+    {"at": "write the time of the order, as 2026-11-30T16:00:00Z", "to": "write the host that is to lead"},
+    extensions=False,
+)
 _DEPLOY_LABELS = ("ignore", "containers")
 POLICY = Section(
     {
@@ -181,6 +186,7 @@ POLICY = Section(
         "resolve_digests": Field(boolean, forms.BOOLEAN),
         "reserve_addresses": Field(boolean, forms.BOOLEAN),
         "reschedule_after": Field(duration(), forms.DURATION, "reschedule_after_s"),
+        "handover": Field(HANDOVER.into(intent.Handover), HANDOVER.form),
         # agent.intent.vocabulary heeds it; no record has it.
         "deploy_labels": Field(
             derived(readers.choice(_DEPLOY_LABELS), lambda _: {}), forms.choice(_DEPLOY_LABELS), None

@@ -12,7 +12,7 @@ from agent.intent import forms, limits, log_drivers, mounts, networks, ports, pr
 from agent.intent.deploy import DEPLOY, HOSTS, MOST_REPLICAS, read_deploy, read_placement
 from agent.intent.forms import Field, Section
 from agent.intent.refused import SERVICE_REFUSED
-from agent.intent.values import absolute, name, pairs, text
+from agent.intent.values import absolute, moment, name, pairs, text
 from agent.intent.vocabulary import CONTAINER_NAME
 from agent.model import spec as specs
 from agent.model.intent import Pull, ServiceIntent
@@ -131,8 +131,6 @@ def _of_one_container(cursor: Cursor, _: str) -> None:
     cursor.fault("is the name of one container", "run one replica, or write an alias under networks")
 
 
-_moment = matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "a time in UTC", "2026-11-30T16:00:00Z")
-
 FIELDS: dict[str, Field] = {
     "image": Field(image, forms.TEXT),
     "platform": Field(platform, forms.TEXT),
@@ -196,7 +194,7 @@ FIELDS: dict[str, Field] = {
     "cpu_period": Field(limits.cpu_period, forms.MICROSECONDS, "cpu_period_us"),
     "cpu_quota": Field(limits.cpu_quota, forms.MICROSECONDS, "cpu_quota_us"),
     "blkio_config": Field(limits.blkio_config, limits.BLKIO.form, None),
-    "x-restarted-at": Field(_moment, forms.TEXT, "restarted_at"),
+    "x-restarted-at": Field(moment, forms.TEXT, "restarted_at"),
 }
 """Every key that describes a replica. A new key needs a line here and one in docs/intent-reference.md."""
 
@@ -206,7 +204,7 @@ OTHERS: dict[str, Field] = {
     "depends_on": Field(
         depends_on, forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form))
     ),
-    "x-rebalanced-at": Field(_moment, forms.TEXT, "rebalanced_at"),
+    "x-rebalanced-at": Field(moment, forms.TEXT, "rebalanced_at"),
     "pull_policy": Field(pull_policy, forms.choice(PULLS), "pull"),
     "secrets": Field(None, mounts.USES),
     "configs": Field(None, mounts.USES),

@@ -135,6 +135,14 @@ class SwarmIntent(Frozen):
     """None: left as it is, or turned off if a document declared it before."""
 
 
+class Handover(Frozen):
+    """The order that another host becomes the leader. It is carried out once, by the leader elected before `at`."""
+
+    at: str
+    """Time of the order, RFC 3339 in UTC."""
+    to: str
+
+
 class PolicyIntent(Frozen):
     """The limits within which the document is carried out."""
 
@@ -153,6 +161,7 @@ class PolicyIntent(Frozen):
     """True: every replica has a reserved address on each overlay; False: only replicas that use {{.Overlay.IP}}."""
     reschedule_after_s: float = 60.0
     """Seconds for which a host must be lost before its replicas are rescheduled."""
+    handover: Handover | None = None
 
 
 class NetworkIntent(Frozen):
@@ -308,7 +317,8 @@ class Intent(Deriving):
 
         Without defaults: a later version of the agent, with more fields, has the same.
         """
-        rest = replace(self, revision=0, digest="", notes=(), services=())
+        policy = replace(self.policy, handover=None)  # asks nothing of hosts
+        rest = replace(self, revision=0, digest="", notes=(), services=(), policy=policy)
         every = {**self._services, "": rest}.items()
         plain = ((name, {**without_defaults(each), "spec": ""}) for name, each in every)
         return {name: msgspec.json.encode(each, enc_hook=str, order="sorted") for name, each in plain}

@@ -28,7 +28,10 @@ class _StepForHost(_LeaderStep):
 
 
 class Campaign(_LeaderStep, verb="campaign for", kind="leadership", about="leader"):
-    pass
+    """Acquire the leader lock if it is free."""
+
+    not_before: str = ""
+    """Time before which the lock must not be of, by whatever clock: an order until then counts as carried out."""
 
 
 class Resign(_LeaderStep, verb="resign as", kind="leadership", about="leader"):
@@ -38,6 +41,10 @@ class Resign(_LeaderStep, verb="resign as", kind="leadership", about="leader"):
     """
 
     lock: Fence
+
+
+class HandOver(Resign, barrier=True):
+    """Do the same once no other step of the leader runs: an operator asked for another leader."""
 
 
 class PublishVerdict(_LeaderStep, verb="publish", kind="intent", about="verdict"):

@@ -8,7 +8,7 @@ from agent.model import Frozen, records
 from agent.model.faults import Fault
 from agent.model.history import Note
 from agent.model.host_state import HostState, NodeState
-from agent.model.intent import Intent
+from agent.model.intent import Handover, Intent
 from agent.model.spec import ContainerSpec, Key, Pairs
 from agent.model.status import HostStatus
 from agent.model.store import Fence, Upkeep
@@ -67,6 +67,8 @@ class ClusterState(Frozen):
     """Leader only: the trial of a document that no leader has finished."""
     leader: str | None = None
     """Host name of the leader; None: no host has the leader lock."""
+    last_leader: records.LeaderRecord | None = None
+    """The leader lock or, while it is free, the last one that this agent has seen; None: none."""
     record: records.SwarmRecord | None = None
     record_held: bool = False
     """True if the record in etcd is unreadable: `record` is the last readable one, if any, without ids of overlays."""
@@ -140,6 +142,12 @@ class ClusterState(Frozen):
         verdict, document = self.verdict, self.document
         refused = verdict and document and verdict.revision == document.revision and not verdict.accepted
         return verdict if refused else None
+
+    @property
+    def handover(self) -> Handover | None:
+        """Return the accepted order to hand the leader lock over if it is newer than the lock; None: there is none."""
+        order, last = self.accepted.policy.handover if self.accepted else None, self.last_leader
+        return order if order and last and order.at > last.since and order.to != last.host else None
 
     def status_of(self, host: str) -> HostStatus | None:
         """Return the status of a host; None: its present agent has not written one."""

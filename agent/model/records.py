@@ -214,6 +214,7 @@ class Presence(Frozen):
 class LeaderRecord(Frozen):
     host: str
     since: str
+    """Time of the election by the leader's clock, RFC 3339, but not before that of the accepted order to hand over."""
 
 
 class SwarmRecord(Frozen):

@@ -79,6 +79,7 @@ class ClusterReader:
         self._revision = 0
         """Revision of etcd at the last reading."""
         self._counted = Counted()
+        self._last_leader: records.LeaderRecord | None = None
 
     def read(
         self, store: Store, lease_id: int | None, running: frozenset[str], *, hindered: bool = False
@@ -279,6 +280,7 @@ class ClusterReader:
         stored = (each.key for each in snapshot.under(keys.specs) if each.key not in values.unreadable)
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         granted, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
+        self._last_leader = lock or self._last_leader
         disruption, slot_revision = _slot(keys, values, held.intent)
         document = self._document(snapshot.get(keys.intent))
         seal, published = self.seal, values.one(keys.tokens, records.Tokens)
@@ -301,6 +303,7 @@ class ClusterReader:
             verdict=values.one(keys.verdict, records.Verdict),
             trial=values.one(keys.trial, records.Trial),
             leader=lock.host if lock else (UNREADABLE if snapshot.get(keys.leader) else None),
+            last_leader=self._last_leader,
             record=held.record,
             record_held=held.record_held,
             record_revision=record.mod_revision if record else 0,

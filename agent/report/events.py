@@ -99,8 +99,11 @@ class EventKey:
         if self._of != fence:  # what another leader wrote meanwhile
             self._last = {each.subject: each for each in self._read(at)[0].events}
         lock, me = fence.create_revision, f"leader/{observed.me}"
-        won = Event(at=began, kind="election", resource=me, state="elected", lock=lock)
-        known = self._last.get(won.subject)
+        known = self._last.get("election")
+        asked = cluster.accepted.policy.handover if cluster.accepted else None
+        handed = asked is not None and asked.to == observed.me and known is not None and known.at < asked.at
+        text = f"handed over, as policy.handover of {asked.at} asks" if asked and handed else ""
+        won = Event(at=began, kind="election", resource=me, state="elected", lock=lock, text=text)
         elected = () if known and (known.what, known.lock) == (won.what, lock) else (won,)
         alarm = observed.upkeep.alarm or observed.store_error
         found = conditions_of(cluster, now_s=now, store_error=alarm)

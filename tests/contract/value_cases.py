@@ -47,6 +47,7 @@ _WEB = "services.*"
 _RATES = {"path": "/dev/null", "rate": "1000"}
 _MOUNT = f"{_WEB}.volumes.[]"
 _BESIDE: Mapping[str, Mapping[str, str]] = {
+    "x-cluster.policy.handover": {"at": "'2026-11-30T17:00:00Z'", "to": "h"},
     "networks.*.ipam.config.[]": {"subnet": "10.20.0.0/24"},
     f"{_WEB}.ports.[]": {"target": "80", "published": "8080"},
     f"{_MOUNT}": {"type": "bind", "source": "/etc", "target": "/t"},

@@ -41,6 +41,7 @@ class World:
         is_leader = self.cluster.leader == me
         cluster = replace(
             self.cluster,
+            last_leader=None,  # every leader plans the same: none hands over
             assignment=self.cluster.assignments.get(me),
             membership_order=self.cluster.membership_orders.get(me),
             statuses=self._statuses(),

@@ -15,7 +15,7 @@ from agent.diff.networks import found_for, refused_names
 from agent.diff.nodes import other_cluster
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
-from agent.model.leader_steps import Campaign, Resign
+from agent.model.leader_steps import Campaign, HandOver, Resign
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, blocked_plan
 from agent.model.status import HostStatus
@@ -28,6 +28,8 @@ distinguishes a hanging dockerd from a slow one."""
 INTERIM_LEADER_S = 300.0
 """Seconds for which a manager with an obstacle, as one that does not see the nodes, keeps the lock that it took.
 A host without one left the lock free for LEADS_BLIND_S, so it may be unable to take it: the lock must not alternate."""
+HANDOVER_S = 10.0
+"""Seconds for which all others leave the lock that was handed over to the host that the document names."""
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -35,7 +37,10 @@ def plan_leadership(observed: Observed) -> Plan:
     cluster = observed.cluster
     if cluster is None or observed.stale:
         return _plan_unread(observed)
-    reason = why_ineligible(observed, cluster)
+    reason, order = why_ineligible(observed, cluster), cluster.handover
+    if observed.fence and order and not reason:
+        asked = f"policy.handover of {order.at} names {order.to}"
+        return Plan((HandOver(lock=observed.fence, reason=asked),))
     if observed.fence:
         return Plan((Resign(lock=observed.fence, reason=reason),)) if reason else Plan()
     declared = cluster.accepted and _declared_manager(observed.me, cluster, cluster.accepted)
@@ -43,7 +48,10 @@ def plan_leadership(observed: Observed) -> Plan:
         return blocked_plan(f"host/{observed.me}", "dependency", f"it is declared a manager, and {reason}")
     if reason or cluster.leader or not observed.lease:
         return Plan()
-    return Plan((Campaign(reason="the leader lock is free"),))
+    if order and order.to != observed.me and observed.unled_s < HANDOVER_S:
+        return Plan(requeue_after_s=HANDOVER_S - observed.unled_s)
+    last = cluster.accepted.policy.handover if cluster.accepted else None
+    return Plan((Campaign(not_before=last.at if last else "", reason="the leader lock is free"),))
 
 
 def _plan_unread(observed: Observed) -> Plan:

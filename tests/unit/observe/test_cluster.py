@@ -334,7 +334,7 @@ SHOWN_IN = {
     KEYS.accepted: {"accepted", "accepted_held", "accepted_text", "assigned_at"},
     KEYS.verdict: {"verdict"},
     KEYS.trial: {"trial"},
-    KEYS.leader: {"leader"},
+    KEYS.leader: {"leader", "last_leader"},
     KEYS.swarm: {"record", "record_held", "record_revision"},
     KEYS.tokens: {"tokens"},
     KEYS.unlock: {"unlock"},
