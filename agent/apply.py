@@ -244,7 +244,10 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
         case leader_steps.RecordHistory():
             _record_history(context, fence, step)
         case leader_steps.PublishAssignment():
-            _publish_assignment(context, fence, step)
+            puts = [Put(key=keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
+            # Specs first: a host that reads an assignment must find every spec that it names.
+            for batch in _batches([*puts, _put(keys.assignment(step.host), step.assignment)]):
+                write(batch)
         case leader_steps.CollectSpecs():
             write([Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
         case leader_steps.PublishRollout():
@@ -275,7 +278,11 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
         case leader_steps.PublishSwarm():
             write([_put(keys.swarm, step.record)])
         case leader_steps.PublishTokens():
-            _publish_tokens(context, fence, step)
+            tokens = engine.swarm_tokens()
+            if tokens.swarm_id != step.swarm_id:
+                raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
+            tokens = tokens if step.managers else replace(tokens, manager="")
+            write([_put(keys.tokens, context.seal(tokens))])
         case leader_steps.RotateTokens():
             engine.rotate_tokens()
         case leader_steps.WithdrawTokens():
@@ -288,10 +295,8 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
             _update_node(context, step)
         case leader_steps.RemoveNode():
             engine.remove_node(step.node_id)
-        case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey():
-            _autolock(context, fence, step, on=True)
-        case leader_steps.TurnAutolockOff():
-            _autolock(context, fence, step, on=False)
+        case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey() | leader_steps.TurnAutolockOff():
+            _autolock(context, fence, step, on=not isinstance(step, leader_steps.TurnAutolockOff))
         case _:
             assert_never(step)
 
@@ -343,13 +348,6 @@ def _record_history(context: ApplyContext, fence: Fence, step: leader_steps.Reco
     context.store.write_fenced(fence, [*puts, *gone])
 
 
-def _publish_assignment(context: ApplyContext, fence: Fence, step: leader_steps.PublishAssignment) -> None:
-    puts = [Put(key=context.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
-    # Specs first: a host that reads an assignment must find every spec that it names.
-    for batch in _batches([*puts, _put(context.keys.assignment(step.host), step.assignment)]):
-        context.store.write_fenced(fence, batch)
-
-
 def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
     """Yield the puts in the same order, in transactions of a size that etcd accepts."""
     batch: list[Put] = []
@@ -362,14 +360,6 @@ def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
         size += len(each.value)
     if batch:
         yield batch
-
-
-def _publish_tokens(context: ApplyContext, fence: Fence, step: leader_steps.PublishTokens) -> None:
-    tokens = context.engine.swarm_tokens()
-    if tokens.swarm_id != step.swarm_id:
-        raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
-    tokens = tokens if step.managers else replace(tokens, manager="")
-    context.store.write_fenced(fence, [_put(context.keys.tokens, context.seal(tokens))])
 
 
 def _update_node(

@@ -4,9 +4,8 @@ Each command imports its own module when it runs. Shell completion and `validate
 client. The daemon, which `run` starts, never loads the tables.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -17,10 +16,10 @@ from agent.cli.doctor import checks
 from agent.cli.documents import documents
 from agent.cli.exit_codes import CHANGES, EXIT_CODES, HELD, Group
 from agent.cli.options import (
+    Access,
     ClusterOption,
     ConfigOption,
     Document,
-    EndpointOption,
     EnvFilesOption,
     EveryStepOption,
     FilesOption,
@@ -31,6 +30,7 @@ from agent.cli.options import (
     name_of,
     needed,
     seconds,
+    with_groups,
 )
 from agent.cli.output import Output, OutputOption
 from agent.cli.replica_commands import replica_commands
@@ -100,9 +100,7 @@ def validate(
     against_cluster: Annotated[
         bool, typer.Option("--against-cluster", help="The same in etcd. Also print what hosts do not admit.")
     ] = False,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Check a document and print every fault with line and column. Needs no Docker, and no etcd by itself."""
@@ -112,9 +110,7 @@ def validate(
         raise typer.BadParameter("--against and --against-cluster exclude each other")
     found, known = needed(given(document, file, env_file)), None
     if against_cluster:
-        from agent.cli.connect import connected
-
-        with connected(config, endpoint, cluster) as connection:
+        with at.connected() as connection:
             known = connection.read()
     elif against:
         known = accepted(name_of(against), against.read(), output)
@@ -153,19 +149,14 @@ def init(
     show_cluster(hosts)
 
 
-class SchemaOf(StrEnum):
-    """The JSON forms that have a schema."""
-
-    DOCUMENT = "document"
-    STATUS = "status"
-
-
 @app.command(short_help="Print the JSON Schema of the document or the status.")
-def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = SchemaOf.DOCUMENT) -> None:
+def schema(
+    *, of: Annotated[Literal["document", "status"], typer.Option("--of", help="The form.")] = "document"
+) -> None:
     """Print the JSON Schema of the document, for completion and checks in an editor, or of `status -o json`."""
     from agent.cli.output import print_data
 
-    if of is SchemaOf.STATUS:
+    if of == "status":
         from agent.cli.status_form import status_schema as schema_of
     else:
         from agent.intent import json_schema as schema_of
@@ -173,7 +164,7 @@ def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = 
 
 
 @app.command(short_help="Show what would happen to services and hosts.")
-def plan(  # noqa: PLR0913 - one parameter for each option
+def plan(
     document: Annotated[
         typer.FileBinaryRead | None,
         typer.Argument(
@@ -183,9 +174,7 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     *,
     file: FilesOption = None,
     env_file: EnvFilesOption = None,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     output: OutputOption = Output.TABLE,
     show_secrets: SecretsOption = False,
     every_step: EveryStepOption = False,
@@ -204,15 +193,14 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     Ids in parentheses are not known yet: they belong to a new swarm or node.
     """
     from agent.cli.apply import confirming
-    from agent.cli.connect import connected
     from agent.cli.plan import has_work, show_plan, with_document
 
     chosen = given(document, file, env_file)
-    with connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         found = connection.read()
     if chosen:
         found = with_document(found, chosen.name, chosen.raw)
-    command = confirming(chosen.arguments if chosen else "FILE", config, endpoint, cluster)
+    command = confirming(chosen.arguments if chosen else "FILE", *at.named)
     shown = show_plan(
         found, output=output, every_step=every_step, show_secrets=show_secrets, confirming=command
     )
@@ -220,20 +208,12 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit((CHANGES if has_work(shown) else held) if exit_code else 0)
 
 
-class Wait(StrEnum):
-    """The goal of `apply` after the verdict."""
-
-    NONE = "none"
-    SERVICES = "services"
-    CLUSTER = "cluster"
-
-
 class _Apply(TyperCommand):
     """A command with an option whose value may be left out: `--wait` is `--wait=services`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        given = [f"--wait={Wait.SERVICES}" if each == "--wait" else each for each in args[:end]]
+        given = ["--wait=services" if each == "--wait" else each for each in args[:end]]
         return super().parse_args(ctx, given + args[end:])
 
 
@@ -243,9 +223,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
     *,
     file: FilesOption = None,
     env_file: EnvFilesOption = None,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply the document without asking.")] = False,
     confirm: Annotated[
         str,
@@ -259,7 +237,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
     show_secrets: SecretsOption = False,
     every_step: EveryStepOption = False,
     wait: Annotated[
-        Wait,
+        Literal["none", "services", "cluster"],
         typer.Option(
             "--wait",
             metavar="[=services|cluster]",
@@ -267,7 +245,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
             " converged (--wait=cluster). Exit with 1 as soon as a rollout pauses or a replica keeps ending.",
             show_default=False,
         ),
-    ] = Wait.NONE,
+    ] = "none",
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -287,40 +265,37 @@ def apply(  # noqa: PLR0913 - one parameter for each option
     document stays applied.
     """
     from agent.cli.apply import Order, confirming, run_apply
-    from agent.cli.connect import connected
 
     found = needed(given(document, file, env_file))
     if found.from_stdin and not yes:
         raise typer.BadParameter("a document from standard input needs --yes: no answer can be read")
-    if no_wait and wait is not Wait.NONE:
+    if no_wait and wait != "none":
         raise typer.BadParameter("--no-wait and --wait exclude each other")
     more = ["--yes"] if yes else []
-    more += [f"--wait={wait}"] if wait is not Wait.NONE else []
+    more += [f"--wait={wait}"] if wait != "none" else []
     more += [f"--timeout={timeout:g}"] if timeout is not None else []
     order = Order(
         name=found.name,
         raw=found.raw,
         ask=not yes,
         confirm=confirm,
-        command=confirming(found.arguments, config, endpoint, cluster, *more),
+        command=confirming(found.arguments, *at.named, *more),
         output=output,
         show_secrets=show_secrets,
         every_step=every_step,
         verdict=not no_wait,
-        wait="" if wait is Wait.NONE else wait.value,
+        wait="" if wait == "none" else wait,
         timeout_s=timeout,
         message=message,
     )
-    with connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         raise typer.Exit(run_apply(connection, order))
 
 
 @app.command(short_help="Show whether the cluster is as declared.")
 def status(
     *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     output: OutputOption = Output.TABLE,
     everything: Annotated[
         bool, typer.Option("--all", help="Show all services, hosts and problems, however many there are.")
@@ -339,19 +314,18 @@ def status(
     Reads etcd only. If etcd does not answer, shows what the agent of this host knows. The exit code is 0 if there is an
     answer, also a bad one; --check tells them apart.
     """
-    from agent.cli.connect import connected
     from agent.cli.status import Wish, check_status, show_status, watch_status
 
     if check and (watch or everything or output is not Output.TABLE):
         raise typer.BadParameter("--check prints one line: --output, --all and --watch cannot change it")
     wish = Wish(output=output, everything=everything)
     if check:
-        raise typer.Exit(check_status(config, endpoint, cluster))
-    with connected(config, endpoint, cluster) as connection:
+        raise typer.Exit(check_status(*at.named))
+    with at.connected() as connection:
         if watch:
             watch_status(connection, wish)
         else:
-            show_status(connection, wish, config)
+            show_status(connection, wish, at.config)
 
 
 for _each in RESOURCE_COMMANDS:
@@ -383,9 +357,7 @@ def etcd_roles(
 
 
 @app.command(short_help="Print the completion of a shell.")
-def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="The shell.")],
-) -> None:
+def completion(shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="The shell.")]) -> None:
     """Print what makes a shell complete commands, options, and the names of services, replicas, hosts and revisions.
 
     Names are read from etcd by the options on the line, else by the configuration. The Debian package installs this.
@@ -398,6 +370,8 @@ app.registered_commands += (
     *replica_commands.registered_commands,
     *checks.registered_commands,
 )
+for _command in app.registered_commands:
+    _command.callback = with_groups(_command.callback) if _command.callback else None
 app.registered_groups += checks.registered_groups
 
 

@@ -1,17 +1,14 @@
 """The commands on the accepted document and on earlier ones. agent.cli.app adds them to the others."""
 
 import inspect
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from agent.cli.completion import names_of
 from agent.cli.options import (
-    ClusterOption,
-    ConfigOption,
-    EndpointOption,
+    Access,
+    Change,
     MessageOption,
     PlanOption,
     SecretsOption,
@@ -21,20 +18,9 @@ from agent.cli.options import (
 )
 from agent.cli.output import Output, OutputOption
 
-if TYPE_CHECKING:
-    from agent.cli.connect import Connection
-
 # ruff: noqa: PLC0415 - as in agent.cli.app
 
 documents = typer.Typer()
-
-
-def _connected(
-    config: Path | None, endpoint: list[str] | None, cluster: str | None
-) -> AbstractContextManager["Connection"]:
-    from agent.cli.connect import connected
-
-    return connected(config, endpoint, cluster)
 
 
 _REVISIONS = names_of("revision")
@@ -48,17 +34,11 @@ _A_HELP = "A file, - for standard input, or a revision."
 
 
 @documents.command(short_help="List the last documents and what became of each.")
-def history(
-    *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-    output: OutputOption = Output.TABLE,
-) -> None:
+def history(*, at: Access, output: OutputOption = Output.TABLE) -> None:
     """List the last 50 documents, the newest first: when, who, and what became of each. * is the accepted one."""
     from agent.cli.history import show_history
 
-    with _connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         show_history(connection, output)
 
 
@@ -72,9 +52,7 @@ def events(
         bool, typer.Option("--follow", "-f", help="Go on with new ones, until Ctrl-C.")
     ] = False,
     since: SinceOption = None,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List conditions that came, changed and went, documents, elections and orders of leaders, the oldest first.
@@ -83,22 +61,16 @@ def events(
     """
     from agent.cli.events import show_events
 
-    with _connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         show_events(connection, output, names or (), since=since, follow=follow)
 
 
 @documents.command(short_help="Print the accepted document.")
-def get(
-    revision: Revision = None,
-    *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-) -> None:
+def get(revision: Revision = None, *, at: Access) -> None:
     """Print the accepted document, or an earlier one, byte for byte, with its secrets."""
     from agent.cli import verbs
 
-    with _connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         verbs.get(connection, revision)
 
 
@@ -111,9 +83,7 @@ def diff(
         str | None, typer.Argument(metavar="[B]", help="The same.", autocompletion=_REVISIONS)
     ] = None,
     *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     output: OutputOption = Output.TABLE,
     show_secrets: SecretsOption = False,
 ) -> None:
@@ -125,18 +95,16 @@ def diff(
     """
     from agent.cli.history import chosen, show_differences
 
-    names, raws = chosen(_connected(config, endpoint, cluster), before, after)
+    names, raws = chosen(at.connected(), before, after)
     show_differences(names, raws, output, show_secrets=show_secrets)
 
 
 @documents.command(short_help="Put an earlier document again.")
-def rollback(  # noqa: PLR0913 - one parameter for each option
+def rollback(
     revision: Revision = None,
     *,
     plan: PlanOption = False,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     yes: YesOption = False,
     confirm: TokenOption = "",
     message: MessageOption = "",
@@ -152,7 +120,7 @@ def rollback(  # noqa: PLR0913 - one parameter for each option
     from agent.cli.apply import confirming
 
     wish = verbs.Wish(
-        command=confirming(str(revision or ""), config, endpoint, cluster, command="rollback"),
+        command=confirming(str(revision or ""), *at.named, command="rollback"),
         ask=not yes,
         message=message,
         confirm=confirm,
@@ -160,7 +128,7 @@ def rollback(  # noqa: PLR0913 - one parameter for each option
         show_secrets=show_secrets,
         plan_only=plan,
     )
-    with _connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         raise typer.Exit(verbs.rollback(connection, wish, revision))
 
 
@@ -202,20 +170,13 @@ def _add_verb(name: str, metavar: str, short_help: str, text: str) -> None:
         *,
         plan: PlanOption = False,
         no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the leader.")] = False,
-        config: ConfigOption = None,
-        endpoint: EndpointOption = None,
-        cluster: ClusterOption = None,
-        yes: YesOption = False,
-        message: MessageOption = "",
-        output: OutputOption = Output.TABLE,
+        at: Change,
     ) -> None:
         from agent.cli import verbs
 
         line = " ".join((name, *(names or ())))
-        wish = verbs.Wish(
-            command=line, ask=not yes, message=message, output=output, plan_only=plan, wait=not no_wait
-        )
-        with _connected(config, endpoint, cluster) as connection:
+        wish = at.wish(line, plan_only=plan, wait=not no_wait)
+        with at.connected() as connection:
             raise typer.Exit(verbs.VERBS[name](connection, wish, names or ()))
 
     if not metavar:
@@ -232,27 +193,19 @@ for _each in _VERBS:
 def confirm(
     token: Annotated[str, typer.Argument(metavar="[TOKEN]", help="The token of the verdict.")] = "",
     *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-    yes: YesOption = False,
-    message: MessageOption = "",
-    output: OutputOption = Output.TABLE,
+    at: Change,
 ) -> None:
     """Put the newest document, which `deletion_guard` stops, again with its token. --yes needs the token."""
     from agent.cli import verbs
 
-    wish = verbs.Wish(command="confirm", ask=not yes, message=message, output=output)
-    with _connected(config, endpoint, cluster) as connection:
-        raise typer.Exit(verbs.confirm(connection, wish, token))
+    with at.connected() as connection:
+        raise typer.Exit(verbs.confirm(connection, at.wish("confirm"), token))
 
 
 @documents.command(short_help="Edit the accepted document in $EDITOR.")
 def edit(
     *,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
     yes: YesOption = False,
     confirm: TokenOption = "",
     message: MessageOption = "",
@@ -266,11 +219,11 @@ def edit(
     from agent.cli.apply import confirming
 
     wish = verbs.Wish(
-        command=confirming("", config, endpoint, cluster, command="edit"),
+        command=confirming("", *at.named, command="edit"),
         ask=not yes,
         message=message,
         confirm=confirm,
         show_secrets=show_secrets,
     )
-    with _connected(config, endpoint, cluster) as connection:
+    with at.connected() as connection:
         raise typer.Exit(verbs.edit(connection, wish))

@@ -20,7 +20,7 @@ from agent.cli.log_merge import MOST_WAITING, Merge, Place
 from agent.cli.reach import Reach
 from agent.cli.resources import replica_rows
 from agent.cli.status import look
-from agent.clients.docker.output import NS, Line, Listed, Output
+from agent.clients.docker.output import NS, Line, Output
 from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import listed, printable, quoted
 
@@ -196,7 +196,10 @@ class Logs:
                 self._read_new(host, engine)
                 self._note(name, host, "")
                 if not self._wish.follow:
-                    self._finish(host)
+                    for stream in host.streams.values():
+                        stream.thread.join()
+                    if any(stream.broke_off for stream in host.streams.values()):
+                        raise Unreachable("its output broke off")
                     return
                 self._over.wait(_LIST_S)
             except SwarmkeeperError as error:
@@ -204,12 +207,6 @@ class Logs:
                 if not self._wish.follow:
                     return
                 self._over.wait(_RETRY_S)
-
-    def _finish(self, host: _Host) -> None:
-        for stream in host.streams.values():
-            stream.thread.join()
-        if any(stream.broke_off for stream in host.streams.values()):
-            raise Unreachable("its output broke off")
 
     def _note(self, name: str, host: _Host, fault: str) -> None:
         """Say once that a host cannot be read, and once that it can be again."""
@@ -239,7 +236,9 @@ class Logs:
                     _Source(each.name, each.id), Place(self._wish.since_ns, cut=tail != "all"), tail
                 )
                 host.streams[each.id] = stream
-            if not is_read.get(each.id) and not stream.unreadable and self._may_have_more(stream, each):
+            # One that ran between two looks has another text of docker about its end.
+            more = each.running or stream.broke_off or each.state != stream.state
+            if more and not is_read.get(each.id) and not stream.unreadable:
                 stream.state, stream.broke_off = each.state, False
                 with self._changed:
                     self._merge.open(stream.source, time.monotonic())
@@ -247,11 +246,6 @@ class Logs:
                 stream.thread.start()
         with self._changed:
             host.listed = True
-
-    @staticmethod
-    def _may_have_more(stream: _Stream, found: Listed) -> bool:
-        # One that ran between two looks has another text of docker about its end.
-        return found.running or stream.broke_off or found.state != stream.state
 
     # ---- The threads of containers
 

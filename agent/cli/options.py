@@ -2,16 +2,25 @@
 
 # ruff: noqa: PLC0415 - see agent.cli.app
 
+import inspect
 import re
 import shlex
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from agent.cli import CONFIG, STDIN
+from agent.cli.output import Output, OutputOption
+
+if TYPE_CHECKING:
+    from agent.cli.connect import Connection
+    from agent.cli.verbs import Wish
 
 
 def checked_name(option: typer.CallbackParam, name: str | None) -> str | None:
@@ -107,6 +116,65 @@ EnvFilesOption = Annotated[
         help="Variables for the Compose files, in place of the file .env beside them.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The options that name a cluster. Typer sees them in place of a parameter of this type: see `with_groups`."""
+
+    config: ConfigOption = None
+    endpoint: EndpointOption = None
+    cluster: ClusterOption = None
+
+    @property
+    def named(self) -> tuple[Path | None, list[str] | None, str | None]:
+        return self.config, self.endpoint, self.cluster
+
+    def connected(self) -> AbstractContextManager["Connection"]:
+        """Connect as `agent.cli.connect.connected`."""
+        from agent.cli.connect import connected
+
+        return connected(*self.named)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Access):
+    """Also those of a command that changes the accepted document."""
+
+    yes: YesOption = False
+    message: MessageOption = ""
+    output: OutputOption = Output.TABLE
+
+    def wish(self, command: str, *, plan_only: bool = False, wait: bool = True) -> "Wish":
+        """Return them for the verb that `command` names with its arguments."""
+        from agent.cli.verbs import Wish
+
+        return Wish(
+            command=command,
+            ask=not self.yes,
+            message=self.message,
+            output=self.output,
+            plan_only=plan_only,
+            wait=wait,
+        )
+
+
+def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the command with each option of its parameter `at` as a parameter of its own, at the same place."""
+    parameters = inspect.signature(command).parameters
+    if (at := parameters.get("at")) is None:
+        return command
+    members = fields(at.annotation)
+    options = [at.replace(name=each.name, annotation=each.type, default=each.default) for each in members]
+    shown = [one for each in parameters.values() for one in (options if each is at else [each])]
+
+    @wraps(command)
+    def grouped(**given: Any) -> None:
+        command(at=at.annotation(**{each.name: given.pop(each.name) for each in members}), **given)
+
+    grouped.__dict__["__signature__"] = inspect.Signature(shown)
+    grouped.__annotations__ = {each.name: each.annotation for each in shown}
+    return grouped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,9 +100,7 @@ def _blocked(blocked: Iterable[Blocked]) -> list[dict[str, str]]:
 def _step(step: Step) -> dict[str, str | bool]:
     return {
         "text": str(step),
-        "verb": step.verb,
-        "resource": step.resource,
-        "reason": step.reason,
+        **{name: getattr(step, name) for name in ("verb", "resource", "reason")},
         "bookkeeping": is_bookkeeping(step),
     }
 

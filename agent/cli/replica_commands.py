@@ -8,17 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.completion import names_of
-from agent.cli.options import (
-    ClusterOption,
-    ConfigOption,
-    EndpointOption,
-    MessageOption,
-    PlanOption,
-    SinceOption,
-    YesOption,
-    checked_name,
-)
-from agent.cli.output import Output, OutputOption
+from agent.cli.options import Access, Change, PlanOption, SinceOption, checked_name
 
 replica_commands = typer.Typer()
 
@@ -43,7 +33,7 @@ def _tail(value: str) -> str:
 
 
 @replica_commands.command(short_help="Print the output of replicas on all hosts.")
-def logs(  # noqa: PLR0913 - one parameter for each option
+def logs(
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -71,9 +61,7 @@ def logs(  # noqa: PLR0913 - one parameter for each option
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave control characters as they are on a terminal, too.")
     ] = False,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
 ) -> None:
     """Print the output of replicas on all hosts, in the order of its times.
 
@@ -82,7 +70,6 @@ def logs(  # noqa: PLR0913 - one parameter for each option
     """
     import time
 
-    from agent.cli.connect import connected
     from agent.cli.logs import Logs, Wish
     from agent.cli.options import since_ns
     from agent.cli.reach import reaching
@@ -96,7 +83,7 @@ def logs(  # noqa: PLR0913 - one parameter for each option
         timestamps=timestamps,
         raw=raw,
     )
-    with connected(config, endpoint, cluster) as connection, reaching(connection, config) as reach:
+    with at.connected() as connection, reaching(connection, at.config) as reach:
         raise typer.Exit(Logs(connection, reach, wish).run())
 
 
@@ -112,20 +99,17 @@ def exec_(
     interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Pass standard input on.")] = False,
     tty: Annotated[bool, typer.Option("--tty", "-t", help="Give the command a terminal.")] = False,
     host: _Host = None,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
+    at: Access,
 ) -> None:
     """Run a command in the container of a replica, wherever it runs. The exit code is that of the command.
 
     Options stand before REPLICA. Needs the docker command on this machine, and ssh for another host.
     """
-    from agent.cli.connect import connected
     from agent.cli.on_replica import run_in
     from agent.cli.reach import reaching
 
     options = [option for option, chosen in (("-i", interactive), ("-t", tty)) if chosen]
-    with connected(config, endpoint, cluster) as connection, reaching(connection, config) as reach:
+    with at.connected() as connection, reaching(connection, at.config) as reach:
         raise typer.Exit(run_in(connection, reach, replica, command, options, host or ""))
 
 
@@ -137,22 +121,16 @@ def restart(
     *,
     host: _Host = None,
     plan: PlanOption = False,
-    config: ConfigOption = None,
-    endpoint: EndpointOption = None,
-    cluster: ClusterOption = None,
-    yes: YesOption = False,
-    message: MessageOption = "",
-    output: OutputOption = Output.TABLE,
+    at: Change,
 ) -> None:
     """Restart a service: set its `x-restarted-at` in the accepted document, so that a rollout replaces its replicas.
 
     A single replica is restarted at once by docker on its host, through ssh if that is another one.
     """
     from agent.cli import verbs
-    from agent.cli.connect import connected
 
-    wish = verbs.Wish(command=f"restart {name}", ask=not yes, message=message, output=output, plan_only=plan)
-    with connected(config, endpoint, cluster) as connection:
+    wish = at.wish(f"restart {name}", plan_only=plan)
+    with at.connected() as connection:
         if verbs.is_service(connection, name):
             if host:
                 raise typer.BadParameter(
@@ -164,5 +142,5 @@ def restart(
         from agent.cli.on_replica import restart_one
         from agent.cli.reach import reaching
 
-        with reaching(connection, config) as reach:
-            restart_one(connection, reach, name, host or "", ask=not yes)
+        with reaching(connection, at.config) as reach:
+            restart_one(connection, reach, name, host or "", ask=not at.yes)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.completion import names_of
-from agent.cli.options import ClusterOption, ConfigOption, EndpointOption
+from agent.cli.options import Access
 from agent.cli.output import Output, OutputOption
 
 RESOURCE_COMMANDS = (
@@ -37,15 +37,12 @@ def resource_command(name: str, metavar: str, summary: str) -> Callable[..., Non
             list[str] | None, typer.Argument(metavar=metavar, help=about, autocompletion=completed)
         ] = None,
         *,
-        config: ConfigOption = None,
-        endpoint: EndpointOption = None,
-        cluster: ClusterOption = None,
+        at: Access,
         output: OutputOption = Output.TABLE,
     ) -> None:
         chosen = names or []
         if name == "describe" and len(chosen) != 1:
             raise typer.BadParameter("name one resource, as service/web")
-        from agent.cli.connect import connected
         from agent.cli.describe import show_description
         from agent.cli.resources import show_rows
         from agent.cli.status import look
@@ -54,7 +51,7 @@ def resource_command(name: str, metavar: str, summary: str) -> Callable[..., Non
         from agent.observe.look import read_events
         from agent.yamldoc.faultlist import printable
 
-        with connected(config, endpoint, cluster) as connection:
+        with at.connected() as connection:
             found = look(connection)
             events = EventLog()
             try:

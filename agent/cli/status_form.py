@@ -15,12 +15,7 @@ Source = Literal["etcd", "agent"]
 
 
 def status_form(
-    name: str,
-    found: object,
-    *,
-    now_s: float,
-    accepted: int = 0,
-    page: dict[str, Any] | None = None,
+    name: str, found: object, *, now_s: float, accepted: int = 0, page: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return what was found of the cluster called `name` in JSON's types, as its conditions.
 

@@ -141,7 +141,9 @@ def rebalance(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
         if services[name].rebalanced_at > at:
             raise Invalid(f"x-rebalanced-at of {name} is after {at}, the time here: correct it, or the clock")
     if not chosen:
-        return show_unwritten("every service is spread evenly already", accepted, wish.output)
+        fixed = all(each.replicas is None for each in accepted.services)
+        why = "no service has deploy.replicas" if fixed else "every service is spread evenly already"
+        return show_unwritten(why, accepted, wish.output)
     edits = [(("services", each, "x-rebalanced-at"), services[each].rebalanced_at, at) for each in chosen]
     return _change(connection, cluster, wish, edits)
 

@@ -73,7 +73,8 @@ class Rewriter:
         services = child(root, "services")
         every = [each for _, each in services.entries.values()] if isinstance(services, Mapping) else []
         networks = {name for each in every for name in names_of(child(each, "networks"))}
-        volumes = {_volume(mount) for each in every for mount in _items(child(each, "volumes"))}
+        lists = (child(each, "volumes") for each in every)
+        volumes = {_volume(mount) for each in lists if isinstance(each, Sequence) for mount in each.items}
         for section, used in (("networks", networks), ("volumes", volumes)):
             if isinstance(declared := child(root, section), Mapping):
                 for name, (key, _) in declared.entries.items():
@@ -241,10 +242,6 @@ def _awaited(declared: Node | None, links: Sequence) -> Node:
         return found
     others = [scalar(each, text_of(each).partition(":")[0]) for each in links.items]
     return replace(found, entries={**{each.text: (each, started(each)) for each in others}, **found.entries})
-
-
-def _items(node: Node | None) -> list[Node]:
-    return node.items if isinstance(node, Sequence) else []
 
 
 def _volume(mount: Node) -> str:

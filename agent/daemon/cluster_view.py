@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from agent.clients.etcd import Store
@@ -24,8 +25,8 @@ for it ask again after 10 s, and readings take a fifth of the processor at most.
 """
 PATIENCE_S = 3.0
 """Seconds after its start for which viewers wait for a reading, less than the server gives a request."""
-LARGEST = 200_000
-"""Characters of a document that is compared here: it takes processor time of the agent."""
+LARGEST, _MOST_COMPARED = 200_000, 4
+"""Characters of a document that is compared here, and comparisons that are kept: one takes up to 0.8 s."""
 MOST_MEMORY, MOST_HISTORY = 70 << 20, 24 << 20
 """Bytes that a reading of the cluster may take beside those of a leader, and of the history: the unit allows 256 MB.
 
@@ -71,7 +72,6 @@ class ClusterViews:
     def document(self, revision: int) -> "DocumentView | None":
         """Return what the document of this revision changed; None: the history has no such revision."""
         from agent.http.cluster_page import DocumentView
-        from agent.intent.document_diff import differences, meaning
 
         found: dict[str, Any] = {"cluster": self._keys.cluster, "revision": revision}
         try:
@@ -85,9 +85,7 @@ class ClusterViews:
                 raise Invalid("the history has no earlier document to compare it with")
             found["before"] = kept[1].revision
             after, before = (_text(each, history) for each in kept)
-            if before != after:
-                one, other = (meaning("the document", each.encode()) for each in (before, after))
-                found["changes"] = tuple(map(str, differences(one, other)))
+            found["changes"], found["trouble"] = _compared(before, after)
         except (SwarmkeeperError, TimeoutError) as error:
             found["trouble"] = str(error) or _SLOW
         return DocumentView(**found)
@@ -142,6 +140,18 @@ class ClusterViews:
             events_fault=events_fault,
         )
         return view, history
+
+
+@lru_cache(_MOST_COMPARED)
+def _compared(before: str, after: str) -> tuple[tuple[str, ...], str]:
+    """Return the changes between two documents, and the reason why they are not known; empty: they are."""
+    from agent.intent.document_diff import differences, meaning
+
+    try:
+        one, other = (meaning("the document", each.encode()) for each in (before, after))
+    except Invalid as error:
+        return (), str(error)
+    return tuple(map(str, differences(one, other))), ""
 
 
 def _text(kept: Kept, history: History) -> str:

@@ -96,8 +96,9 @@ class Triggers:
         with self._watching:
             if self._closing.is_set() or not self._listener.is_alive():
                 return
-            self._watch("keys", [each for each in ranges if not each.prefix], self._woken_by_keys)
-            self._watch("hosts", [each for each in ranges if each.prefix], self._woken_by_hosts)
+            keys, hosts = ([e for e in ranges if e.prefix is wanted] for wanted in (False, True))
+            self._watch("keys", keys, lambda reason: self._wake.wake(reason, self._delay_s()))
+            self._watch("hosts", hosts, lambda reason: self._wake.wake(f"hosts: {reason}", GATHER_S))
 
     def close(self) -> None:
         with self._watching:
@@ -118,12 +119,6 @@ class Triggers:
             self._watches.pop(what).close()
         else:
             self._watches[what] = self._store.watch(ranges, woken)
-
-    def _woken_by_keys(self, reason: str) -> None:
-        self._wake.wake(reason, self._delay_s())
-
-    def _woken_by_hosts(self, reason: str) -> None:
-        self._wake.wake(f"hosts: {reason}", GATHER_S)
 
     def _look(self) -> None:
         """Read docker_gwbridge regularly: docker sends no event when it creates the bridge or a gateway is lost."""

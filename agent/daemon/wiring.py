@@ -166,7 +166,7 @@ class Agent:
         self.loop = Reconciler(
             self.observer, self.dispatcher, self.reporter, self.triggers, self.wake, schedule, env.monotonic
         )
-        self.metrics.follow("lease_ttl_seconds", self._lease_left_s)
+        self.metrics.follow("lease_ttl_seconds", lambda: max(0.0, self.session.valid_until - env.boottime()))
         self.metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)
 
     def _apply(self, step: Step) -> None:
@@ -189,9 +189,6 @@ class Agent:
             self.observer.forget_lock()
         self.reporter.step_done(outcome)
         self.wake.wake("step ended")
-
-    def _lease_left_s(self) -> float:
-        return max(0.0, self.session.valid_until - self._env.boottime())
 
     def _store_last_contact(self) -> float:
         last = self._env.store.last_contact_s

@@ -128,9 +128,7 @@ _IPAM = Section(
             forms.choice(("default",)), "is not supported: Docker's default IPAM driver assigns the addresses"
         ),
     },
-    refused={
-        "options": "is not supported: Docker's default IPAM driver has no options; remove it",
-    },
+    refused={"options": "is not supported: Docker's default IPAM driver has no options; remove it"},
 )
 _DOCKER0 = "docker0"
 _DEFAULT_BRIDGE = f"{network_options.BRIDGE}default_bridge"

@@ -283,13 +283,8 @@ def _fits(number: str, name: str) -> bool:
 def check_namespaces(fields: Fields, found: Pairs, shared: frozenset[str]) -> None:
     """Note a fault for each setting of a namespace that the replica shares with its host: network, ipc or uts."""
     for name, _ in found:
-        if (namespace := _namespace(name)) in shared:
+        namespace = "network" if name.startswith(_NETWORK) else "uts" if name == _UTS else "ipc"
+        if namespace in shared:
             key = "network_mode" if namespace == "network" else namespace
             problem = f"'{name}' cannot be set beside {key}: host, because it is the host's own"
             fields.cursor.at("sysctls", name).conflict(problem, "set it on the host")
-
-
-def _namespace(name: str) -> str:
-    if name.startswith(_NETWORK):
-        return "network"
-    return "uts" if name == _UTS else "ipc"

@@ -1,8 +1,11 @@
 """The events of a cluster: what its leaders saw change and ordered, in one value of bounded size in etcd."""
 
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
+
+import msgspec
 
 from agent.errors import Invalid
 from agent.model import Frozen
@@ -10,7 +13,9 @@ from agent.model.phrases import cut
 from agent.model.records import decode, encode, seconds_of
 
 MOST_EVENTS, MOST_BYTES = 500, 64_000
-"""Events, and bytes of the value, that are kept: the oldest go first."""
+"""Events, and bytes of the value, that are kept: the oldest go first, of the kind of resource that takes most."""
+MOST_OF_A_KIND = 50
+"""Events of one kind of resource with the same state that one look adds: a host may report any number of resources."""
 LONGEST_TEXT = 300
 """Characters of a text, and of a name."""
 ALIKE_S = 3600.0
@@ -86,12 +91,38 @@ def with_events(log: EventLog, new: Iterable[Event]) -> EventLog:
     kept = [each for each in kept if id(each) not in counted]
     surplus, dropped_at = max(len(kept) - MOST_EVENTS, 0), log.dropped_at
     while True:
-        dropped_at = kept[surplus - 1].at if surplus else dropped_at
-        kept = kept[surplus:]
+        gone = _surplus(kept, surplus)
+        dropped_at = max((dropped_at, *(kept[each].at for each in gone)))
+        kept = [each for number, each in enumerate(kept) if number not in gone]
         found = EventLog(events=tuple(kept), dropped_at=dropped_at)
         if len(encode(found, terse=True)) <= MOST_BYTES:
             return found
         surplus = len(kept) // 20 + 1
+
+
+def _surplus(events: Sequence[Event], count: int) -> set[int]:
+    """Return the positions of `count` events to drop, so that no kind of resource pushes the others out."""
+    numbers, sizes = defaultdict[str, deque[int]](deque), [len(msgspec.json.encode(each)) for each in events]
+    for number, each in enumerate(events):
+        numbers[each.resource.partition("/")[0]].append(number)
+    return {
+        max(numbers.values(), key=lambda some: sum(map(sizes.__getitem__, some))).popleft()
+        for _ in range(count)
+    }
+
+
+def bounded(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return the events of one look within MOST_OF_A_KIND. The last one of a kind says how many more there are."""
+    alike: dict[tuple[str, str, str], list[Event]] = {}
+    for each in events:
+        alike.setdefault((each.kind, each.resource.partition("/")[0], each.state), []).append(each)
+    shown = []
+    for (_, kind, _), found in alike.items():
+        shown += found[:MOST_OF_A_KIND]
+        if (left := len(found) - MOST_OF_A_KIND) > 0:
+            text = f"{cut(shown[-1].text, LONGEST_TEXT // 2)} (and {left} more of kind {kind})"
+            shown[-1] = replace(shown[-1], text=text.strip())
+    return tuple(shown)
 
 
 def newest(log: EventLog, most: int) -> tuple[Event, ...]:

@@ -77,25 +77,34 @@ def decode(kind: type[R], raw: bytes) -> R:
     return record
 
 
-def packed_in(raw: bytes) -> bytes:
-    """Return what a value has packed, as it is decoded and counted: the first one; empty: nothing. Raises Invalid."""
+class TooLong(Invalid):
+    """A compressed part that has more bytes than it may have."""
+
+
+def is_packed(raw: bytes) -> bool:
+    """Return True for a value that has a compressed part, or seems to."""
+    return _PACKED.search(raw) is not None
+
+
+def packed_in(raw: bytes, most: int = LARGEST_VALUE) -> bytes:
+    """Return what a value has packed, as it is decoded: the first one; empty: nothing. Raises as `expanded`."""
     try:
-        return (
-            expanded(binascii.a2b_base64(found[1]), LARGEST_VALUE) if (found := _PACKED.search(raw)) else b""
-        )
+        return expanded(binascii.a2b_base64(found[1]), most) if (found := _PACKED.search(raw)) else b""
     except binascii.Error as error:
         raise Invalid(f"its compressed part is no base64: {error}") from error
 
 
 def expanded(compressed: bytes, most: int) -> bytes:
-    """Return what zlib compressed. Raises Invalid if that is damaged, or has more than `most` bytes."""
+    """Return what zlib compressed. Raises Invalid if that is damaged, TooLong if it has more than `most` bytes."""
     expanding = zlib.decompressobj()
     try:
         raw = expanding.decompress(compressed, most + 1)
     except zlib.error as error:
         raise Invalid(f"its compressed part is damaged: {error}") from error
-    if len(raw) > most or not expanding.eof:
-        raise Invalid(f"its compressed part is cut off, or has more than {most} bytes")
+    if len(raw) > most:
+        raise TooLong(f"its compressed part has more than {most} bytes")
+    if not expanding.eof:
+        raise Invalid("its compressed part is cut off")
     return raw
 
 

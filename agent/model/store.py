@@ -14,7 +14,7 @@ class KeyValue(Frozen):
     mod_revision: int
     lease: int = 0
     dropped: int = 0
-    """Bytes of a value that was dropped because all of them together are too large; 0: `value` is whole."""
+    """Bytes, expanded, of a value that was dropped as it or all of them are too large; 0: `value` is whole."""
 
 
 class Snapshot(Frozen):

@@ -95,7 +95,9 @@ class Values:
         most = LARGEST_SMALL if kind in _SMALL else records.LARGEST_VALUE
         try:
             if found.dropped:
-                raise Invalid(f"{found.dropped} bytes, and all values together have too many: {_DELETE}")
+                raise Invalid(
+                    f"{found.dropped} bytes or more, expanded, and one value or all have too many: {_DELETE}"
+                )
             if len(found.value) > most:
                 raise Invalid(f"not a {kind.__name__}: {len(found.value)} bytes, and the maximum is {most}")
             record = records.decode(kind, found.value)
@@ -191,17 +193,21 @@ class AcceptedStore:
 
     def _look_at_accepted(self, values: Values, etcd: Store | None) -> None:
         key = self._keys.accepted
-        value, found = values.snapshot.get(key), values.one(key, records.Accepted)
+        value, found, known = values.snapshot.get(key), values.one(key, records.Accepted), self._document
         if value is None:
             self._notice("it has no accepted document" if self._document else "", values)
         elif found is None:
             return  # unreadable: the last readable one stays accepted
         elif self._is_older(found):
             self._notice(f"it has accepted revision {found.revision}", values)
-        elif self._is_known(found):
+        elif known and (self._epoch, known.revision) == (found.epoch, found.revision):
             self._known[key] = value
             self._notice("", values)
-            self._look_at_revision(values.snapshot.revision)
+            if values.snapshot.revision >= self._revision:
+                self._revision = values.snapshot.revision
+            else:
+                at = f"it is at revision {values.snapshot.revision} and was at {self._revision}"
+                self._rollback_detected = at
         elif self._is_unproven(found, values, etcd):
             return
         elif self._adopt(found, value, values):
@@ -226,16 +232,6 @@ class AcceptedStore:
         known = (self._epoch, self._document.revision)
         other = (found.epoch, found.revision) == known and found.document != self._document.text
         return other or (found.epoch, found.revision) < known
-
-    def _look_at_revision(self, revision: int) -> None:
-        if revision < self._revision:
-            self._rollback_detected = f"it is at revision {revision} and was at {self._revision}"
-        else:
-            self._revision = revision
-
-    def _is_known(self, found: records.Accepted) -> bool:
-        known = self._document
-        return known is not None and (self._epoch, known.revision) == (found.epoch, found.revision)
 
     def _adopt(self, found: records.Accepted, value: store.KeyValue, values: Values) -> bool:
         document = self._newest

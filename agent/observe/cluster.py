@@ -18,14 +18,7 @@ from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
-from agent.observe.accepted import (
-    UNREADABLE,
-    AcceptedStore,
-    EffectiveState,
-    Known,
-    Values,
-    read_document,
-)
+from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Known, Values, read_document
 from agent.observe.assigned import AllowedAssignment, Evidence
 from agent.observe.counted import Counted
 from agent.observe.declared import DeclaredSpecs
@@ -136,8 +129,11 @@ class ClusterReader:
         snapshot = store.read(
             [replace(each, keys_only=each.keys_only or each.key in known) for each in ranges]
         )
-        same = (_is_unchanged(snapshot.get(key), each) for key, each in known.items())
-        if known and (snapshot.revision < self._revision or not all(same)):
+        pairs = [(snapshot.get(key), each) for key, each in known.items()]
+        same = all(
+            e and (e.create_revision, e.mod_revision) == (k.create_revision, k.mod_revision) for e, k in pairs
+        )
+        if known and (snapshot.revision < self._revision or not same):
             snapshot, known = store.read(ranges), {}
         self._revision = snapshot.revision
         snapshot = replace(snapshot, values={**snapshot.values, **known})
@@ -379,8 +375,13 @@ class ClusterReader:
         for key, digest in keys.items():
             if found := snapshot.get(key):
                 try:
-                    self._specs[digest] = _decode_spec(digest, found.value)
-                    self._spec_values[digest] = found
+                    if len(found.value) > (most := records.LARGEST_VALUE):
+                        raise Invalid(
+                            f"not a container spec: {len(found.value)} bytes, and the maximum is {most}"
+                        )
+                    if hashlib.sha256(found.value).hexdigest() != digest:
+                        raise Invalid("the spec is damaged: the hash of its content differs from its name")
+                    self._specs[digest], self._spec_values[digest] = decode(found.value), found
                 except Invalid as error:
                     values.mark_unreadable(key, str(error))
 
@@ -397,11 +398,6 @@ class ClusterReader:
 def _names(found: Iterable[str], prefix: str) -> frozenset[str]:
     """Return the names below a prefix. Those that are no text are left out: no leader could delete them."""
     return frozenset(each.removeprefix(prefix) for each in found if "\\" not in each)
-
-
-def _is_unchanged(found: KeyValue | None, known: KeyValue) -> bool:
-    revisions = (known.create_revision, known.mod_revision)
-    return found is not None and (found.create_revision, found.mod_revision) == revisions
 
 
 def _slot(keys: Keys, values: Values, intent: Intent | None) -> tuple[records.Disruption | None, int]:
@@ -421,11 +417,3 @@ def _slot(keys: Keys, values: Values, intent: Intent | None) -> tuple[records.Di
         return granted, 0
     taken, grant = slots.get(granted.host), values.snapshot.values[keys.disruption].mod_revision
     return (taken if taken is None or taken.grant == grant else granted), own.mod_revision
-
-
-def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:
-    if len(raw) > records.LARGEST_VALUE:
-        raise Invalid(f"not a container spec: {len(raw)} bytes, and the maximum is {records.LARGEST_VALUE}")
-    if hashlib.sha256(raw).hexdigest() != digest:
-        raise Invalid("the spec is damaged: the hash of its content differs from its name")
-    return decode(raw)

@@ -144,7 +144,9 @@ class CrashReader:
         self, found: ContainerState, old: _Seen | None, seen: _Seen, specs: Mapping[str, ContainerSpec]
     ) -> _Seen:
         times = max(1, found.restarts - (old.restarts if old else 0))
-        if not (_was_short(found, old) or times > 1):
+        # Once the container runs again, only `old` has the start of the run that ended.
+        began = old.started_at if found.status == "running" and old else found.started_at
+        if times == 1 and not ended_early(began, found.finished_at):
             return replace(seen, crashes=0, output=())
         crashes = seen.crashes + times
         if crashes < CRASH_LOOP:
@@ -174,12 +176,6 @@ def _has_ended(found: ContainerState, old: _Seen | None) -> bool:
     if old is None:
         return found.status != "running"  # a restart before this run of the agent does not count
     return found.finished_at != old.finished_at
-
-
-def _was_short(found: ContainerState, old: _Seen | None) -> bool:
-    """Return True if the ended run was short. Once the container runs again, only `old` has that run's start."""
-    began = old.started_at if found.status == "running" and old else found.started_at
-    return ended_early(began, found.finished_at)
 
 
 def _masked(found: ContainerState, spec: ContainerSpec | None) -> ContainerState:

@@ -42,9 +42,9 @@ class Look:
 
 def read_cluster(store: Store, keys: Keys) -> ClusterState:
     """Read the whole cluster as a leader does, with every stored spec. Raises Unreachable, Refused."""
-    # No host has the empty name. The first snapshot lists the specs, the second reads them.
-    # A spec written in between is shown by its hash.
-    stored = ClusterReader(keys, "").read(store, None, frozenset()).state.stored_specs
+    # A spec that is written in between is shown by its hash. No host has the empty name.
+    listed = store.read([KeyRange(key=keys.specs, prefix=True, keys_only=True)]).values
+    stored = frozenset(each.removeprefix(keys.specs) for each in listed)
     return ClusterReader(keys, "").read(store, None, stored).state
 
 

@@ -243,9 +243,7 @@ class Observer:
         return self._cluster.watched()
 
     def observe(
-        self,
-        in_flight: frozenset[str] = frozenset(),
-        failures: Mapping[str, str] | None = None,
+        self, in_flight: frozenset[str] = frozenset(), failures: Mapping[str, str] | None = None
     ) -> Observed:
         """Observe etcd, engine and kernel. An unreachable etcd or dockerd is part of the result.
 
@@ -275,6 +273,7 @@ class Observer:
         held = self._conditions.look((each for each, holds in conditions.items() if holds), began)
         held_s = {**dict.fromkeys(conditions, 0.0), **held}
         self._unled_s = self._unled_s if fence else held_s["lock free"]
+        lock = self._lock  # another thread may forget it
         seen = Observed(
             me=self._identity.host,
             host=host,
@@ -293,7 +292,7 @@ class Observer:
             fence=fence,
             # An alarm stops all verdicts.
             lock_fault="" if store_error or self._upkeep.alarm else self._lock_fault,
-            lock_unread=self._lock_unread(lease_id) if store_error else None,
+            lock_unread=lock if store_error and lock and lock.lease == lease_id else None,
             # Up to the last renewal: an unreachable etcd renews no lease.
             unread_s=max(0.0, held_s["etcd down"] - self._renewed_s()),
             led_s=held_s["leader"],
@@ -351,10 +350,6 @@ class Observer:
     def forget_lock(self) -> None:
         """Forget the lock, which was released without a read of etcd. Any thread may call it."""
         self._lock = None
-
-    def _lock_unread(self, lease_id: int | None) -> Fence | None:
-        lock = self._lock
-        return lock if lock and lock.lease == lease_id else None
 
     def _keep(self, values: tuple[KeyValue, ...]) -> None:
         if values == self._kept:

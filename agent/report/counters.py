@@ -40,7 +40,9 @@ class Replicas:
 
 def _change(old: ContainerState | None, new: ContainerState) -> ReplicaChange | None:
     restarts = _restarts(old, new)
-    early = _ended_early(new) and (old is None or old.finished_at != new.finished_at)
+    failed = new.status != "running" and new.exit_code != 0 and not new.interrupted
+    early = failed and ended_early(new.started_at, new.finished_at)
+    early = early and (old is None or old.finished_at != new.finished_at)
     return ReplicaChange(*new.replica.key, restarts, early) if restarts or early else None
 
 
@@ -52,11 +54,6 @@ def _restarts(old: ContainerState | None, new: ContainerState) -> int:
         return new.restarts - old.restarts
     started_again = seconds_of(old.started_at) is not None and new.started_at != old.started_at
     return max(new.restarts, 1) if started_again else 0
-
-
-def _ended_early(found: ContainerState) -> bool:
-    failed = found.status != "running" and found.exit_code != 0 and not found.interrupted
-    return failed and ended_early(found.started_at, found.finished_at)
 
 
 # ---- The reason why a replica did not start, as a label, from Docker's error message
@@ -117,7 +114,9 @@ class Counters:
         """Count one pass and set the gauges; `now` in seconds since the epoch."""
         if view.observed.host:
             self._metrics.show_engine(view.observed.host.engine_version)
-        self._count_leadership(view.observed)
+        led, self._led = self._led, view.observed.fence is not None
+        if self._led and not led:
+            self._metrics.count("leader_changes_total")
         self._count_refusal(view)
         self._count_drift(view, now)
         self._count_replicas(view.observed)
@@ -146,12 +145,6 @@ class Counters:
         if outcome.error and (reason := failure_reason(step, outcome.error)):
             for service in self._services.get(step.resource, ()):
                 self._metrics.count("container_start_failures_total", service, reason)
-
-    def _count_leadership(self, observed: Observed) -> None:
-        leading = observed.fence is not None
-        if leading and not self._led:
-            self._metrics.count("leader_changes_total")
-        self._led = leading
 
     def _count_refusal(self, view: View) -> None:
         document = view.observed.cluster.document if view.observed.cluster else None

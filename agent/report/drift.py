@@ -74,7 +74,9 @@ def find_drift(
     differences = find_differences(observed, plan, in_flight)
     if intent.policy.mode == "observe":
         return frozenset((*differences, *kept))
-    drifting = {each.about for each in before} | _blocked_networks(plan) | _strangers(intent, cluster, host)
+    names = {each.resource.partition("/")[2] for each in plan.blocked if each.resource.startswith("network/")}
+    drifting = {each.about for each in before} | _strangers(intent, cluster, host)
+    drifting |= {(kind, name) for name in names for kind in ("gwbridge", "network", "overlay")}
     if earlier.host is not None:
         then = replace(observed, host=earlier.host)
         differed = {each.about for each in _hosts_differences(then, plan, in_flight)}
@@ -99,11 +101,6 @@ def _hosts_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ..
     resources = {each.resource for each in (*plan.steps, *in_flight, *plan.left)}
     found = {drift for resource in resources for drift in comparison.drift_of(resource)}
     return frozenset((*found, *comparison.replicas()))
-
-
-def _blocked_networks(plan: Plan) -> set[tuple[str, str]]:
-    names = {each.resource.partition("/")[2] for each in plan.blocked if each.resource.startswith("network/")}
-    return {(kind, name) for name in names for kind in ("gwbridge", "network", "overlay")}
 
 
 def _strangers(intent: Intent, cluster: ClusterState, host: host_state.HostState) -> set[tuple[str, str]]:

@@ -11,7 +11,7 @@ from agent.conditions import conditions_of
 from agent.conditions.transitions import transitions
 from agent.errors import Invalid, NewerFormat, SwarmkeeperError
 from agent.model import leader_steps
-from agent.model.events import Event, EventLog, read_log, with_events
+from agent.model.events import Event, EventLog, bounded, read_log, with_events
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Step
 from agent.model.records import encode, timestamp
@@ -107,13 +107,16 @@ class EventKey:
         elected = () if known and (known.what, known.lock) == (won.what, lock) else (won,)
         alarm = observed.upkeep.alarm or observed.store_error
         found = conditions_of(cluster, now_s=now, store_error=alarm)
-        new = (*elected, *orders, *transitions(self._last, found, cluster, at))
+        changes = tuple(transitions(self._last, found, cluster, at))
+        new = (*elected, *orders, *bounded(changes))
         if new:
             before, revision = self._read(at)
             value = encode(with_events(before, sorted(new, key=lambda each: each.at)), terse=True)
             unchanged = Compare(key=self._key, mod_revision=revision)
             self._store.write_fenced(fence, [Put(key=self._key, value=value)], [unchanged])
-        there, last = {each.key for each in found.every()}, self._last | {each.subject: each for each in new}
+        there = {each.key for each in found.every()}
+        # All of them: the next look would tell what this one only counted.
+        last = self._last | {each.subject: each for each in (*new, *changes)}
         # What is gone counts as Ready again: others choose the names of what they let appear and go.
         self._last = {key: each for key, each in last.items() if each.kind != "condition" or key in there}
         self._of = fence

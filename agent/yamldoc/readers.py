@@ -143,9 +143,10 @@ class Cursor(Frozen):
         if isinstance(self.node, Mapping) and isinstance(name, str) and name in self.node.entries:
             return self._below(self.node.entries[name][1], step(self.path, name))
         if isinstance(self.node, Sequence):
-            found = [
-                number for number, each in enumerate(self.node.items) if name in (number, _name_of(each))
-            ]
+            # The name of a member is what stands before `:` or `=`, or its source.
+            texts = (text_of(child(each, "source") or each) for each in self.node.items)
+            names = (re.split("[:=]", each, maxsplit=1)[0] for each in texts)
+            found = [number for number, each in enumerate(names) if name in (number, each)]
             return self._below(self.node.items[found[0]], f"{self.path}[{found[0]}]") if found else None
         return None
 
@@ -164,12 +165,6 @@ _EXAMPLES = {
     "a list": "write for example [first, second]",
     "a mapping": "write for example {name: value}",
 }
-
-
-def _name_of(member: Node) -> str:
-    """Return the name before `:` or `=` in a member of a list, or its source."""
-    text = text_of(child(member, "source") or member)
-    return re.split("[:=]", text, maxsplit=1)[0]
 
 
 def _meant(word: str, near: str | None) -> str:

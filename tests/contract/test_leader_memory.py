@@ -59,7 +59,7 @@ def packed_statuses(store: EtcdStore) -> None:
     )
     value = encode(forged, terse=True, packed=True)
     assert len(value) < MB / 100
-    for number in range(28):
+    for number in range(200):
         store.txn([], [Put(key=KEYS.status(f"x{number}"), value=value)])
 
 

@@ -9,15 +9,22 @@ from agent.clients.etcd import calls
 from agent.clients.etcd.channel import TooLarge
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Invalid, Refused
-from agent.model.records import LARGEST_VALUE, packed_in
+from agent.model.records import LARGEST_VALUE, TooLong, is_packed, packed_in
 from agent.model.store import KeyRange, KeyValue, Snapshot
 
 MOST_KEYS = 20_000
 """Keys of one range. A cluster of 1000 hosts and 1000 services has 8000 at most."""
 MOST_READ = 64 << 20
-"""Bytes of all values together."""
-MOST_KEPT = 104 << 20
-"""Bytes of the values below prefixes, by `memory_of`: 1000 hosts with 20,000 failing replicas have less."""
+"""Bytes of all values together, as etcd has them."""
+MOST_KEPT, LARGEST_KEPT = 104 << 20, 16 << 20
+"""Bytes of the values below prefixes, and of one, by `memory_of`.
+
+1000 hosts with 20,000 failing replicas have less, and a host with 1000 of them has 5 MB.
+"""
+MOST_EXPANDED = 256 << 20
+"""Bytes to which all packed values are expanded in one round. It bounds the time: 2 s of the processor."""
+_FIRST = 16 << 10
+"""Bytes to which each of them is expanded in the first round: a status of 20 replicas has 12,000."""
 _QUOTE = re.compile(rb'(?<!\\)"')
 _PAGE = 200
 _RANGES = 100
@@ -40,21 +47,17 @@ def memory_of(value: bytes) -> int:
     return 2 * len(value) + widened + 60 * items + 600 * records
 
 
-def _whole(value: bytes) -> bytes:
-    """Return a value with what is packed in it, up to a thousand times more; if that is damaged, as large as may be."""
-    try:
-        return value + packed_in(value)
-    except Invalid:
-        return value.ljust(LARGEST_VALUE)
-
-
 class _Kept:
-    """The values read so far. If those below prefixes would take too much memory, the largest are dropped."""
+    """The values read so far. If those below prefixes would take too much memory, the largest are dropped.
+
+    The order of the pages does not matter: what is larger than a dropped value would exceed the bound, too.
+    """
 
     def __init__(self, most: int | None) -> None:
         self._most = most
         self.values: dict[str, KeyValue] = {}
-        self._largest: list[tuple[int, str]] = []
+        self._largest: list[tuple[int, int, str]] = []
+        self._packed: list[str] = []
         self._read = self._memory = 0
 
     def add(self, get: etcd_pb2.RangeRequest, found: etcd_pb2.RangeResponse) -> bool:
@@ -65,22 +68,57 @@ class _Kept:
             raise Refused(f"{what}, and at most {MOST_KEYS} are read: {_REMEDY}")
         for each in map(calls.key_value, found.kvs):
             self.values[each.key] = each
-            self._read += len(whole := _whole(each.value))
-            if get.range_end:
-                self._memory += (memory := memory_of(whole))
-                heapq.heappush(self._largest, (-memory, each.key))
+            self._read += len(each.value)
+            if get.range_end and is_packed(each.value):
+                self._packed.append(each.key)
+            elif get.range_end:
+                self._count(each.key, each.value)
         if self._read > MOST_READ:
             raise Refused(f"the values of the keys have more than {MOST_READ} bytes: {_REMEDY}")
+        get.key = found.kvs[-1].key + b"\0" if found.more else get.key
+        return found.more
+
+    def expand(self) -> None:
+        """Count what is packed in the values, which may be a thousand times more, the smallest first.
+
+        In each round all values are expanded to the same size. What has more than the last one is dropped.
+        """
+        left, share = self._packed, _FIRST
+        while left := [key for key in left if not self._is_counted(key, share)]:
+            more = min(2 * share, LARGEST_VALUE)
+            if more == share or more * len(left) > MOST_EXPANDED:
+                break
+            share = more
+        for key in left:
+            self._drop(key, share)
+
+    def _is_counted(self, key: str, share: int) -> bool:
+        """Count a value whose packed part has at most `share` bytes; False for another one. Raises Refused."""
+        value = self.values[key].value
+        try:
+            self._count(key, value + packed_in(value, share))
+        except TooLong:
+            return False
+        except Invalid:  # damaged: nothing of it is kept
+            self._count(key, value)
+        return True
+
+    def _count(self, key: str, whole: bytes) -> None:
+        if (memory := memory_of(whole)) > LARGEST_KEPT:
+            self._drop(key, len(whole))
+            return
+        self._memory += memory
+        heapq.heappush(self._largest, (-memory, -len(whole), key))
         if self._most is not None and self._memory > self._most:
             what = "the keys hold more than an agent has memory for beside its work"
             raise Refused(f"{what}: use the command `swarmkeeper`, or {_REMEDY}")
         while self._memory > MOST_KEPT:
-            memory, key = heapq.heappop(self._largest)
+            memory, size, key = heapq.heappop(self._largest)
             self._memory += memory
-            large = self.values[key]
-            self.values[key] = replace(large, value=b"", dropped=len(large.value))
-        get.key = found.kvs[-1].key + b"\0" if found.more else get.key
-        return found.more
+            self._drop(key, -size)
+
+    def _drop(self, key: str, size: int) -> None:
+        self.values[key] = replace(self.values[key], value=b"", dropped=size)
 
 
 def read_pages(
@@ -112,4 +150,5 @@ def read_pages(
         pairs = zip(batch, response.responses, strict=True)
         if more := [each for each, found in pairs if kept.add(each.request_range, found.response_range)]:
             todo.append(more)
+    kept.expand()
     return Snapshot(revision=revision, values=kept.values)

@@ -161,12 +161,7 @@ def _leave(world: World, me: str) -> World:
 
 def _node(me: str, address: str, *, manager: bool) -> NodeState:
     node = NodeState(
-        id=f"(node {me})",
-        hostname=me,
-        role="worker",
-        availability="active",
-        state="ready",
-        address=address,
+        id=f"(node {me})", hostname=me, role="worker", availability="active", state="ready", address=address
     )
     return _in_role(node, manager=manager)
 

@@ -113,11 +113,10 @@ class World:
         peers = tuple(sorted(filter(None, addresses)))
         for name, agent in self.agents.items():
             made_from, known = (agent, self.cluster, peers), self.reported.get(name)
-            if not known or not _is_same(known[0], made_from):
-                self.reported[name] = (
-                    made_from,
-                    self._status(name, agent.host, peers, self._replicas(name, agent)),
-                )
+            last = known[0] if known else None
+            if not last or last[0] is not agent or last[1] is not self.cluster or last[2] != peers:
+                replicas = self._replicas(name, agent)
+                self.reported[name] = made_from, self._status(name, agent.host, peers, replicas)
         return {name: self.reported[name][1] for name in self.agents}
 
     def _replicas(self, name: str, agent: Observed) -> tuple[ReplicaReport, ...]:
@@ -168,10 +167,6 @@ class World:
             NetworkReport(id=f"({each})", name=each, driver="overlay", scope="swarm", peers=peers)
             for each in sorted(networks_in_use(host) & overlays)
         )
-
-
-def _is_same(one: _Source, other: _Source) -> bool:
-    return one[0] is other[0] and one[1] is other[1] and one[2] == other[2]
 
 
 def networks_in_use(host: HostState) -> set[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.diff.bridge import attached_by_hand, bridge_differences, bridge_is_right, is_begun
+from agent.diff.bridge import attached_by_hand, bridge_differences, bridge_is_right, is_begun, to_move
 from agent.model.host_state import HostState, describe, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostView, Observed
@@ -50,13 +50,6 @@ def blocked_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
     return bridge_swap.plan_bridge_outside(
         intent, replace(host, networks=rest, swarm=replace(host.swarm, pool=()))
     ).blocked
-
-
-def plan_rejoin(host: HostState) -> Plan:
-    """Report the leader's step that a host with the disruption slot waits for: demotion, then the order to leave."""
-    if host.swarm.is_manager:
-        return waiting_plan(BRIDGE, "method rejoin: the leader demotes this host before it leaves")
-    return waiting_plan(BRIDGE, "method rejoin: waits for the leader's order to leave")
 
 
 def plan_bridge(intent: Intent, observed: HostView) -> Plan:
@@ -120,7 +113,9 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
         return blocked if is_begun(host) else _release(me, cluster, "it cannot be changed now") + blocked
     if disruption and mine and disruption.state == "acquired":
         if intent.gwbridge.method == "rejoin":
-            return plan_rejoin(host)
+            demoted = "the leader demotes this host before it leaves"
+            then = demoted if host.swarm.is_manager else "waits for the leader's order to leave"
+            return waiting_plan(BRIDGE, f"method rejoin: {then}")
         return bridge_swap.plan_swap(intent, host, _describe_quorum(host))
     reason = _waiting_reason(intent, host, cluster)
     waits = waiting_plan(BRIDGE, reason, f"host/{disruption.host}" if disruption and not mine else "")
@@ -167,8 +162,8 @@ def _waiting_reason(intent: Intent, host: HostState, cluster: ClusterState) -> s
     wrong = describe(bridge_differences(intent.gwbridge, host))
     slot = f"{cluster.disruption.host} has it" if cluster.disruption else "the leader grants it"
     effect = "it affects no container"
-    if affected := bridge_swap.affected_containers(host):
-        effect = f"it will affect {affected}, ports unreachable for about 0.3 s in all"
+    if named := [f"{e.name} ({', '.join(e.ports)})" if e.ports else e.name for e in to_move(host)]:
+        effect = f"it will affect {', '.join(named)}, ports unreachable for about 0.3 s in all"
     return f"{wrong}; waits for the disruption slot ({slot}); {effect}"
 
 

@@ -96,11 +96,6 @@ def plan_retreat(host: HostState) -> Plan:
     return Plan(tuple(_unpark(_parked(host)))) if bridge.is_begun(host) else Plan()
 
 
-def affected_containers(host: HostState) -> str:
-    moved = bridge.to_move(host)
-    return ", ".join(f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in moved)
-
-
 def _parked(host: HostState) -> tuple[Attached, ...]:
     """Containers on our parking network, including those that have ended."""
     return tuple(each for each in host.attached if bridge.is_begun(host) and PARKING in each.networks)

@@ -175,7 +175,10 @@ def plan_membership(intent: Intent, observed: HostView, *, bridge_ready: bool) -
         # An outdated record is enough to start replicas, but not to join.
         cluster = replace(cluster, record=None)
     declared = intent.host(observed.me)
-    if host.swarm.local == "inactive" and _has_vain_claim(declared, observed.me, cluster.record):
+    claim = cluster.record if cluster.record and cluster.record.swarm_id is None else None
+    claimed = claim is not None and claim.claimed_by == observed.me
+    # The others would wait without end for one that cannot be the leader.
+    if claimed and host.swarm.local == "inactive" and not (declared and declared.role == "manager"):
         reason = f"{observed.me} claimed the init, and the intent does not declare it a manager"
         return Plan((steps.GiveUpInit(over=cluster.record_revision, reason=reason),))
     if (leftover := _leftover(cluster, declared, host)) != Plan():
@@ -189,13 +192,6 @@ def plan_membership(intent: Intent, observed: HostView, *, bridge_ready: bool) -
     if host.swarm.local != "active":
         return _not_active(cluster, host, observed.pending_s)
     return _member(declared, observed, cluster, host)
-
-
-def _has_vain_claim(declared: HostIntent | None, me: str, record: records.SwarmRecord | None) -> bool:
-    """Return True if this host claimed the init but cannot be the leader: the others would wait without end."""
-    if declared and declared.role == "manager":
-        return False
-    return record is not None and record.swarm_id is None and record.claimed_by == me
 
 
 def _leftover(cluster: ClusterState, declared: HostIntent | None, host: HostState) -> Plan:

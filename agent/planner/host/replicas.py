@@ -103,17 +103,14 @@ def plan_replicas(intent: Intent, observed: HostView) -> Plan:
     surplus = update.plan_surplus(host, frozenset(cluster.assignment.replicas), keep)
     stuck = plan_stuck(host)
     if observed.stale:
-        surplus, stuck = _postponed(surplus), stuck._replace(steps=())
+        # A newer assignment may have those replicas.
+        reason = "the last known assignment does not have it; it stays until etcd answers"
+        waits = dict.fromkeys(Waiting(resource=e.resource, reason=reason, on="store/") for e in surplus.steps)
+        surplus = Plan(waiting=tuple(waits))
+        stuck = stuck._replace(steps=())
     immutable = plan_immutable(intent, observed)
     plan = leave_alive(surplus + plan, host, project)
     return keep_last_endpoints(_without_repetition(plan + stuck + immutable), host)
-
-
-def _postponed(surplus: Plan) -> Plan:
-    """Return the surplus as waiting: etcd does not answer, and a newer assignment may have those replicas."""
-    names = dict.fromkeys(step.resource for step in surplus.steps)
-    reason = "the last known assignment does not have it; it stays until etcd answers"
-    return Plan(waiting=tuple(Waiting(resource=each, reason=reason, on="store/") for each in names))
 
 
 class _ReplicaPlanner:

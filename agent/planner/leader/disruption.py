@@ -108,7 +108,9 @@ def _after(intent: Intent, observed: LeaderView, disruption: records.Disruption)
         # Also while no host waits: after a new document or an agent restart a host may not have reported its need yet.
         reason = f"the next host waits: {'; '.join(unwell)}"
         host = f"host/{disruption.host}" if unwell != (_QUORUM_LOST,) else "leader/"
-        on = _first_down(cluster.status_of(disruption.host)) or host
+        status = cluster.status_of(disruption.host)
+        down = (each for each in status.replicas if _why_down(each, "", status)) if status else ()
+        on = next((f"replica/{each.service}-{each.slot}" for each in down), host)
         held = waiting_plan(f"disruption/{disruption.host}", reason, on)
         return held if waiting else Plan()
     if waiting:
@@ -147,12 +149,6 @@ def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
     if left:
         return f"{state}: {left[0].reason}"
     return state if any(each.resource == resource for each in status.steps) else ""
-
-
-def _first_down(status: HostStatus | None) -> str:
-    """Return the condition key of the first replica that is down after the disruption; empty: none is."""
-    found = (each for each in status.replicas if _why_down(each, "", status)) if status else ()
-    return next((f"replica/{each.service}-{each.slot}" for each in found), "")
 
 
 def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:
@@ -195,7 +191,11 @@ def _why_next_waits(intent: Intent, observed: LeaderView) -> tuple[str, str] | N
     waits = "waiting for the disruption slot"
     if cluster.record and (names := cluster.record.recreating):
         return f"{waits} until {', '.join(names)} is recreated", f"network/{names[0]}"
-    if moving := [name for name in hosts if _is_moving(cluster, name)]:
+    reports = {name: cluster.status_of(name) for name in hosts if not _is_quarantined(cluster, name)}
+    # A host changes its bridge without the slot after the key of the slot was deleted.
+    if moving := [
+        n for n, each in reports.items() if each and each.engine_up and each.bridge.phase == "moving"
+    ]:
         return f"{waits}: {', '.join(moving)} changes its docker_gwbridge", f"host/{moving[0]}"
     if leaving := [name for name in hosts if _is_leaving(cluster, name)]:
         return f"{waits}: {', '.join(leaving)} is not back in the swarm", f"host/{leaving[0]}"
@@ -217,13 +217,6 @@ def _may_be_starting(intent: Intent, observed: LeaderView) -> list[str]:
     if all(each.state != "ready" or each.id in reported for each in nodes):
         return []
     return [each.name for each in intent.hosts if each.name not in cluster.present]
-
-
-def _is_moving(cluster: ClusterState, name: str) -> bool:
-    """Return True if a host changes its bridge without the slot (its key was deleted), outside quarantine."""
-    status = cluster.status_of(name)
-    works = status is not None and status.engine_up and status.bridge.phase == "moving"
-    return works and not _is_quarantined(cluster, name)
 
 
 def _is_leaving(cluster: ClusterState, name: str) -> bool:

@@ -110,19 +110,15 @@ def _is_interim_leader(observed: Observed, cluster: ClusterState, intent: Intent
     if record is None:
         return False
     if record.swarm_id is None:
-        return record.claimed_by == observed.me and _manages_one(observed)
+        swarm = observed.host.swarm if observed.host else None  # None: its dockerd does not answer
+        manages = (swarm.local == "active" and swarm.is_manager) if swarm else observed.fence is not None
+        return record.claimed_by == observed.me and manages
     managers = tuple(each for each in intent.managers if each.name != rejoining_host(intent, cluster))
     if observed.fence:
         return not any(_could_lead(each.name, cluster) for each in managers)
     # Only the leader reads the reports of the other hosts; a follower knows Swarm's node list.
     addresses, nodes = {str(each.address) for each in managers}, observed.nodes
     return nodes is not None and not any(each.reachable and each.address in addresses for each in nodes)
-
-
-def _manages_one(observed: Observed) -> bool:
-    """Return True if this host is a manager of a swarm, or is the leader and its dockerd does not answer."""
-    swarm = observed.host.swarm if observed.host else None
-    return (swarm.local == "active" and swarm.is_manager) if swarm else observed.fence is not None
 
 
 def _another_manages(observed: Observed, cluster: ClusterState) -> bool:
@@ -152,17 +148,12 @@ def _ineligible_blind(observed: Observed, cluster: ClusterState, intent: Intent)
     if unanswered_s < LEADS_BLIND_S or begun:
         return ""
     if record is None or record.swarm_id is None:
-        others = any(_could_init(each.name, cluster) for each in intent.managers if each.name != observed.me)
+        reports = (cluster.status_of(each.name) for each in intent.managers if each.name != observed.me)
+        able = (each for each in reports if each and each.engine_up and not each.other_cluster)
+        others = any(each.state in ("inactive", "active") for each in able)
     else:
         others = _another_manages(observed, cluster)
     return f"dockerd has not answered for {unanswered_s:.0f} s, and another host could lead" if others else ""
-
-
-def _could_init(name: str, cluster: ClusterState) -> bool:
-    """Return True if the running agent of a host reports an engine that could create the swarm or is in one."""
-    status = cluster.status_of(name)
-    able = status is not None and status.engine_up and not status.other_cluster
-    return able and status is not None and status.state in ("inactive", "active")
 
 
 def _ineligible_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:

@@ -193,7 +193,8 @@ class HostPicker:
 
     def why_rejected(self, service: ServiceIntent, host: HostIntent) -> str:
         """Return why a host cannot take one more replica; empty if it can."""
-        if not self._state.takes_new(host):
+        # Unreachable alone does not count.
+        if host.availability != "active" or self._state.is_gone(host.name):
             states = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
             return states[host.availability]
         if unmet := service.where.unmet(host):

@@ -83,7 +83,13 @@ def unseen_peers(
     """
     around, unseen = disruption.host, list[str]()
     for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
-        on_it = {name: each for name, each in sorted(statuses.items()) if _runs_on(each, overlay)}
+        on_it = {
+            name: status
+            for name, status in sorted(statuses.items())
+            if any(
+                dict(e.addresses).get(overlay) for e in status.replicas if e.status in ("running", "paused")
+            )
+        }
         if around not in on_it:
             continue
         known = on_it[around].swarm_address == disruption.address
@@ -97,11 +103,6 @@ def unseen_peers(
             if missed:
                 unseen.append(f"{name} does not see {', '.join(missed)} on {overlay}")
     return tuple(unseen)
-
-
-def _runs_on(status: HostStatus, overlay: str) -> bool:
-    running = (each for each in status.replicas if each.status in ("running", "paused"))
-    return any(dict(each.addresses).get(overlay) for each in running)
 
 
 POLICY = "x-cluster.policy.allow_network_recreate"
@@ -173,7 +174,10 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
         return obstacle
     if cluster.record is None or change.name not in cluster.record.recreating:
         return Plan()  # swarm.py publishes the record first
-    if left := _still_on(change, cluster):
+    users = _replicas_on(change.name, cluster).items()
+    left = [f"{each.name} on {host}" for host, several in users for each in several]
+    # A report may be older than Swarm's list of users.
+    if left := left or [short_id(what) for what, _ in change.found.users]:
         return _waiting(change, f"recreation waits for its users to detach: {', '.join(left)}")
     return remove
 
@@ -242,13 +246,6 @@ def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[tuple[str, s
             what = "dockerd" if host in cluster.present else "agent"
             away.append((host, f"the {what} of {host} ({', '.join(each.name for each in replicas)})"))
     return (*silent, *away)
-
-
-def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    found = _replicas_on(change.name, cluster).items()
-    replicas = tuple(f"{each.name} on {host}" for host, several in found for each in several)
-    # A report may be older than Swarm's list of users.
-    return replicas or tuple(short_id(what) for what, _ in change.found.users)
 
 
 def _replicas_on(network: str, cluster: ClusterState) -> dict[str, list[ReplicaReport]]:

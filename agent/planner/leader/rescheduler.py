@@ -107,7 +107,7 @@ class ReplicaScheduler:
 
         def likely(slot: int, host: str) -> tuple[bool, bool, bool, str]:
             held = bool(self._has[host][slot].held)
-            runs = self.state.runs_on(host, self.service.name, slot)
+            runs = slot in self.state.up_on(host, self.service.name)
             return held, self.state.is_gone(host), not runs, host
 
         return {slot: min(hosts, key=lambda host: likely(slot, host)) for slot, hosts in places.items()}

@@ -114,7 +114,9 @@ class ServiceRollout:
         ):
             return RolloutDecision(target=self.to, total=self.total, moved=self.total)
         # After an unfinished rollout, its previous spec is the last one that was rolled out completely.
-        before = self.record.before if self.record else self._most_common()
+        counts = Counter(replica.spec for replica in self.had.values() if replica.spec != self.to)
+        common = min(counts, key=lambda digest: (-counts[digest], digest))
+        before = self.record.before if self.record else common
         return self._resting(Rollout(before=before, to=self.to, already=self._with(self.to)))
 
     def _with_failures(self, rollout: Rollout) -> Rollout:
@@ -251,10 +253,6 @@ class ServiceRollout:
     def _stays(self, moves: tuple[Place, ...]) -> dict[Place, str]:
         moved = frozenset(moves)
         return {place: replica.spec for place, replica in self.had.items() if place not in moved}
-
-    def _most_common(self) -> str:
-        counts = Counter(replica.spec for replica in self.had.values() if replica.spec != self.to)
-        return min(counts, key=lambda digest: (-counts[digest], digest))
 
 
 def _target(rollout: Rollout) -> str:

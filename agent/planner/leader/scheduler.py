@@ -26,14 +26,7 @@ from agent.model.spec import Key
 from agent.model.status import Waiting
 from agent.planner.leader.host_picker import HostPicker
 from agent.planner.leader.rescheduler import ReplicaScheduler
-from agent.planner.leader.scheduler_state import (
-    Has,
-    SchedulerState,
-    Slots,
-    by_service,
-    current_of,
-    slots_of,
-)
+from agent.planner.leader.scheduler_state import Has, SchedulerState, Slots, by_service, current_of, slots_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +80,8 @@ def schedule(
     left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
     stays = all(each.is_as_assigned for each in schedulers.values())
-    fixed = slots.keys() - schedulers.keys()
-    same = slots.keys() - {
-        name for name in fixed if not _is_as_assigned(slots[name], state.has.get(name, {}))
-    }
+    has = {name: state.has.get(name, {}) for name in slots.keys() - schedulers.keys()}
+    other = {name for name, on in has.items() if {host: [*each] for host, each in on.items()} != slots[name]}
     current = current if stays else _settled(intent, current, slots)
     return Placement(
         slots=slots,
@@ -101,7 +92,7 @@ def schedule(
             for name, each in schedulers.items()
             if each.rebalanced and each.service.rebalanced_at
         },
-        same=frozenset(same) if stays else frozenset(),
+        same=frozenset(slots.keys() - other) if stays else frozenset(),
         prefetching={
             (name, slot): host for name, each in schedulers.items() for slot, host in each.prefetching.items()
         },
@@ -115,10 +106,6 @@ def schedule(
 def placement_of(intent: Intent, observed: LeaderView) -> Placement:
     """Return the placement that the leader computes from its observed state."""
     return schedule(intent, current_of(intent, observed.cluster), observed)
-
-
-def _is_as_assigned(slots: Slots, has: Has) -> bool:
-    return slots.keys() == has.keys() and all([*has[host]] == each for host, each in slots.items())
 
 
 def _settled(
@@ -209,7 +196,9 @@ def _refused(service: ServiceIntent, counts: Mapping[str, int], state: Scheduler
 def _draining(state: SchedulerState) -> Plan:
     plan = Plan()
     for host in state.intent.hosts:
-        if host.availability == "drain" and (left := state.left_on(host.name)):
+        status = state.status(host.name)  # the last one: the host may be unreachable
+        if host.availability == "drain" and status and status.replicas:
+            left = sorted(each.name for each in status.replicas)
             reports = state.is_reachable(host.name)
             silent = "" if reports else f" by its last report; now {state.describe_absence(host.name)}"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"

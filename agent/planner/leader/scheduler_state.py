@@ -259,10 +259,6 @@ class SchedulerState:
         up = (name for name, each in self.current.items() if name in status and status[name].up == each.slots)
         return frozenset(name for name in up if self.is_reachable(name))
 
-    def takes_new(self, host: HostIntent) -> bool:
-        """Return True if the host may get replicas: it is active and not gone. Unreachable alone does not count."""
-        return host.availability == "active" and not self.is_gone(host.name)
-
     def is_gone(self, name: str) -> bool:
         """Return True if the host has been lost for `policy.reschedule_after`."""
         return name in self.lost_s and self.lost_s[name] >= self.intent.policy.reschedule_after_s
@@ -303,25 +299,22 @@ class SchedulerState:
         service = self.intent.service(replica.service)
         return condition(replica, host, self.observed, service) if self.observed else _HEALTHY
 
-    def runs_on(self, host: str, service: str, slot: int) -> bool:
-        """Return True if a host reports a container of that replica that runs or may start."""
-        return slot in self._up(host, service)
-
-    def _up(self, host: str, service: str) -> frozenset[int]:
+    def up_on(self, host: str, service: str) -> frozenset[int]:
+        """Return the slots of which a host reports a container that runs or may start."""
         status = self.status(host)
         return status.up.get(service, frozenset()) if status else frozenset()
 
     def kept_on(self, host: str, service: str) -> list[int]:
         """Return the slots of replicas that run on a host and stay there although its assignment has others."""
         status = self.status(host)
-        up = sorted(self._up(host, service)) if status and status.blocked else ()
+        up = sorted(self.up_on(host, service)) if status and status.blocked else ()
         return [slot for slot in up if status and does_not_follow(status, self.intent, (service, slot))]
 
     def may_be_held(self, host: str, service: str, slots: list[int]) -> list[int]:
         """Return those of the slots for which `held` may have a reason: they do not run on the host, as it reports."""
         if self.cluster is None:
             return []
-        up = self._up(host, service) if self.is_reachable(host) else ()
+        up = self.up_on(host, service) if self.is_reachable(host) else ()
         return [slot for slot in slots if slot not in up]
 
     def held(self, host: str, service: str, slot: int) -> StartObstacle:
@@ -336,11 +329,6 @@ class SchedulerState:
                 why = f"it may still run on {other}, which does not report ({self.why_absent(other)})"
                 return StartObstacle(why, f"host/{other}")
         return StartObstacle()
-
-    def left_on(self, host: str) -> tuple[str, ...]:
-        """Return the names of the replicas in the last report of a host, which may be unreachable."""
-        status = self.status(host)
-        return tuple(sorted(each.name for each in status.replicas)) if status else ()
 
     def status(self, name: str) -> HostStatus | None:
         """Return the last report of a host."""

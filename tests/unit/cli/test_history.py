@@ -490,6 +490,12 @@ def test_rebalance_orders_it_of_the_uneven_services_and_of_a_named_one(cluster: 
     assert note.message == "rebalance"
 
 
+def test_rebalance_says_that_no_service_has_replicas_to_spread(cluster: Cluster) -> None:
+    put(cluster, GOOD)
+    found = good(cluster.run("rebalance", "--yes"))
+    assert found.out == "no service has deploy.replicas: nothing was written.\n"
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [

@@ -14,6 +14,7 @@ from agent.daemon import cluster_view
 from agent.daemon.cluster_view import ClusterViews
 from agent.errors import Denied, Refused
 from agent.http.cluster_page import cluster_page, document_page, history_page
+from agent.intent import document_diff
 from agent.model.events import Event, EventLog, with_events
 from agent.model.history import entry_of
 from agent.model.keys import Keys
@@ -46,7 +47,8 @@ class Counting(FakeStore):
 
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reading is kept for longer than any test takes."""
+    """A reading is kept for longer than any test takes, and no comparison of another test is."""
+    cluster_view._compared.cache_clear()
     monkeypatch.setattr(cluster_view, "KEPT_S", 600.0)
 
 
@@ -82,7 +84,7 @@ def test_etcd_is_read_for_a_viewer_only_and_once_for_all_that_come_together(stor
         found = list(viewers.map(lambda _: of_agent.view(), range(40)))
     of_agent.document(found[0].accepted)
 
-    assert store.readings == 2  # the second has the specs that the first listed
+    assert store.readings == 1
     assert {each.conditions is not None for each in found} == {True}
 
 
@@ -100,7 +102,7 @@ def test_a_reading_is_dropped_after_its_time_and_the_next_viewer_gets_a_new_one(
     )
     of_agent.view()
 
-    assert store.readings == 4
+    assert store.readings == 2
 
 
 def test_the_view_has_the_conditions_and_the_history(store: Counting) -> None:
@@ -191,6 +193,34 @@ def test_a_document_shows_its_changes_and_no_secret(store: Counting) -> None:
     nothing_before = of_agent.document(first.revision)
     assert nothing_before
     assert nothing_before.trouble == "the history has no earlier document to compare it with"
+
+
+def test_documents_are_compared_once_for_all_viewers(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[Any] = []
+
+    def differences(*documents: Any) -> tuple[()]:
+        compared.append(documents)
+        return ()
+
+    monkeypatch.setattr(document_diff, "differences", differences)
+    of_agent = views(store)
+    newest = of_agent.view().documents[0].revision
+
+    assert of_agent.document(newest) == of_agent.document(newest) == views(store).document(newest)
+    assert len(compared) == 1
+
+
+def test_a_document_that_is_no_yaml_is_parsed_once_too(store: Counting) -> None:
+    raw, good = "services: [", document(EXAMPLE)
+    for _ in range(2):
+        changes, trouble = cluster_view._compared(good, raw)
+        assert (changes, trouble[:14]) == ((), "the document: ")
+    assert cluster_view._compared.cache_info().hits >= 1
+    for number in range(20):
+        cluster_view._compared(good, f"name: n{number}")
+    assert cluster_view._compared.cache_info().currsize < 10
 
 
 def test_a_document_that_is_damaged_is_no_defect_of_the_page(store: Counting) -> None:

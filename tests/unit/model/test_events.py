@@ -10,8 +10,10 @@ from agent.model.events import (
     LONGEST_TEXT,
     MOST_BYTES,
     MOST_EVENTS,
+    MOST_OF_A_KIND,
     Event,
     EventLog,
+    bounded,
     newest,
     read_log,
     with_events,
@@ -54,6 +56,31 @@ def test_the_oldest_go_first_and_the_log_says_up_to_when() -> None:
     assert len(log.events) == MOST_EVENTS
     assert log.events[0].resource == "host/n3"
     assert log.dropped_at == timestamp(2)
+
+
+def test_no_kind_of_resource_pushes_the_others_out() -> None:
+    web, one = (
+        event(0, "service/web"),
+        Event(at=timestamp(1), kind="document", resource="document/7", state="accepted"),
+    )
+    log = with_events(EventLog(), [web, one])
+    for n in range(3 * MOST_EVENTS):
+        log = with_events(log, [event(10 + n, f"key/{n}", text="x" * LONGEST_TEXT)])
+    assert log.events[:2] == (web, one)
+    assert log.events[-1].resource == f"key/{3 * MOST_EVENTS - 1}"
+    assert log.dropped_at == timestamp(9 + 3 * MOST_EVENTS - (len(log.events) - 2))
+
+
+def test_of_many_alike_the_last_says_how_many_more_there_are() -> None:
+    keys = [event(0, f"key/{n}", text="y" * 1000) for n in range(MOST_OF_A_KIND + 7)]
+    few = [event(0, f"key/{n}", state="Ended") for n in range(MOST_OF_A_KIND)]
+    web = event(0, "service/web")
+    shown = bounded([*keys, *few, web])
+    assert shown == (*keys[: MOST_OF_A_KIND - 1], shown[MOST_OF_A_KIND - 1], *few, web)
+    (last,) = with_events(EventLog(), [shown[MOST_OF_A_KIND - 1]]).events
+    assert last.resource == f"key/{MOST_OF_A_KIND - 1}"
+    assert last.text.endswith(" (and 7 more of kind key)")
+    assert last.text.startswith("yyy")
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\x00" * 300, "\ud83d" * 300, "\N{FIRE}" * 300])

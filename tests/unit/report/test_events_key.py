@@ -6,6 +6,7 @@ import pytest
 
 from agent.model.events import read_log
 from agent.model.observed import Observed
+from agent.model.status import BlockedReport
 from agent.model.store import Fence, KeyRange, Put
 from agent.report.events import GATHER_S, EventKey
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
@@ -64,6 +65,23 @@ def test_what_comes_again_after_it_was_gone_is_an_event_again(desk: Desk) -> Non
     for seen in (damaged, desk.led(), damaged):
         desk.look(seen)
     assert desk.told[-1] == ("key/hosts/x/presence", "Blocked")
+
+
+def test_what_one_host_reports_of_thousands_of_keys_pushes_nothing_else_out(desk: Desk) -> None:
+    desk.look(desk.led())
+    status = HEALTHY.statuses["node-232"]
+    for number in range(4):
+        keys = (f"/swarmkeeper/prod/k{number}-{each:04}" for each in range(3000))
+        blocked = tuple(BlockedReport(resource=each, reason="odd", kind="untrusted") for each in keys)
+        statuses = {**HEALTHY.statuses, "node-232": replace(status, blocked=blocked)}
+        desk.look(desk.led(statuses=statuses))
+        told = desk.told
+        desk.look(desk.led(statuses=statuses, can_seal=not HEALTHY.can_seal))
+        assert desk.told == told
+    events = read_log(desk.store.read([KeyRange(key=KEY)]).values[KEY].value).events
+    assert [each.resource for each in events[:2]] == ["leader/node-231", "document/7"]
+    assert len(events) == 2 + 4 * 50 + 3 * 50
+    assert sum(each.text.endswith("odd (and 2950 more of kind key)") for each in events) == 4
 
 
 def test_passes_that_fail_do_not_follow_each_other_at_once(desk: Desk) -> None:

@@ -9,17 +9,21 @@ import pytest
 
 from agent.clients.etcd import pages
 from agent.clients.etcd.channel import TooLarge
-from agent.clients.etcd.pages import MOST_KEYS, MOST_READ, memory_of, read_pages
+from agent.clients.etcd.pages import LARGEST_KEPT, MOST_KEPT, MOST_KEYS, MOST_READ, memory_of, read_pages
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused
-from agent.model.records import decode, encode
+from agent.model import records
+from agent.model.host_state import Attached
+from agent.model.records import decode, encode, expanded
 from agent.model.status import HostStatus
 from agent.model.store import KeyRange
+from agent.report.status_key import encode_status
 from tests.support.large_cluster import forged_status
 
 HOSTS = KeyRange(key="/c/hosts/", prefix=True)
 INTENT = KeyRange(key="/c/intent")
 KB, MB = 1 << 10, 1 << 20
+STATUS = HostStatus(instance="a", at="now", agent_version="1", images=("app:1",))
 
 
 class Server:
@@ -118,12 +122,68 @@ def test_what_is_packed_in_a_value_counts_as_it_is_decoded(monkeypatch: pytest.M
     assert [each.value for each in found.values.values() if not each.dropped] == [stored] * 3
 
 
-@pytest.mark.parametrize("content", [b" " * (2 * MB), b""], ids=["too large", "damaged"])
-def test_what_cannot_be_unpacked_counts_as_the_largest_value(content: bytes) -> None:
-    part = base64.b64encode(zlib.compress(content, 9)[: -1 if not content else None]).decode()
-    values = {f"/c/hosts/{number}": f'{{"packed":"{part}"}}'.encode() for number in range(50)}
-    with pytest.raises(Refused, match=f"more than {MOST_READ} bytes: delete"):
-        read_pages(Server(values), [HOSTS])
+def packed(content: bytes) -> bytes:
+    return f'{{"packed":"{base64.b64encode(zlib.compress(content, 9)).decode()}"}}'.encode()
+
+
+def dense(records: int) -> bytes:
+    """Return a forged status of a few bytes whose records take 600 bytes of memory each."""
+    attached = (Attached(id="a", name="b"),) * records
+    status = HostStatus(instance="x", at="now", agent_version="1", attached=attached)
+    return encode(status, terse=True, packed=True)
+
+
+@pytest.mark.parametrize(
+    "forged", [dense(60_000), packed(b" " * (2 * MB)), packed(b" " * MB)], ids=["dense", "too long", "long"]
+)
+def test_no_number_of_forged_values_hides_the_others(forged: bytes) -> None:
+    large = encode_status(decode(HostStatus, forged_status(1, 600 * KB)))
+    own = {f"/c/hosts/{number:03}/status": encode_status(STATUS) for number in range(50)}
+    values = {**own, "/c/hosts/large/status": large}
+    values |= {f"/c/hosts/a{number}/status": forged for number in range(200)}
+    found = read_pages(Server(values), [HOSTS]).values
+    assert {key: found[key].value for key in own} == own
+    assert len(decode(HostStatus, found["/c/hosts/large/status"].value).replicas) > 1000
+    dropped = {key: each.dropped for key, each in found.items() if each.dropped}
+    assert all("/a" in key and size > 500 * KB for key, size in dropped.items())
+    assert len(dropped) > 140
+
+
+def test_one_value_alone_may_not_take_the_memory_of_many() -> None:
+    found = read_pages(
+        Server({"/c/hosts/a/status": dense(60_000), "/c/hosts/b/status": dense(20_000)}), [HOSTS]
+    )
+    assert [key for key, each in found.values.items() if each.dropped] == ["/c/hosts/a/status"]
+    assert LARGEST_KEPT < memory_of(encode(decode(HostStatus, dense(60_000)), terse=True)) < MOST_KEPT
+
+
+def test_what_is_left_out_is_the_largest_and_does_not_depend_on_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "MOST_EXPANDED", most := 4 * MB)
+    spent = 0
+
+    def counted(compressed: bytes, most: int) -> bytes:
+        nonlocal spent
+        spent += min(most, len(raw := zlib.decompress(compressed)))
+        return expanded(compressed, most) if raw else raw
+
+    monkeypatch.setattr(records, "expanded", counted)
+    sizes = [10 * KB, 100 * KB, 200 * KB, 250 * KB, *[MB] * 8]
+    for order in (sizes, sizes[::-1]):
+        spent = 0
+        values = {f"/c/hosts/{n:02}/status": packed(b" " * size) for n, size in enumerate(order)}
+        found = read_pages(Server(values), [HOSTS]).values
+        left_out = [order[n] for n, key in enumerate(sorted(found)) if found[key].dropped]
+        assert left_out == [MB] * 8
+        assert spent < 2.5 * most
+
+
+def test_a_damaged_part_counts_as_the_bytes_that_etcd_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = f'{{"packed":"{base64.b64encode(zlib.compress(b"{}" * KB)[:-1]).decode()}"}}'.encode()
+    monkeypatch.setattr(pages, "MOST_KEPT", 3 * memory_of(damaged))
+    found = read_pages(Server({f"/c/hosts/{number}": damaged for number in range(4)}), [HOSTS])
+    assert [each.value for each in found.values.values()] == [b"", *[damaged] * 3]
 
 
 @pytest.mark.parametrize(
