@@ -27,7 +27,8 @@ from agent.observe.declared import DeclaredSpecs
 MOST_RETURNS = 1
 """Times that a replica which has not failed gets another spec than the document's, or another digest with it. With
 `policy.resolve_digests` once more. The way back is free: it follows one of them, and what fails may be tried again.
-A fixed or global replica that works gets no earlier spec, unless `rollback` in agent.yaml is `cluster`."""
+A fixed or global replica that works gets no earlier spec, and not again the one with which it failed under this
+document, unless `rollback` in agent.yaml is `cluster`."""
 HELD_S = 300.0
 """Seconds for which an assignment can hold a fixed or global replica that is down. Then its engine decides: it refuses
 to start a container with an address that another one has, and leaves nothing behind."""
@@ -47,6 +48,10 @@ _WORKS = (
     "its assignment in etcd takes it back to an earlier spec, and it works on this host: it stays. To take it back, "
     "apply the earlier document (`swarmkeeper rollback`), or set `rollback: cluster` under `admission` in agent.yaml. "
     f"If its rollout was not rolled back, {MISUSED}"
+)
+_FAILED = (
+    "it failed with that spec under this document, went back, and works now: it stays. To try again, run "
+    f"`swarmkeeper restart` for its service. If no operator deleted the record of its rollout, {MISUSED}"
 )
 
 
@@ -227,16 +232,19 @@ class AllowedAssignment:
     def _why_stays(self, wanted: Replica, old: Replica, intent: Intent) -> str:
         """Count a change away from the document's spec, or to another digest; return why it does not count."""
         before, now = (self._declared.age(each.service, each.spec) for each in (old, wanted))
-        if before != 0 == now or (self.seen and (old.key, old.spec) in self.seen.failed):
-            return ""
         service = intent.service(old.service)
         works = self.seen is None or (old.key, old.spec) in self.seen.works
-        if now and works and service and service.replicas is None:
-            return _WORKS
+        keeps = works and service is not None and service.replicas is None
         often = sum(each.key == old.key for each in self._returned.replicas)
-        if often >= MOST_RETURNS + intent.policy.resolve_digests:
+        failed = self.seen is not None and (old.key, old.spec) in self.seen.failed
+        if before != 0 == now:
+            return _FAILED if keeps and often else ""
+        if not failed and now and keeps:
+            return _WORKS
+        if not failed and often >= MOST_RETURNS + intent.policy.resolve_digests:
             return _MANY
-        self._returned = replace(self._returned, replicas=(*self._returned.replicas, old.made_as))
+        if not (failed and often):
+            self._returned = replace(self._returned, replicas=(*self._returned.replicas, old.made_as))
         return ""
 
     def _confirmed(

@@ -10,6 +10,7 @@ import pytest
 from agent.admission.policy import Policy, level_policy
 from agent.cli.connect import Connection
 from agent.cli.plan import with_document
+from agent.conditions import conditions_of
 from agent.model.records import Rollout, decode
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import CreateContainer, PullImage, StartContainer
@@ -337,12 +338,9 @@ def test_a_rollout_goes_on_beside_a_host_that_refuses_the_new_spec(tmp_path: Pat
     assert found is not None
     rollout = decode(Rollout, found.value)
     assert (rollout.state, rollout.failed) == ("moving", ())
-    leader = cluster.read(KEYS.status(cluster.leader().name))
-    assert leader is not None
-    (waits,) = (
-        each.reason for each in decode(HostStatus, leader.value).waiting if each.resource == "rollout/order"
-    )
-    assert f"on {refusing}: not admitted by this host" in waits
+    shown = conditions_of(Connection(store=FakeStore(cluster.etcd), keys=KEYS).read(), now_s=0.0)
+    (problem,) = shown.problems
+    assert f"on {refusing}: not admitted by this host" in problem.condition.text
     verdict = cluster.verdict()
     assert verdict is not None
     assert f"service order waits on {refusing}: " in " ".join(verdict.warnings)

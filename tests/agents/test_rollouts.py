@@ -194,7 +194,7 @@ def test_a_rollback_goes_on_under_another_leader_to_the_same_end(cluster: Simula
     assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
 
 
-def test_a_rollout_that_was_rolled_back_is_tried_again_when_its_key_is_deleted(
+def test_a_rollout_that_was_rolled_back_is_tried_again_when_its_key_is_deleted_and_the_document_put_again(
     cluster: SimulatedCluster,
 ) -> None:
     cluster.put_intent(NEWER)
@@ -203,7 +203,15 @@ def test_a_rollout_that_was_rolled_back_is_tried_again_when_its_key_is_deleted(
         spoil(cluster)
         if state(cluster) == "rolled-back":
             break
+    cluster.rounds(3)
     cluster.delete(KEYS.rollout("order"))
+    cluster.rounds(60)
+    assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
+    (kept,) = (each for agent in cluster.agents.values() for each in agent.plan.blocked)
+    assert (kept.resource, kept.kind) == ("container/prod-order-1", "foreign")
+    assert "it failed with that spec under this document" in kept.reason
+    # An agent can delete the record as well: what failed under this document needs the operator's word.
+    cluster.put_intent(f"{NEWER}# again\n")
     cluster.settle(within=90)
     assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.1")
 

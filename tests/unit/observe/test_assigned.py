@@ -454,6 +454,14 @@ def test_a_fixed_replica_that_works_goes_back_for_no_rollback_also_after_a_resta
     assert earlier in desk.look(earlier)
     desk.allowed.seen = UP._replace(works=frozenset({(earlier.key, earlier.spec)}))
     assert earlier in desk.look(earlier)
+    for _ in range(2):
+        assert earlier in desk.look(latest)
+        assert "it failed with that spec" in desk.allowed.refused["order", 1]
+        last = desk.allowed.last
+        assert last is not None
+        desk.restart(encode(last))
+        desk.allowed.seen = UP._replace(works=frozenset({(earlier.key, earlier.spec)}))
+    desk.accept(document(text, tags={"order": "2"}, services={"order": ROLLS_BACK}))
     assert latest in desk.look(latest)
 
 
