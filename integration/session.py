@@ -309,7 +309,8 @@ def fault(name: str) -> Callable[[Session], None]:
 def wrong_role(session: Session) -> None:
     """The last fault: its remedy is carried out as doctor prints it, by root of etcd."""
     session.cluster.guard()
-    remedy = f"swarmkeeper etcd-roles --host {NARROW} --may-lead | sh"
+    grant = f"etcdctl user grant-role {NARROW} swarmkeeper-prod-host-{NARROW}"
+    remedy = f"swarmkeeper etcd-roles --host {NARROW} --may-lead | sh; {grant}"
     denied = f"the role is too narrow, etcd denies: readwrite {PREFIX}"
     session.terminal.type_until(
         f"{DOCTOR_THERE} {WRONG}",

@@ -62,7 +62,8 @@ def doctor(
         by_host = {"": examine(config or CONFIG, probe)}
     result = max((each.level for found in by_host.values() for each in found), key=[*Level].index)
     if output.is_data:
-        listed = [each._asdict() | {"host": name} for name, found in by_host.items() for each in found]
+        named = ((name, each) for name, found in by_host.items() for each in found)
+        listed = [each._asdict() | {"level": str(each.level), "host": name} for name, each in named]
         print_data({"version": VERSION, "result": str(result), "findings": listed}, output)
     for name, found in () if output.is_data else by_host.items():
         if name:
@@ -126,7 +127,8 @@ def _print(level: str, text: str, remedy: str, check: str) -> None:
     from agent.cli.validate import painted
 
     head, *more = text.split("\n")  # agent.yaml may have several faults, one in each line
-    typer.echo(f"{painted(f'{level:<5}', _COLOURS[level], bold=level == 'FAIL')} {check:<11} {painted(head)}")
+    shown = painted(f"{level:<5}", _COLOURS[level], bold=level == "FAIL")
+    typer.echo(f"{shown} {painted(f'{check:<11} {head}')}")
     for each in (*more, *([f"remedy: {remedy}"] if remedy else [])):
         typer.echo(f"{'':18}{painted(each)}")
 

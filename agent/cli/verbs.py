@@ -248,7 +248,8 @@ def _await_leader(connection: Connection, to: str, at: str, output: Output) -> s
     took = f"{time.monotonic() - began:.1f} s after the verdict"
     if leader != to:
         why = _unable_to_lead(last[0], last[0].accepted).get(to) if last[0].accepted else ""
-        return f"{took}, {last[0].leader or 'no host'} is the leader, not {to}: {why or f'see the journal of {to}'}"
+        blamed = to if leader else last[0].leader or to  # a leader that has not resigned in time
+        return f"{took}, {last[0].leader or 'no host'} is the leader, not {to}: {why or f'see the journal of {blamed}'}"
     if not output.is_data:
         typer.echo(painted(f"{to} is the leader, {took}.", "green"))
     return ""

@@ -4,12 +4,11 @@ One ssh process carries all requests to a socket. Keys, host keys and jump hosts
 ssh. The other host needs neither the docker command nor another port.
 """
 
+import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
@@ -35,16 +34,22 @@ def run(target: Sequence[str], command: str, timeout_s: float) -> tuple[bytes, s
 
     Raises Unreachable if ssh fails, or the command does not end in time or writes more than _LARGEST bytes.
     """
-    with _ssh(target, command) as process, ThreadPoolExecutor(1) as pool:
-        assert process.stdout and process.stderr  # noqa: PT018 - for mypy
-        late = threading.Timer(timeout_s, process.kill)
-        late.start()
-        messages = pool.submit(process.stderr.read, _LARGEST)
-        if len(output := process.stdout.read(_LARGEST)) == _LARGEST:
-            process.kill()
-        code = process.wait()
-        late.cancel()
-        message = _last(messages.result())
+    output, messages, end_s = b"", b"", time.monotonic() + timeout_s
+    with _ssh(target, command) as process:
+        pipes = [each for each in (process.stdout, process.stderr) if each]
+        for each in pipes:
+            os.set_blocking(each.fileno(), False)
+        while True:  # until ssh ends: a process of its ProxyCommand may keep the pipes open for longer
+            ended = process.poll() is not None
+            more, text = (each.read(_LARGEST - len(output)) or b"" for each in pipes)
+            output, messages = output + more, (messages + text)[-_LARGEST:]
+            if len(output) == _LARGEST or time.monotonic() > end_s:
+                process.kill()
+                break
+            if ended and not more and not text:
+                break
+            time.sleep(0.0 if more or text else _POLL_S)
+        code, message = process.wait(), _last(messages)
     if code == _FAILED or code < 0:
         bounds = f"the command there did not end within {timeout_s:g} s and {_LARGEST} bytes"
         raise Unreachable(

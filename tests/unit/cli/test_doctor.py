@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agent.cli import doctor
 from agent.doctor.checks import FAIL, OK, SKIP, WARN, Clock, Finding
@@ -264,6 +265,33 @@ def test_one_who_is_not_root_there_asks_sudo_which_asks_nothing(
     (found,) = findings(swarmkeeper("doctor", "-c", str(config), "--host", "h2", "-o", "json"))["ssh"]
     assert found.text == "doctor does not run there: sudo: a password is required"
     assert "let sudo run it without a password" in found.remedy
+
+
+@pytest.mark.parametrize("place", ["text", "remedy", "check"])
+def test_what_another_host_tells_stays_text(
+    etcd: EtcdServer, tmp_path: Path, programs: Callable[..., None], place: str
+) -> None:
+    printed = json.dumps(
+        {"findings": [{"level": "OK", "text": "", "remedy": "", "check": ""} | {place: "\x1b[2J"}]}
+    )
+    programs(swarmkeeper=printing(tmp_path, printed), id="echo 0")
+    config = config_in(tmp_path, etcd.endpoint)
+    ended = swarmkeeper("doctor", "-c", str(config), "--host", "h2")
+
+    assert ended.code == 0
+    assert "\x1b" not in ended.out
+    assert "\\x1b[2J" in ended.out
+
+
+def test_findings_are_the_same_in_yaml(
+    etcd: EtcdServer, tmp_path: Path, programs: Callable[..., None]
+) -> None:
+    programs(swarmkeeper=printing(tmp_path), id="echo 0")
+    config = config_in(tmp_path, etcd.endpoint)
+    shown = [
+        swarmkeeper("doctor", "-c", str(config), "--host", "h2", "-o", each) for each in ("yaml", "json")
+    ]
+    assert yaml.safe_load(shown[0].out) == json.loads(shown[1].out)
 
 
 NO_FINDINGS = (

@@ -124,6 +124,16 @@ def test_a_handover_that_did_not_happen_is_an_error_with_who_leads_and_the_cause
     assert f"s after the verdict, {leads} is the leader, not h3: see the journal of h3" in ended.err
 
 
+def test_a_leader_that_has_not_resigned_in_time_is_the_one_to_look_at(
+    led: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "_HANDOVER_S", 0.3)
+    with judging(led):
+        ended = led.run("handover", "h3", "--yes")
+    assert ended.code == 1
+    assert "s after the verdict, h1 is the leader, not h3: see the journal of h1" in ended.err
+
+
 @pytest.mark.parametrize(
     ("names", "why"),
     [

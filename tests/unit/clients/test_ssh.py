@@ -39,10 +39,13 @@ def test_output_and_message_are_told_whatever_the_exit_code(fake: Fake) -> None:
         ("exit 255", "ssh to a: no connection"),
         ("exec sleep 60", "ssh to a: the command there did not end within 1 s and 2000000 bytes"),
         ("exec cat /dev/zero >&2", "the command there did not end within 1 s"),
+        ("sleep 60 & exec sleep 60", "the command there did not end within 1 s"),
+        ("sleep 60 & exit 255", "ssh to a: no connection"),
         ("exec cat /dev/zero", "the command there did not end within 20 s and 2000000 bytes"),
     ],
 )
 def test_a_command_without_an_answer_ends_in_time_with_the_cause(fake: Fake, script: str, words: str) -> None:
+    """Also if another process keeps its pipes open, as the ProxyCommand of an ssh that was killed does."""
     fake(script)
     began = time.monotonic()
     with pytest.raises(Unreachable, match=words):
