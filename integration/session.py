@@ -171,7 +171,7 @@ def bad_release(session: Session) -> None:
     terminal.type(
         f"swarmkeeper apply --yes --wait -m 'shop {BAD}' shop.yaml",
         code=1,
-        shows=("shop-1 on node-231: it exits again and again, last with code 1", "has failed after"),
+        shows=("shop-1 on node-231: it keeps exiting, last with code 1", "has failed after"),
     )
 
 

@@ -87,7 +87,7 @@ TROUBLES = {
         metrics=('blocked{reason="unsupported"}',),
     ),
     "crash loop": Trouble(
-        "it exits again and again",
+        "it keeps exiting",
         more='entrypoint: ["/bin/busybox", "sh", "-c", "echo no database at db:3306; exit 3"]',
         metrics=('replica_crashes{service="trouble",slot="1"}', 'blocked{reason="crash"}'),
     ),

@@ -29,9 +29,8 @@ _LEAST = 20
 
 def _is_wanted(event: Event, since_s: float, names: Sequence[str]) -> bool:
     kind, _, name = event.resource.partition("/")
-    service = (
-        name.rpartition("-")[0] if kind == "replica" else name
-    )  # its replicas are called <service>-<slot>
+    # The replicas of a service are called <service>-<slot>.
+    service = name.rpartition("-")[0] if kind == "replica" else name
     called = {event.resource, name, service}
     return (seconds_of(event.at) or 0.0) >= since_s and (not names or not called.isdisjoint(names))
 
@@ -53,7 +52,7 @@ def show_events(
         rows = [as_json(each) for each in shown]
         print_data({"version": VERSION, "dropped_at": log.dropped_at, "events": rows}, output)
         return
-    _print(shown, output, log.dropped_at)
+    _print(shown, output, log.dropped_at, again=False if follow else None)
     if not follow:
         if not shown:
             typer.echo("No such event is kept.", err=True)
@@ -93,8 +92,8 @@ def _read(connection: Connection) -> EventLog:
     return log
 
 
-def _print(events: Sequence[Event], output: Output, dropped_at: str, *, again: bool = False) -> None:
-    """Print events; the head of the table unless `again`. `dropped_at` as in a log."""
+def _print(events: Sequence[Event], output: Output, dropped_at: str, *, again: bool | None) -> None:
+    """Print events; the head of the table unless `again`; None: no more follow. `dropped_at` as in a log."""
     if dropped_at:
         typer.echo(f"Events up to {text(dropped_at).plain} were dropped: the last 64 kB are kept.", err=True)
     if output.is_data:
@@ -103,14 +102,14 @@ def _print(events: Sequence[Event], output: Output, dropped_at: str, *, again: b
         return
     console = Console(highlight=False)
     sized = output is not Output.WIDE and (console.is_terminal or os.environ.get("COLUMNS"))
-    rows = [_row(each) for each in events]
+    rows = [(each.at, each.resource, *each.described) for each in events]
     columns = [
-        Column(head=head.ljust(_LEAST), cells=[text(row[n]) for row in rows], least=8 if n else 0)
+        Column(
+            head=head.ljust(0 if again is None else _LEAST),
+            cells=[text(row[n]) for row in rows],
+            least=8 if n else 0,
+        )
         for n, head in enumerate(("Time", "Resource", "Event", "Text"))
     ]
     for line in table(columns, console.width if sized else None)[1 if again else 0 :]:
         console.print(line, soft_wrap=True)
-
-
-def _row(event: Event) -> tuple[str, ...]:
-    return event.at, event.resource, *event.described

@@ -190,7 +190,7 @@ def _as_data(kept: Kept) -> dict[str, Any]:
 def _columns(kept: Iterable[Kept], *, wide: bool) -> list[Column]:
     rows = [_row(each, wide=wide) for each in kept]
     heads = ("Revision", "Time", "Author", "Hash", "Outcome", "Message")
-    omit, least = {"Author": 1, "Hash": 2}, {"Author": 10, "Outcome": 20, "Message": 10}
+    omit, least = {"Author": 1, "Hash": 2}, {"Author": 10, "Outcome": 24, "Message": 10}
     return [
         Column(
             head=head, cells=[text(row[n]) for row in rows], omit=omit.get(head, 0), least=least.get(head, 0)

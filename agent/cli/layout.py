@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -37,8 +38,13 @@ def text(content: str, style: str = "") -> Text:
     return Text(printable(content), style, end="", no_wrap=True)
 
 
-def shortened(content: str, width: int) -> str:
-    """Return `content` in at most `width` cells, with an ellipsis in its middle, since names differ at both ends."""
+def shortened(content: str, width: int, *, image: bool = False) -> str:
+    """Return `content` in at most `width` cells, with an ellipsis in its middle, since names differ at both ends.
+
+    An image first loses its registry, then further parts of its path: `…somecom/order:1.1.0`.
+    """
+    while image and cell_len(content) > width and "/" in content:
+        content = f"{ELLIPSIS}{content.partition('/')[2]}"
     if cell_len(content) <= width:
         return content
     kept = max(width - 1, 0)
@@ -52,6 +58,9 @@ def shortened(content: str, width: int) -> str:
 
 # ---- Tables
 
+_PROSE = ("Text", "Outcome")
+"""Heads of the columns whose cells get more lines instead of being shortened."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -63,13 +72,18 @@ class Column:
     """The column with the highest number is omitted first from a table that is too wide; 0: never."""
     least: int = 0
     """Width down to which the cells may be shortened; 0: they may not."""
+    most: int | None = None
+    """Width at which prose is broken into lines; None: it is not."""
 
     @property
     def width(self) -> int:
-        return max(cell_len(self.head), *(each.cell_len for each in self.cells))
+        return max(cell_len(self.head), *(min(e.cell_len, self.most or e.cell_len) for e in self.cells))
 
     def narrowed(self, width: int) -> "Column":
-        cells = [Text(shortened(each.plain, width), each.style, end="") for each in self.cells]
+        if self.head.strip() in _PROSE:
+            return replace(self, most=width)
+        image = self.head == "Image"
+        cells = [Text(shortened(e.plain, width, image=image), e.style, end="") for e in self.cells]
         return replace(self, cells=cells, head=shortened(self.head, width))
 
 
@@ -81,9 +95,10 @@ def table(columns: Sequence[Column], width: int | None) -> list[Text]:
     if width is not None:
         shown = _fitted(shown, width)
     widths = [each.width for each in shown]
-    heads = [text(each.head, "dim") for each in shown]
-    rows = [heads, *(list(row) for row in zip(*(each.cells for each in shown), strict=True))]
-    lines = [_line(row, widths) for row in rows]
+    lines = [_line([text(each.head, "dim") for each in shown], widths)]
+    for row in zip(*(each.cells for each in shown), strict=True):
+        parts = (paragraph(cell, each.most, hang=0) for cell, each in zip(row, shown, strict=True))
+        lines += [_line(line, widths) for line in zip_longest(*parts, fillvalue=Text(end=""))]
     if width is not None:
         for line in lines:  # a window may be too narrow even for the shortest table
             line.truncate(width, overflow="ellipsis")

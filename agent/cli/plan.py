@@ -168,9 +168,9 @@ def _totals(plan: ClusterPlan, *, every_step: bool) -> str:
     waiting = f"{len(plan.waiting)} waiting" if plan.waiting else ""
     if not plan.steps and not blocked and not waiting:
         return "Nothing to do: the cluster matches the document."
-    hidden = 0 if every_step else sum(map(is_bookkeeping, plan.steps))
-    hosts = sum(1 for host in plan.hosts if host.steps)
-    steps = f"{counted(len(plan.steps), 'step')} on {counted(hosts, 'host')}" if plan.steps else "No step"
-    folded = f"{hidden} of them keep records in etcd and labels: --all shows them" if hidden else ""
+    on = [host.name for host in plan.hosts for each in host.steps if every_step or not is_bookkeeping(each)]
+    steps = f"{counted(len(on), 'step')} on {counted(len(set(on)), 'host')}" if on else "No step"
+    hidden = len(plan.steps) - len(on)
+    folded = f"{hidden} more for records in etcd and labels: --all shows them" if hidden else ""
     defect = "" if plan.settled else "the plan did not come to an end: please report this"
     return f"{'; '.join(filter(None, (steps, folded, blocked, waiting, defect)))}."

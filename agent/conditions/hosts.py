@@ -88,8 +88,10 @@ def _bridge(name: str, status: HostStatus, reports: Reports) -> Iterator[Finding
             f"waits to change docker_gwbridge{because(waits)}",
             cause=on or held_by or _slot_holder(name, reports),
         )
-    elif phase == "moving" or (phase == "" and status.state == "active"):
+    elif phase == "moving":
         yield Progressing("ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
+    elif phase == "" and status.state == "active":
+        yield Progressing("Steps", "has not compared docker_gwbridge with the document yet")
     elif granting and held_by != f"host/{name}":
         yield Progressing("WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
 

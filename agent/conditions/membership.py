@@ -11,7 +11,7 @@ from agent.model.status import HostStatus
 SWARM = "swarm"
 """Resource of the membership of a host in its own report."""
 LISTED_WITHIN_S = 60.0
-"""Seconds after a join within which the managers list the node."""
+"""Seconds after a join within which the managers list the node as ready."""
 
 
 def membership_findings(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
@@ -80,16 +80,17 @@ def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
 
 def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
     node, lister = reports.node_of(declared.name), reports.lister
+    age_s = seconds_since(status.joined.at if status.joined else "", reports.now_s)
+    joins = age_s is not None and age_s < LISTED_WITHIN_S
     if node is None:
-        assert lister is not None
-        joined_at = status.joined.at if status.joined else ""
-        age_s = seconds_since(joined_at, reports.now_s)
-        if lister.at < joined_at and age_s is not None and age_s < LISTED_WITHIN_S:
+        if joins and lister and status.joined and lister.at < status.joined.at:
             yield Progressing("Joining", "joins the swarm: the managers do not list its node yet")
         else:
             yield Degraded("NotInSwarm", "the managers do not list its node any more")
         return
-    if node.state != "ready":
+    if node.state == "unknown" and joins:
+        yield Progressing("Joining", "joins the swarm: the managers list its node as unknown so far")
+    elif node.state != "ready":
         yield Degraded(
             "NodeDown",
             f"the managers list its node as {node.state}, although its dockerd answers: "

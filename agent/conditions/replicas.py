@@ -139,6 +139,7 @@ class _Judge:
         self.spec = reports.spec(place.service.name, place.replica.spec if place.replica else "")
         project = reports.intent.project if reports.intent else ""
         self.container = f"container/{project}-{place.service.name}-{place.slot}"
+        self.logs = f"swarmkeeper logs {place.service.name}-{place.slot}"
 
     def finding(self, status: HostStatus | None, mine: list[ReplicaReport]) -> Finding:
         place = self.place
@@ -154,12 +155,12 @@ class _Judge:
         if not mine:
             return self._absent(status, place.replica)
         if len(mine) > 1:
-            names = [each.name for each in mine]
-            containers = (self.container, *(f"container/{name}" for name in names))
+            containers = (self.container, *(f"container/{each.name}" for each in mine))
             if blocked := self._blocked(status, *containers):
                 return severest(blocked)
             reason, on = self._waiting(status, *containers)
-            text = f"{len(mine)} containers of it exist until one is removed: {', '.join(names)}"
+            # Without their names, which change meanwhile: `apply --wait` prints each new text.
+            text = f"{len(mine)} containers of it exist until one is removed"
             text += f"; {reason}" if reason else ""
             return Progressing("Updating", text, cause=self._swarm_or_host(on))
         findings = (
@@ -201,8 +202,7 @@ class _Judge:
             return Progressing("WaitsForDependency" if on else "Starting", reason, cause=on)
         host = self.known.hosts[self.place.host]
         if host.is_fault:
-            text = f"it cannot start: see {self.place.host}"
-            return Degraded("ReplicasMissing", text, cause=host.key)
+            return Degraded("ReplicasMissing", f"it cannot start: see {self.place.host}", cause=host.key)
         resources = {each.resource for each in (*blocked_of(status), *self.reports.leader_blocked())}
         networks = (f"network/{each.network}" for each in self.place.service.spec.networks)
         cause = next((each for each in networks if each in resources), "")
@@ -284,7 +284,7 @@ class _Judge:
             case "exited":
                 yield from self._exited(found)
             case "restarting":
-                yield _crash_loop(found)
+                yield self._crash_loop(found)
             case "created" if found.error:
                 yield self._start_failed(found)
             case "created":
@@ -307,7 +307,7 @@ class _Judge:
                 "Unhealthy", why, f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}"
             )
         if found.crashes >= CRASH_LOOP:
-            yield _crash_loop(found)
+            yield self._crash_loop(found)
         if differences := [each for each in found.differences if each.repair != "none"]:
             names = ", ".join(each.field for each in differences[:3])
             of_networks = all(each.field.startswith("networks.") for each in differences)
@@ -325,19 +325,23 @@ class _Judge:
         code = f"exited with code {found.exit_code}"
         if finished(self._spec_of(found), found):
             if found.exit_code:
-                logs = f"docker logs {found.name}"
-                yield Degraded("Failed", f"it {code}, and its restart policy ends it", logs)
+                yield Degraded("Failed", f"it {code}, and its restart policy ends it", self.logs)
             return
         if found.crashes >= CRASH_LOOP:
-            yield _crash_loop(found)
+            yield self._crash_loop(found)
         elif found.error:
             yield self._start_failed(found)
         else:
-            yield Degraded("Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}")
+            yield Degraded("Exited", f"it {code}; its agent starts it again", self.logs)
+
+    def _crash_loop(self, found: ReplicaReport) -> Finding:
+        times = found.crashes or found.restarts
+        ended = f"it keeps exiting, {times} times so far" if times > 1 else "it keeps exiting"
+        code = f", last with code {found.exit_code}" if found.status in ("exited", "restarting") else ""
+        return Degraded("CrashLoop", f"{ended}{code}", self.logs)
 
     def _start_failed(self, found: ReplicaReport) -> Finding:
-        text = f"it cannot start: {found.error}"
-        return Degraded("StartFailed", text, cause=self._outside())
+        return Degraded("StartFailed", f"it cannot start: {found.error}", cause=self._outside())
 
     def _outside(self) -> str:
         """Return the key of the host if it is outside the swarm, where nothing attaches to an overlay."""
@@ -349,10 +353,3 @@ class _Judge:
         for host in self.known.shown.get(self.place.key, ()):
             if host != self.place.host:
                 yield Progressing("Moving", f"{host} still has a container of it", cause=f"host/{host}")
-
-
-def _crash_loop(found: ReplicaReport) -> Finding:
-    times = found.crashes or found.restarts
-    ended = f"it exits again and again, {times} times so far" if times > 1 else "it exits again and again"
-    code = f", last with code {found.exit_code}" if found.status in ("exited", "restarting") else ""
-    return Degraded("CrashLoop", f"{ended}{code}", f"docker logs {found.name}")

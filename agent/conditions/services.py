@@ -60,8 +60,8 @@ def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
             return Degraded("RolledBack", text, APPLY)
         case "paused" | "rollback-paused":
             what = "paused" if rollout.state == "paused" else "the rollback is paused"
-            fix = "apply the previous document, or a corrected one"
-            return Blocked("RolloutPaused", f"{what}, {count}, because {rollout.why}: {fix}", APPLY)
+            text = f"{what}, {count}, because {rollout.why}: roll back, or apply a corrected document"
+            return Blocked("RolloutPaused", text, "swarmkeeper rollback")
 
 
 # ---- Services

@@ -17,8 +17,8 @@ UNKNOWN = "?"
 _ALONE = ("cluster", "store", "document", "quorum", "leader")
 """Kinds of which a cluster has one; their conditions have no name that tells them apart."""
 _TITLES = {"store": "etcd"}
-_ON_HOST: tuple[Reason, ...] = ("CrashLoop", "Exited", "Failed", "StartFailed", "Unhealthy")
-"""Reasons whose command asks the dockerd of the replica's host."""
+_ON_HOST: Reason = "Unhealthy"
+"""The reason whose command asks the dockerd of the replica's host."""
 _VERDICTS: dict[Reason, str] = {
     "Ready": "accepted",
     "Paused": "accepted, mode paused",
@@ -79,8 +79,7 @@ def output_of(concerned: Sequence[ReplicaCondition]) -> tuple[str, ...]:
 
 def next_on(condition: Condition, concerned: Sequence[ReplicaCondition]) -> str:
     """Return `next`, with the host on which the command of a condition has to be run; without one: any machine."""
-    replicas = (each for each in concerned if condition.reason in _ON_HOST)
-    hosts = (each.host for each in replicas if each.condition.reason == condition.reason)
+    hosts = (each.host for each in concerned if condition.reason == each.condition.reason == _ON_HOST)
     host = condition.name if condition.kind == "host" else next(hosts, "")
     return f"next, on {host}" if host else "next"
 

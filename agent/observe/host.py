@@ -104,8 +104,8 @@ class HostReader:
         self._known_at = 0.0
         self._forgotten_at = -1.0
         self._active_since: float | None = None
-        self._lacking: Timers[str] = Timers(clock)
-        """Containers without a gateway, by id."""
+        self._lacking: Timers[tuple[str, str]] = Timers(clock)
+        """Containers without a gateway, by id and start: one that keeps exiting loses it at each end."""
         self._up: dict[tuple[str, str], float] = {}
         """Time of the first look at a running managed container, by id and start."""
         self._stopped: Timers[str] = Timers(clock)
@@ -143,7 +143,8 @@ class HostReader:
 
         named = _assigned_specs(cluster)
         wanted = frozenset(each.image for each in named)
-        images = self._engine.images(wanted)
+        # Also of the services that run elsewhere, so that a plan does not foresee a pull of what is here.
+        images = self._engine.images(wanted.union(e.spec.image for e in (intent.services if intent else ())))
         found = self._engine.containers(specs, context, in_flight, assigned, inspect_all=self._is_due())
         found, stuck, stuck_in_s = self._without_stuck(found)
         ours, ask = self.memory.with_stops(found.ours, self._clock()), self._kernel.has_processes
@@ -250,9 +251,10 @@ class HostReader:
         return self._kernel.listening() if asked else None
 
     def _with_settling(self, seen: HostState) -> HostState:
-        lacking = self._lacking.look(each.id for each in bridge.without_gateway(seen))
+        starts = {each.id: each.started_at for each in seen.containers}
+        lacking = self._lacking.look((e.id, starts.get(e.id, "")) for e in bridge.without_gateway(seen))
         stopped = self._stopped.look(bridge.resting(seen))
-        settling = {each for each, held_s in lacking.items() if held_s < DOUBT_S}
+        settling = {each for (each, _), held_s in lacking.items() if held_s < DOUBT_S}
         settling |= {each for each, held_s in stopped.items() if held_s < START_S}
         return replace(seen, settling=frozenset(settling))
 

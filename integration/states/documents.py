@@ -59,7 +59,7 @@ STATES = (
         state="Degraded",
         code=CRITICAL,
         first=("looping",),
-        also=("again and again",),
+        also=("keeps exiting",),
         core=True,
     ),
     State(

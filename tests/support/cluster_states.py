@@ -722,19 +722,19 @@ EXPECTED: Mapping[str, Expected] = {
         code=0,
     ),
     "crash loop, exited": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exits again and again, 7 times "
-        "so far, last with code 1",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it keeps exiting, 7 times so far, "
+        "last with code 1",
         code=2,
         problems=("service/billing Degraded/CrashLoop!",),
     ),
     "crash loop, between two exits": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exits again and again, 7 times so far",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it keeps exiting, 7 times so far",
         code=2,
         problems=("service/billing Degraded/CrashLoop!",),
     ),
     "crash loop, restarted by docker": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exits again and again, 7 times "
-        "so far, last with code 1",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it keeps exiting, 7 times so far, "
+        "last with code 1",
         code=2,
         problems=("service/billing Degraded/CrashLoop!",),
     ),
@@ -779,7 +779,7 @@ EXPECTED: Mapping[str, Expected] = {
     ),
     "two containers of a slot": Expected(
         line="in progress: 8 of 8 replicas ready; billing: billing-1: 2 containers of it exist until "
-        "one is removed: prod-billing-1, prod-billing-1-old",
+        "one is removed",
         states=("service/billing Progressing/Updating",),
     ),
     "host off for 6 minutes": Expected(
@@ -947,7 +947,7 @@ EXPECTED: Mapping[str, Expected] = {
     ),
     "rollout paused": Expected(
         line="rollout of order: paused, 1 of 4 replicas updated, because order-1: it exited with 3: "
-        "apply the previous document, or a corrected one",
+        "roll back, or apply a corrected document",
         problems=("rollout/order Blocked/RolloutPaused",),
     ),
     "rollback under way": Expected(
@@ -968,7 +968,7 @@ EXPECTED: Mapping[str, Expected] = {
     ),
     "rollback paused": Expected(
         line="rollout of order: the rollback is paused, 3 of 4 replicas rolled back, because order-2: "
-        "it exited with 1: apply the previous document, or a corrected one",
+        "it exited with 1: roll back, or apply a corrected document",
         problems=("rollout/order Blocked/RolloutPaused",),
     ),
     "first start": Expected(

@@ -181,8 +181,8 @@ def test_a_condition_has_its_text_its_command_and_what_it_follows_from() -> None
 
     assert lines[:3] == [
         "replica billing-1: Degraded, CrashLoop",
-        "  it exits again and again, 7 times so far, last with code 1",
-        "  next: docker logs prod-billing-1",
+        "  it keeps exiting, 7 times so far, last with code 1",
+        "  next: swarmkeeper logs billing-1",
     ]
     assert "  exit_code: 1" in lines
     assert "  restarts: 7" in lines

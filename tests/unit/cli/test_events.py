@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -64,6 +66,23 @@ def test_the_events_are_a_table_the_oldest_first(cluster: Cluster) -> None:
     assert found[2] == [DOCUMENT.at, "document/7", "accepted", "anna@shell:", "web"]
     assert " ".join(found[3]).endswith("Degraded CrashLoop (4 times since 2026-11-29T13:40:00Z)")
     assert "Events up to 2026-11-28T00:00:00Z were dropped" in ended.err
+
+
+def test_a_window_breaks_the_text_into_lines_and_cuts_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = "paused, 1 of 3 replicas updated, because shop-1: it keeps exiting with 1: roll back"
+    event = replace(HOST, resource="rollout/shop", state="Blocked", reason="RolloutPaused", text=paused)
+    cluster.put(cluster.keys.events, EventLog(events=(event, DOCUMENT)))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    assert cluster.run("events").out.splitlines() == [
+        "Time                  Resource      Event                  Text",
+        "2026-11-29T12:00:00Z  rollout/shop  Blocked RolloutPaused  paused, 1 of 3 replicas updated, because",
+        "                                                           shop-1: it keeps exiting with 1: roll",
+        "                                                           back",
+        "2026-11-29T13:00:00Z  document/7    accepted               anna@shell: web",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -198,8 +217,8 @@ def test_a_followed_list_outlives_an_etcd_that_does_not_answer_for_a_while(
                 write(REPLICA, dropped_at=DOCUMENT.at)
             raise
 
-    def printed(events: Sequence[Event], output: Output, dropped_at: str, *, again: bool = False) -> None:
-        printing(events, output, dropped_at, again=again)
+    def printed(events: Sequence[Event], output: Output, dropped_at: str, **form: Any) -> None:
+        printing(events, output, dropped_at, **form)
         if REPLICA in events:
             raise KeyboardInterrupt
         store.cut()

@@ -127,6 +127,22 @@ def test_the_history_tells_of_each_document_who_put_it_when_and_what_became_of_i
     assert " ".join(lines[3]).endswith("carried out after 31 s the first")
 
 
+def test_a_window_breaks_the_outcome_into_lines_and_cuts_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cluster, NEWER, "accepted", "paused", note=Note(author="anna@shell", message="shop 1.2.0"))
+    monkeypatch.setenv("COLUMNS", "80")
+    head, *lines = good(cluster.run("history")).out.splitlines()
+
+    assert all(len(each) <= 80 for each in lines)
+    at = head.index("Outcome")
+    end = head.index("Message")
+    assert " ".join(each[at:end].strip() for each in lines) == (
+        "paused after 31 s: order: order-1: it exited with 1"
+    )
+    assert lines[0].endswith("shop 1.2.0")
+
+
 def test_as_data_it_has_hashes_and_all_outcomes(cluster: Cluster) -> None:
     revision = put(cluster, GOOD, "accepted", "paused", "carried-out")
     data = json.loads(good(cluster.run("history", "-o", "json")).out)

@@ -1,9 +1,12 @@
 import json
-import re
 from collections.abc import Callable
 
+from agent.cli.plan import _totals
+from agent.model.leader_steps import PublishVerdict
 from agent.model.records import Accepted, Verdict
 from agent.model.status import HostStatus
+from agent.model.steps import StartContainer
+from agent.planner.dry_run.cluster import ClusterPlan, HostPlan
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster
 
@@ -37,7 +40,29 @@ def test_bookkeeping_is_folded_unless_every_step_is_asked_for(cluster: Cluster, 
         assert step not in short
     total = len(json.loads(cluster.run("plan", write(GOOD), "-o", "json").out)["hosts"][0]["steps"])
     assert total == sum(line.startswith("  ") for line in full.partition("\nh2\n")[0].splitlines()) - 1
-    assert re.search(r"[0-9]+ steps on 2 hosts; [0-9]+ of them keep records in etcd and labels: --all", short)
+    data = json.loads(cluster.run("plan", write(GOOD), "-o", "json").out)["hosts"]
+    records = sum(step["bookkeeping"] for host in data for step in host["steps"])
+    steps = sum(len(host["steps"]) for host in data)
+    assert (
+        f"{steps - records} steps on 2 hosts; {records} more for records in etcd and labels: --all" in short
+    )
+    assert f"{steps} steps on 2 hosts" in full
+
+
+def test_a_host_whose_steps_are_all_folded_is_not_counted() -> None:
+    records = PublishVerdict(verdict=Verdict(revision=1, accepted=True, accepted_revision=1), reason="valid")
+    start = StartContainer(name="prod-web-1", reason="created, but never started")
+    hosts = (
+        HostPlan(name="h1", is_leader=True, steps=(records,)),
+        HostPlan(name="h2", steps=(start, records)),
+    )
+
+    def total(*shown: HostPlan, every_step: bool = False) -> str:
+        return _totals(ClusterPlan(hosts=shown), every_step=every_step)
+
+    assert total(*hosts) == "1 step on 1 host; 2 more for records in etcd and labels: --all shows them."
+    assert total(*hosts, every_step=True) == "3 steps on 2 hosts."
+    assert total(hosts[0]) == "No step; 1 more for records in etcd and labels: --all shows them."
 
 
 def test_a_plan_writes_nothing(cluster: Cluster, write: Write) -> None:

@@ -183,8 +183,10 @@ def test_in_every_state_no_row_is_green_that_is_not_ready(name: str) -> None:
 
 def test_a_command_for_one_host_names_it() -> None:
     assert "    next, on node-232: systemctl start docker" in plain(state("dockerd down"))
-    assert "    next, on node-232: docker logs prod-billing-1" in plain(state("crash loop, exited"))
-    assert "    next: swarmkeeper apply FILE" in plain(state("rollout paused"))
+    assert "    next: swarmkeeper logs billing-1" in plain(state("crash loop, exited"))
+    assert "    next: swarmkeeper rollback" in plain(state("rollout paused"))
+    (check,) = [each for each in plain(state("unhealthy")) if "next" in each]
+    assert check.startswith("    next, on node-23"), check
 
 
 def test_of_many_the_ready_ones_are_counted_and_the_others_shown() -> None:

@@ -192,6 +192,26 @@ def test_the_digest_of_an_image_is_only_in_wide_and_data(shown: Shown) -> None:
     assert rows_as_data(shown, state)[0]["image"] == "billing:1@sha256:abc"
 
 
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("10.159.62.231:5000/somecom/order:1.1.0", "…somecom/order:1.1.0"),
+        ("registry.example/group/of/projects/order:1.1.0", "…projects/order:1.1.0"),
+        ("order:1.1.0", "order:1.1.0"),
+        ("a.example/the-name-of-a-very-long-image:1.1.0", "…the-name-o…mage:1.1.0"),
+    ],
+)
+def test_in_a_window_an_image_loses_its_registry_before_its_name(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, image: str, name: str
+) -> None:
+    state = cluster(document(replace(BILLING, spec=replace(BILLING.spec, image=image))))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    printed = shown("ps", state)
+    assert f"  {name}  " in line_of(printed, "billing-1")
+    assert all(len(line) <= 100 for line in printed.splitlines())
+
+
 def test_a_spec_that_nobody_knows_is_an_unknown_image(shown: Shown) -> None:
     state = with_replica(HEALTHY, B, "billing", 1, spec="f" * 64)
 
@@ -230,7 +250,7 @@ def test_services_and_hosts_have_what_status_has_and_what_is_wrong(shown: Shown)
     assert line_of(services, "billing").split()[:7] == [
         "billing", "CrashLoop", "1", "0", "0", "1", "registry.local/billing:1.0.0",
     ]  # fmt: skip
-    assert "it exits again and again" in line_of(services, "billing")
+    assert "it keeps exiting, 7 times so far" in line_of(services, "billing")
     assert line_of(services, "web").endswith("registry.local/web:1.0.0")
     assert "10.0.0.232" in line_of(hosts, "node-232")
     assert "unreachable for 6 m" in line_of(hosts, "node-232")

@@ -234,9 +234,9 @@ def test_a_replica_that_ends_the_wait_is_named_once() -> None:
 
 def test_the_next_command_is_named_with_its_cause() -> None:
     unhealthy = condition("replica/a-1", "Degraded", "Unhealthy", "its check fails")
-    problem = Problem(condition=replace(unhealthy, command="docker logs prod-a-1"))
+    problem = Problem(condition=replace(unhealthy, command="swarmkeeper logs a-1"))
 
-    assert progress(problems=(problem,)).causes == ("a-1: its check fails; next: docker logs prod-a-1",)
+    assert progress(problems=(problem,)).causes == ("a-1: its check fails; next: swarmkeeper logs a-1",)
 
 
 # ---- The goal in named states of a whole cluster

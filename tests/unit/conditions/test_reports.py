@@ -1,7 +1,7 @@
 """Ages, durations, and which report is current."""
 
 from dataclasses import replace
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
@@ -71,6 +71,38 @@ def test_only_a_host_that_joined_just_now_need_not_be_listed_whatever_else_it_re
 
     (found,) = (each for each in conditions_of(state, now_s=NOW_S).hosts if each.condition.name == B)
     assert found.condition.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("joined", "listed_as", "reason"),
+    [
+        ("2026-11-29T12:09:30Z", "unknown", "Joining"),
+        ("2026-11-29T12:09:30Z", "down", "NodeDown"),
+        ("2026-11-29T12:08:30Z", "unknown", "NodeDown"),
+        ("", "unknown", "NodeDown"),
+    ],
+)
+def test_a_host_that_joined_just_now_may_be_unknown_to_the_managers(
+    joined: str, listed_as: Literal["unknown", "down"], reason: str
+) -> None:
+    join = JoinedReport(node_id="id-node-232", through="", engine="e", at=joined)
+    state = listed(on(HEALTHY, B, joined=join), B, state=listed_as)
+
+    (found,) = (each for each in conditions_of(state, now_s=NOW_S).hosts if each.condition.name == B)
+    assert found.condition.reason == reason
+    assert ("check the ports" in found.condition.text) == (reason == "NodeDown")
+
+
+def test_a_bridge_that_nothing_changes_is_not_called_so() -> None:
+    unseen = replace(HEALTHY.statuses[B].bridge, phase="")
+
+    (found,) = (
+        each
+        for each in conditions_of(on(HEALTHY, B, bridge=unseen), now_s=NOW_S).hosts
+        if each.condition.name == B
+    )
+    assert (found.condition.state, found.condition.reason) == ("Progressing", "Steps")
+    assert found.condition.text == "has not compared docker_gwbridge with the document yet"
 
 
 def test_a_host_could_report_until_now_or_until_it_could_not() -> None:

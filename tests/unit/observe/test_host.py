@@ -252,6 +252,23 @@ def test_a_container_lacks_its_gateway_only_when_it_still_does_a_second_later(sc
     assert [each.id for each in without_gateway(seen)] == [theirs]
 
 
+def test_a_container_that_keeps_exiting_does_not_lack_its_gateway(scene: Scene) -> None:
+    """Each look may find it as it ends. It has had a gateway in between: nothing is to be moved."""
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.run("prod-order-1", ON_NET)
+    raw = scene.engine.by_hand.get("prod-order-1")
+    (bridge,) = scene.read(cluster()).bridges
+    scene.engine.release_endpoint(bridge.id, dict(bridge.endpoints)[raw["Id"]])
+
+    for second in range(5):
+        raw["State"] |= {"StartedAt": f"2026-11-29T12:00:0{second}Z"}
+        raw["RestartCount"] = second
+        assert without_gateway(scene.read(cluster())) == ()
+        scene.now += 1.0
+    assert [each.name for each in without_gateway(scene.read(cluster()))] == ["prod-order-1"]
+
+
 def test_a_container_that_does_not_run_but_has_a_gateway_may_be_starting_for_ten_seconds(
     scene: Scene,
 ) -> None:
@@ -267,13 +284,18 @@ def test_a_container_that_does_not_run_but_has_a_gateway_may_be_starting_for_ten
     assert scene.read(cluster()).settling == frozenset()
 
 
-def test_only_images_of_the_assigned_replicas_are_looked_for(scene: Scene) -> None:
+def test_only_images_of_declared_services_and_assigned_replicas_are_looked_for(scene: Scene) -> None:
     database = ContainerSpec(image="database:5")
     specs = {spec_hash(each): each for each in (SPEC, database)}
     for each in specs.values():
         scene.engine.load_image(each.image)
-    assert scene.read(cluster(specs=specs)).images == {"order:1.0.0"}
-    assert scene.read(cluster(specs=specs, assignment=None)).images == frozenset()
+    for assigned in (
+        {},
+        {"assignment": None},
+    ):  # a drained host still has the image, and a plan pulls it no more
+        assert scene.read(cluster(specs=specs, **assigned)).images == {"order:1.0.0"}
+    empty = replace(WANTED, services=())
+    assert scene.read(cluster_of(empty, specs=specs, assignment=None)).images == frozenset()
 
 
 def test_volumes_are_asked_for_only_where_the_intent_has_some(scene: Scene) -> None:
