@@ -211,13 +211,15 @@ def handover(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
         raise Invalid(
             f"{to} cannot lead now: {why}; name one of {', '.join(first_of(able, _MOST_NAMED, '{} more'))}"
         )
-    since, now = seconds_of(last.since) or 0.0, time.time()
+    since, now, place = seconds_of(last.since) or 0.0, time.time(), ("x-cluster", "policy", "handover")
     if since > now + SEAL_LASTS_S:
+        # The next lock would be of that order again.
+        first = f"remove {'.'.join(place)} from the document, then " if old and old.at >= last.since else ""
         raise Invalid(
-            f"the lock of {leader} is of {last.since}, and now is {timestamp(now)}: restart its agent"
+            f"the lock of {leader} is of {last.since}, and now is {timestamp(now)}: {first}restart its agent"
         )
     # The leader compares this with its election, and its clock may be ahead.
-    at, place = timestamp(max(now, since + 1)), ("x-cluster", "policy", "handover")
+    at = timestamp(max(now, since + 1))
     edits = (((*place, "to"), old.to if old else "", to), ((*place, "at"), old.at if old else "", at))
     return _change(connection, cluster, wish, edits, lambda: _await_leader(connection, to, at, wish.output))
 

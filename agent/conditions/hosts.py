@@ -256,7 +256,9 @@ def _undeclared(name: str, reports: Reports) -> Finding:
     if runs:
         if leaves:
             return Progressing("Steps", f"not declared, it leaves{because(stuck.reason if stuck else '')}")
-        return Ready("Ready", "its agent runs, and the document does not declare it")
+        down = engine_down(status) if status and not status.engine_up else None
+        fault = (unknown or down) if reports.intent else None  # without a document, that is the fault
+        return fault or Ready("Ready", "its agent runs, and the document does not declare it")
     if stuck:
         return Blocked("NotRemoved", stuck.reason)
     return Ready("Ready", "not declared; its last keys are still in etcd")

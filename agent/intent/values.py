@@ -15,7 +15,8 @@ name = matching(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most", "web-1"
 )
 host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most", "node-1")
-moment = matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "a time in UTC", "2026-11-30T16:00:00Z")
+_DAY, _TIME = r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", r"([01]\d|2[0-3])(:[0-5]\d){2}Z"
+moment = matching(f"{_DAY}T{_TIME}", "a time in UTC", "2026-11-30T16:00:00Z")
 
 _KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
 _VARIABLE = re.compile(r"\$(?!\$)")

@@ -32,7 +32,10 @@ document, unless `rollback` in agent.yaml is `cluster`."""
 HELD_S = 300.0
 """Seconds for which an assignment can hold a fixed or global replica that is down. Then its engine decides: it refuses
 to start a container with an address that another one has, and leaves nothing behind."""
-_STAYS = f"the accepted document puts it on this host, and its assignment in etcd lacks it: it stays; {MISUSED_IF_NEW}"
+_STAYS = (
+    "the accepted document puts it on this host, and its assignment in etcd lacks it: it stays. If this host missed a "
+    f"document that took the service off it, apply that one again, and then this one. Else, {MISUSED_IF_NEW}"
+)
 _HOLDS = f"the document gives it no reason to wait, and its assignment in etcd does: it does not wait; {MISUSED_IF_NEW}"
 _KEEPS = (
     "its assignment in etcd changes its address, or recreates it for that. Neither the document nor the engines, which "

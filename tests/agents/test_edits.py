@@ -152,3 +152,36 @@ def test_the_first_document_is_refused_with_its_fault_and_the_next_one_carried_o
     made.settle(WITHIN)
     assert [name for name, agent in made.agents.items() if agent.leads] != [first]
     assert all(made.running().values())
+
+
+def test_a_host_that_missed_the_document_that_took_a_service_off_it_keeps_its_replica_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    """Another host got the slot meanwhile. No replica is stopped. With both documents again, each slot runs once."""
+    on = {"node-231": 1, "node-232": 1}
+    first, without, again = (
+        document(replicas={"order": each})
+        for each in (on, {"node-231": 1, "node-233": 1}, {**on, "node-233": 1})
+    )
+    made = SimulatedCluster(tmp_path, first)
+    made.put_intent(first)
+    made.start()
+    made.settle()
+    made.lose_agent("node-232")
+    made.rounds(15)
+    made.put_intent(without)
+    made.rounds(15)
+    made.put_intent(again)
+    made.rounds(5)
+    before = made.hosts["node-232"].running()
+    made.start("node-232")
+    made.rounds(20)
+    assert made.hosts["node-232"].running() == before
+    assert "If this host missed a document that took the service off it, apply that one again" in made.told()
+    made.put_intent(without)
+    made.settle()
+    made.put_intent(again)
+    made.settle()
+    assert "apply that one again" not in made.told()
+    orders = [name for each in made.running().values() for name in each if "order" in name]
+    assert sorted(orders) == ["prod-order-1", "prod-order-2", "prod-order-3"]

@@ -162,6 +162,35 @@ def test_the_earlier_document_takes_those_back_that_kept_the_newer_spec_one_afte
     assert all(agent.at_rest for agent in cluster.agents.values())
 
 
+def test_a_rollback_ends_beside_those_that_work_with_the_spec_of_an_unfinished_rollout(
+    cluster: SimulatedCluster,
+) -> None:
+    newest = document(CAREFUL, tags={"order": "1.0.2"})
+    cluster.lan.registry |= images(newest)
+    cluster.put_intent(NEWER)
+    for _ in range(60):
+        cluster.round()
+        if [*tags(cluster).values()].count("1.0.1") == 2:
+            break
+    cluster.put_intent(newest)
+    for _ in range(90):
+        cluster.round()
+        for host in cluster.hosts.values():
+            for name, image in host.running().items():
+                if image.endswith("order:1.0.2"):
+                    host.engine.by_hand.end(name, exit_code=1)
+        if state(cluster) == "rolled-back":
+            break
+    assert state(cluster) == "rolled-back"
+    assert "1.0.1" in tags(cluster).values()
+    before, written = cluster.ids(), record(cluster)
+    cluster.rounds(20)
+    assert (cluster.ids(), record(cluster)) == (before, written)
+    cluster.put_intent(CAREFUL)
+    cluster.settle(within=90)
+    assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
+
+
 def test_another_leader_carries_the_rollout_on(cluster: SimulatedCluster) -> None:
     cluster.put_intent(NEWER)
     rounds_until(cluster, "moving")

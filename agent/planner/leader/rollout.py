@@ -177,17 +177,17 @@ class ServiceRollout:
         )
 
     def _keeps(self, place: Place) -> bool:
-        """Return True if its host lets no rollback take the replica from the document's spec, with which it works."""
+        """Return True if its host lets no rollback take the replica from a newer spec, with which it works."""
         status, replica = self.cluster.statuses.get(place[0]), self.had[place]
         mine = status.by_key.get(replica.key, ()) if status and self.service.replicas is None else ()
-        runs = any((each.spec, each.status in UP) == (self.to, True) for each in mine)
-        if status is None or not runs or why_absent(place[0], self.cluster):
+        up = {each.spec for each in mine if each.status in UP}
+        if status is None or not up or why_absent(place[0], self.cluster):
             return False
-        if replica.spec != self.to:  # its host judges by its own engine
-            return does_not_follow(status, self.cluster.accepted, replica.key)
+        if replica.spec != self.to:  # its host judges by its own engine, whatever document the spec is of
+            return replica.spec not in up and does_not_follow(status, self.cluster.accepted, replica.key)
         policy = decode(status.admission)
         own = policy is not None and policy.rollback == "own_failures"
-        return own and self._condition(place).is_ != "failed"
+        return self.to in up and own and self._condition(place).is_ != "failed"
 
     def _is_refused(self, place: Place, found: Condition) -> bool:
         """Return True if its host does not admit the replica by its policy: others are updated meanwhile."""

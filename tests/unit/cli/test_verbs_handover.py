@@ -102,6 +102,18 @@ def test_a_handover_after_one_by_a_clock_that_is_ahead_is_later_all_the_same(led
     assert order_in(led).at > ahead
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_lock_of_the_far_future_is_refused_with_what_ends_it(led: Cluster, *, ordered: bool) -> None:
+    """The lock after it is not before the accepted order, so a restart alone does not help."""
+    far = "2099-01-01T00:00:00Z"
+    policy = {"handover": {"at": far, "to": "h1"}} if ordered else {}
+    put(led, document(THREE, cluster={"policy": policy}))
+    led.put(led.keys.leader, LeaderRecord(host="h1", since=far))
+    ended = led.run("handover", "--yes")
+    first = "remove x-cluster.policy.handover from the document, then " if ordered else ""
+    assert (ended.code, f": {first}restart its agent" in ended.err) == (1, True)
+
+
 def test_no_wait_and_plan_do_not_wait(led: Cluster) -> None:
     planned = good(led.run("handover", "h3", "--plan", "-o", "json"))
     assert "resign" not in {

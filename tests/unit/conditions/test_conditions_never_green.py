@@ -122,6 +122,14 @@ STATES: dict[str, tuple[ClusterState, str]] = {
         on(left_over(engine_up=False), D, replicas=(), state="active"),
         f"host/{D} Degraded/EngineDown",
     ),
+    "an undeclared host whose agent starts": (
+        replace(left_over(), statuses=HEALTHY.statuses),
+        f"host/{D} Unknown/NotReported",
+    ),
+    "an undeclared host, its dockerd away from the start": (
+        on(left_over(engine_up=False), D, replicas=(), state="unknown"),
+        f"host/{D} Degraded/EngineDown",
+    ),
     "an undeclared host with a container, unreachable": (
         left_over(running=False),
         f"host/{D} Unknown/Unreachable",
