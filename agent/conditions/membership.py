@@ -52,12 +52,14 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
 
 
 def _next_leader(name: str, reports: Reports) -> str:
-    """Return the key of a declared manager that does not report, if the leader is to become a worker."""
-    intent = reports.intent
-    if reports.cluster.leader != name or intent is None:
+    """Return the key of a declared manager that cannot lead yet, if the leader is to become a worker."""
+    cluster, intent = reports.cluster, reports.intent
+    if cluster.leader != name or intent is None:
         return ""
-    absent = (each.name for each in intent.managers if each.name != name and reports.why_unknown(each.name))
-    return next((f"host/{each}" for each in absent), "")
+    others = [each.name for each in intent.managers if each.name != name]
+    absent = [each for each in others if reports.why_unknown(each)]
+    unable = [each for each in others if not cluster.could_lead(each)]
+    return next((f"host/{each}" for each in (*absent, *unable)), "")
 
 
 def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:

@@ -44,7 +44,10 @@ def rollout_condition(
         if slow := next((each for each in updated_ones if each.state != "Ready"), None):
             cause = slow.key if slow.cause not in ("", resource) else ""
             found = found._replace(text=f"{found.text}; {slow.name}: {slow.text}", cause=cause)
-        elif on:
+        else:
+            # A replica that only waits until others are updated has this rollout as its cause.
+            late = (each.condition for each in replicas if each.condition.cause != resource)
+            on = on or next((each.key for each in late if each.state != "Ready"), "")
             found = found._replace(cause=on)
     return Condition.of("rollout", service.name, found, revision=reports.accepted_revision)
 

@@ -154,6 +154,14 @@ class ClusterState(Frozen):
         status = self.statuses.get(host)
         return status if status and self.present.get(host) == status.instance else None
 
+    def could_lead(self, host: str) -> bool:
+        """Return True if the running agent of a host reports that it is a manager of the recorded swarm."""
+        status, record = self.status_of(host), self.record
+        if record is None or status is None:
+            return False
+        manages = status.is_manager and status.swarm_id == record.swarm_id
+        return status.engine_up and status.state == "active" and manages
+
 
 class Observed(Frozen):
     """The complete input of the planner."""

@@ -194,11 +194,11 @@ def _may_wait(status: HostStatus, known: HostStatus) -> bool:
     """Return True if `status` differs only in work that goes on, of which no host decides anything.
 
     Membership is excepted, and so are the ends of this host's steps and of all work: they tell that a goal is reached.
-    A leader waits, too, with states of nodes and hosts that are present again: both change when a host comes back.
+    A leader waits, too, with nodes and hosts that are there again: both change when a host comes back.
     """
     listed = replace(known, nodes=status.nodes, unreachable=status.unreachable)
     others = listed != known
-    if _lasting(status.nodes) != _lasting(known.nodes) or {*status.unreachable} - {*known.unreachable}:
+    if _lasting(status.nodes) != _lasting(known.nodes) or _away(status) - _away(known):
         return False
     behind = known.revision <= status.revision < status.bridge.revision
     ends = any(not each.leads for each in known.steps) > any(not each.leads for each in status.steps)
@@ -215,6 +215,10 @@ def _may_wait(status: HostStatus, known: HostStatus) -> bool:
 def _lasting(nodes: tuple[NodeState, ...] | None) -> tuple[NodeState, ...] | None:
     """Return the nodes without their states: None tells that the manager sees no raft leader."""
     return nodes and tuple(replace(each, state="") for each in nodes)
+
+
+def _away(status: HostStatus) -> set[object]:
+    return {*status.unreachable, *(each.id for each in status.nodes or () if each.state != "ready")}
 
 
 def _counted(status: HostStatus, known: HostStatus, assigned_at: int) -> HostStatus:

@@ -115,7 +115,7 @@ def _is_interim_leader(observed: Observed, cluster: ClusterState, intent: Intent
         return record.claimed_by == observed.me and manages
     managers = tuple(each for each in intent.managers if each.name != rejoining_host(intent, cluster))
     if observed.fence:
-        return not any(_could_lead(each.name, cluster) for each in managers)
+        return not any(cluster.could_lead(each.name) for each in managers)
     # Only the leader reads the reports of the other hosts; a follower knows Swarm's node list.
     addresses, nodes = {str(each.address) for each in managers}, observed.nodes
     return nodes is not None and not any(each.reachable and each.address in addresses for each in nodes)
@@ -124,18 +124,9 @@ def _is_interim_leader(observed: Observed, cluster: ClusterState, intent: Intent
 def _another_manages(observed: Observed, cluster: ClusterState) -> bool:
     """Return True if another host could lead while this host is outside the swarm."""
     if observed.fence:
-        return any(_could_lead(name, cluster) for name in cluster.present if name != observed.me)
+        return any(cluster.could_lead(name) for name in cluster.present if name != observed.me)
     mine = observed.host.swarm.node_id if observed.host else None
     return any(each.reachable and each.id != mine for each in observed.nodes or ())
-
-
-def _could_lead(name: str, cluster: ClusterState) -> bool:
-    """Return True if the running agent of a host reports that it is a manager of the recorded swarm."""
-    status, record = cluster.status_of(name), cluster.record
-    if record is None or status is None:
-        return False
-    manages = status.is_manager and status.swarm_id == record.swarm_id
-    return status.engine_up and status.state == "active" and manages
 
 
 def _ineligible_blind(observed: Observed, cluster: ClusterState, intent: Intent) -> str:
@@ -215,7 +206,7 @@ def _others_that_could_lead(
     rejoining = rejoining_host(intent, cluster)
     for each in intent.managers:
         status = cluster.status_of(each.name)
-        if status and each.name not in (me, rejoining) and _could_lead(each.name, cluster):
+        if status and each.name not in (me, rejoining) and cluster.could_lead(each.name):
             yield each.name, status
 
 

@@ -292,3 +292,24 @@ def test_an_assignment_is_damaged_before_any_document_is_accepted() -> None:
     """Nobody rewrites it before then, as nobody knows what it is to be: the simulation read it all the same."""
     happens: tuple[Event, ...] = (("spoil", 0, 1032), ("put_bad", 5, 6887), ("docker_refuses", 6, 9354))
     assert tell(Tale(hosts=5, begun=False, first=9116, happens=happens, last=9655)) == ""
+
+
+def test_a_leader_is_to_become_a_worker_and_the_declared_managers_are_not_in_the_swarm() -> None:
+    """It waited for another leader, which is itself and was well: nothing named the managers that cannot lead."""
+    happens: tuple[Event, ...] = (
+        ("cut_from_the_swarm", 0, 9774), ("round", 4, 5944), ("turn", 0, 4479), ("round", 6, 9117),
+        ("round", 3, 4522), ("frozen_mid_write", 0, 8425), ("round", 6, 904), ("put", 1, 8458),
+    )  # fmt: skip
+    assert tell(Tale(hosts=5, begun=False, first=6004, happens=happens, last=5595)) == ""
+
+
+def test_a_host_is_cut_off_in_the_swarm_alone() -> None:
+    """The leader saw its node down, and kept that for 5 s to save a write: all was well meanwhile."""
+    happens: list[Event] = [("cut_from_the_swarm", 5, 239), ("round", 0, 1415), ("round", 2, 7447)]
+    assert told(3, 1894, 7362, happens) == ""
+
+
+def test_none_of_the_managers_in_the_quorum_can_report_that_they_do_not_reach_the_third() -> None:
+    """The leader is the third: it names the quorum that it lacks. The simulation asked for its own host."""
+    happens = [("etcd_goes", 5, 4122), ("crash", 6, 7345), ("put", 4, 795), ("cut_from_the_swarm", 0, 3981)]
+    assert told(3, 4440, 8541, happens) == ""

@@ -56,10 +56,10 @@ def _of_host(world: World, declared: HostIntent, intent: Intent) -> Iterator[Dif
     if not swarm.has_quorum:
         yield Difference("quorum", "fewer than a majority of the managers reach each other")
     elif member not in swarm.members:
-        # Only a manager's list of the nodes shows it, so the lack of a list may be named instead.
+        # Only a manager in the quorum lists the nodes: if none can report, the lack of that may be named instead.
         yield Difference(name, "the swarm has removed its node", "quorum/")
     elif member not in swarm.reached():
-        yield Difference(name, "the managers do not reach it")
+        yield Difference(name, "the managers do not reach it", "quorum/")
     elif member.availability != declared.availability:
         yield Difference(name, f"its node is {member.availability}, {declared.availability} is declared")
     if member.in_raft != (declared.role == "manager"):

@@ -194,6 +194,26 @@ def test_the_leader_that_becomes_a_worker_waits_for_the_manager_that_is_absent()
     assert _host(found, A).cause == f"host/{B}"
 
 
+@pytest.mark.parametrize(
+    "unable",
+    [
+        {"state": "inactive", "is_manager": False, "swarm_id": None},
+        {"is_manager": False},
+        {"swarm_id": "another"},
+        {"engine_up": False},
+    ],
+    ids=["outside the swarm", "a worker", "in another swarm", "its dockerd is away"],
+)
+def test_the_leader_that_becomes_a_worker_waits_for_the_manager_that_cannot_lead(
+    unable: dict[str, Any],
+) -> None:
+    hosts = (declared(A, role="worker"), declared(B), declared(C))
+    waits = waiting(f"node/id-{A}", "another declared manager must become the leader first", "leader/")
+    state = on(cluster(document(hosts=hosts)), A, waiting=waits)
+    assert _host(conditions_of(state, now_s=NOW_S), A).cause == ""
+    assert _host(conditions_of(on(state, C, **unable), now_s=NOW_S), A).cause == f"host/{C}"
+
+
 def test_a_bridge_that_waits_for_its_slot_without_a_leader_follows_from_that() -> None:
     state = on(HEALTHY, B, bridge=replace(of(B).bridge, phase="waiting"))
     found = conditions_of(replace(state, leader=None), now_s=NOW_S)
@@ -247,6 +267,25 @@ def test_a_rollout_follows_from_the_host_where_a_new_container_waits_beside_the_
     (problem,) = found.problems
     assert problem.condition.key == f"host/{B}"
     assert {"replica/billing-1", "rollout/billing"} <= {each.key for each in problem.consequences}
+
+
+def test_a_service_in_a_rollout_follows_from_what_the_next_container_waits_for() -> None:
+    moving = Rollout(before="old", to=spec_hash(BILLING.spec))
+    state = with_replica(listed(HEALTHY, B, state="down"), B, "billing", 1, spec="old")
+    why = waiting("container/prod-billing-1", "network overlay is not ready yet", "network/overlay")
+    state = replace(on(state, B, nodes=None, state="inactive", waiting=why), rollouts={"billing": moving})
+    (problem,) = conditions_of(state, now_s=NOW_S).problems
+    assert problem.condition.key == f"host/{B}"
+    assert {"rollout/billing", "service/billing"} <= {each.key for each in problem.consequences}
+
+
+def test_a_service_without_a_replica_is_critical_while_its_rollout_waits_for_a_host() -> None:
+    moving = Rollout(before="old", to=spec_hash(BILLING.spec))
+    why = waiting("container/prod-billing-1", "network overlay is not ready yet", "network/overlay")
+    state = without_replicas(on(HEALTHY, B, state="inactive", waiting=why), B, ("billing", 1))
+    (problem,) = conditions_of(replace(state, rollouts={"billing": moving}), now_s=NOW_S).problems
+    assert problem.condition.key == f"host/{B}"
+    assert problem.condition.critical
 
 
 def test_a_created_replica_follows_from_the_host_that_is_cut_off() -> None:

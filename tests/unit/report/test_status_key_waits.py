@@ -139,6 +139,14 @@ def test_what_else_a_leader_sees_is_written_at_once(desk: Desk, more: dict[str, 
     assert desk.writes(replace(away, **more))  # type: ignore[arg-type]
 
 
+def test_a_node_that_goes_down_is_written_at_once(desk: Desk) -> None:
+    other = replace(NODE, id="another")
+    led = replace(REST, leading=True, nodes=(UP, other), unreachable=AWAY)
+    assert desk.writes(led)
+
+    assert desk.writes(replace(led, nodes=(NODE, replace(other, state="ready"))))
+
+
 def test_the_work_of_a_host_outside_of_the_swarm_is_written_at_once(desk: Desk) -> None:
     assert desk.writes(replace(REST, state="inactive"))
     assert desk.writes(replace(BEGUN, state="inactive"))
