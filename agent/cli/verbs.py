@@ -143,7 +143,7 @@ def rebalance(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
     if not chosen:
         fixed = all(each.replicas is None for each in accepted.services)
         why = "no service has deploy.replicas" if fixed else "every service is spread evenly already"
-        return show_unwritten(why, accepted, wish.output)
+        return _unwritten(why, cluster, wish)
     edits = [(("services", each, "x-rebalanced-at"), services[each].rebalanced_at, at) for each in chosen]
     return _change(connection, cluster, wish, edits)
 
@@ -199,7 +199,7 @@ def handover(connection: Connection, wish: Wish, names: Sequence[str]) -> int:
             "name one host" if leader else "there is no leader that could hand over: see `swarmkeeper status`"
         )
     if leader in names:
-        return show_unwritten(f"{leader} is the leader already", accepted, wish.output)
+        return _unwritten(f"{leader} is the leader already", cluster, wish)
     unable = _unable_to_lead(cluster, accepted)
     able = [each.name for each in accepted.managers if each.name not in (leader, *unable)]
     if not able:
@@ -251,7 +251,10 @@ def _await_leader(connection: Connection, to: str, at: str, output: Output) -> s
     if leader != to:
         why = _unable_to_lead(last[0], last[0].accepted).get(to) if last[0].accepted else ""
         blamed = to if leader else last[0].leader or to  # a leader that has not resigned in time
-        return f"{took}, {last[0].leader or 'no host'} is the leader, not {to}: {why or f'see the journal of {blamed}'}"
+        state = f"{took}, {last[0].leader or 'no host'} is the leader, not {to}"
+        # A leader in a long step resigns when it has ended.
+        stays = "" if leader else "; the order stays in effect"
+        return f"{state}: {why or f'see the journal of {blamed}'}{stays}"
     if not output.is_data:
         typer.echo(painted(f"{to} is the leader, {took}.", "green"))
     return ""
@@ -282,10 +285,9 @@ def _change(
         raw = rewritten(raw, path, value)
     if not changed:
         same = ", ".join(f"{'.'.join(path)} is {value}" for path, _, value in edits)
-        return show_unwritten(f"{same} already", cluster.accepted, wish.output)
+        return _unwritten(f"{same} already", cluster, wish)
     if wish.plan_only:
-        show_plan(with_document(cluster, "the accepted document", raw), output=wish.output)
-        return 0
+        return _plan(cluster, raw, wish)
     wish = replace(wish, message=wish.message or wish.command.partition(" --confirm {}")[0])
     if not wish.output.is_data:
         _warn(cluster)
@@ -294,6 +296,17 @@ def _change(
         typer.echo()
     order = _order(wish, "the accepted document", raw, newest)
     return run_apply(connection, replace(order, intended=True, then=then))
+
+
+def _unwritten(why: str, cluster: ClusterState, wish: Wish) -> int:
+    if wish.plan_only and wish.output.is_data:
+        return _plan(cluster, cluster.accepted_text.encode(), wish)
+    return show_unwritten(why, cluster.accepted, wish.output)
+
+
+def _plan(cluster: ClusterState, raw: bytes, wish: Wish) -> int:
+    show_plan(with_document(cluster, "the accepted document", raw), output=wish.output)
+    return 0
 
 
 def _accepted(connection: Connection) -> tuple[ClusterState, Intent]:

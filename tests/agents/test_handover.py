@@ -153,12 +153,12 @@ def test_the_lock_is_of_the_order_when_the_clock_of_the_next_leader_is_behind(
     cluster: SimulatedCluster,
 ) -> None:
     to = cluster.follower().name
-    cluster.put_intent(ordered(to, "2999-01-01T00:00:00Z"))
+    cluster.put_intent(ordered(to, "2099-01-01T00:00:00Z"))
     cluster.rounds(20)
     lock = cluster.read(KEYS.leader)
     assert lock is not None
-    assert decode(LeaderRecord, lock.value) == LeaderRecord(host=to, since="2999-01-01T00:00:00Z")
-    with pytest.raises(Invalid, match=f"the lock of {to} is of 2999-01-01T00:00:00Z"):
+    assert decode(LeaderRecord, lock.value) == LeaderRecord(host=to, since="2099-01-01T00:00:00Z")
+    with pytest.raises(Invalid, match=f"the lock of {to} is of 2099-01-01T00:00:00Z"):
         hand_over(cluster)
 
 

@@ -530,7 +530,7 @@ def test_rebalance_refuses_what_has_no_replicas_to_place(cluster: Cluster, name:
 def test_rebalance_by_a_clock_that_is_behind_the_last_order_is_refused_as_the_leader_would_ignore_it(
     cluster: Cluster,
 ) -> None:
-    put(cluster, document(SPREAD, services={"order": {"x-rebalanced-at": "2999-01-01T00:00:00Z"}}))
+    put(cluster, document(SPREAD, services={"order": {"x-rebalanced-at": "2099-01-01T00:00:00Z"}}))
     ended = cluster.run("rebalance", "order", "--yes")
     assert ended.code == 1
     assert "x-rebalanced-at of order is after 20" in ended.err

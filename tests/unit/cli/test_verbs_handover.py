@@ -124,6 +124,14 @@ def test_no_wait_and_plan_do_not_wait(led: Cluster) -> None:
     assert json.loads(ended.out)["result"] == "written"
 
 
+def test_a_plan_of_nothing_to_change_is_a_plan_as_data_too(led: Cluster) -> None:
+    for verb in (("handover", "h1"), ("resume",)):
+        planned = json.loads(good(led.run(*verb, "--plan", "-o", "json")).out)
+        assert [each["name"] for each in planned["hosts"]] == ["h1", "h2", "h3", "h4"]
+        assert "result" not in planned
+    assert intent_of(led) == THREE
+
+
 @pytest.mark.parametrize("leads", ["h1", "h4"])
 def test_a_handover_that_did_not_happen_is_an_error_with_who_leads_and_the_cause(
     led: Cluster, monkeypatch: pytest.MonkeyPatch, leads: str
@@ -143,7 +151,9 @@ def test_a_leader_that_has_not_resigned_in_time_is_the_one_to_look_at(
     with judging(led):
         ended = led.run("handover", "h3", "--yes")
     assert ended.code == 1
-    assert "s after the verdict, h1 is the leader, not h3: see the journal of h1" in ended.err
+    assert (
+        "s after the verdict, h1 is the leader, not h3: see the journal of h1; the order stays" in ended.err
+    )
 
 
 @pytest.mark.parametrize(
