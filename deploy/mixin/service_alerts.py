@@ -9,8 +9,8 @@ _NOT_READY = f"{cluster('replicas', 'service', state='ready')} == 0"
 _CRASH_LOOP = "Replica {{ $labels.slot }} of {{ $labels.service }} exits repeatedly on {{ $labels.host }}"
 _CRASH_CAUSE = (
     '{{ printf "%.0f" $value }} restarts within 15 minutes. swarmkeeper status shows its exit code and '
-    "last output, docker logs all of it. Exit code 137 is SIGKILL, often the memory limit. If the loop "
-    "began with a release, apply the previous document."
+    "last output, swarmkeeper logs all of it. Exit code 137 is SIGKILL, often the memory limit. If the loop "
+    "began with a release, run swarmkeeper rollback."
 )
 
 SERVICES = (
