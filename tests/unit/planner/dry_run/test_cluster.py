@@ -155,8 +155,6 @@ def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
         "h1 (leader)",
         "  publish verdict: revision 9 is accepted",
         "  publish rollout/order: order:1.0.0 as before (466c5f742cca) -> order:1.0.0",
-        "  publish assignment/h1: revision 9: no replica changed yet",
-        "  publish assignment/h2: revision 9: no replica changed yet",
         "  publish assignment/h1: revision 9: 1 changed (order-1 is moved)",
         "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
         "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
