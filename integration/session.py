@@ -180,7 +180,7 @@ def see_why(session: Session) -> None:
         "swarmkeeper status",
         SOON_S,
         shows=("rollout shop (RolloutPaused): paused, 1 of 3 replicas updated, because shop-1",
-               "next: swarmkeeper apply FILE"),
+               "next: swarmkeeper rollback"),
     )  # fmt: skip
     session.terminal.type("swarmkeeper logs --tail 2 shop-1", shows=("shop-1 | httpd: bad address 'none'",))
     session.terminal.type(
@@ -193,7 +193,7 @@ def see_why(session: Session) -> None:
 def roll_back(session: Session) -> None:
     terminal = session.terminal
     paused, better = f"shop {BAD}", f"shop {BETTER}"
-    terminal.type("swarmkeeper history", shows=("paused afte", paused, "carried out after", better))
+    terminal.type("swarmkeeper history", shows=("paused", paused, "carried out after", better))
     terminal.type(
         f"swarmkeeper rollback -m '{BAD} exits'",
         answer="y",
