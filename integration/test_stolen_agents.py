@@ -149,7 +149,9 @@ def test_an_assignment_of_what_no_document_declares_starts_nothing_and_is_named(
     before = fixed(cluster)
     user, victim = manager(cluster)
     digest = forged_spec(cluster, user)
-    found = cluster.record(Assignment, f"assignments/{victim.name}")
+    # As the leader writes it again: one of an earlier revision than the last one does not count at all.
+    revision = cluster.record(Accepted, "accepted").revision
+    found = replace(cluster.record(Assignment, f"assignments/{victim.name}"), revision=revision)
     evil = Replica(service="evil", slot=1, spec=digest)
     swapped = tuple(
         replace(each, spec=digest) if each.service == "terminal" else each for each in found.replicas
