@@ -212,12 +212,12 @@ def test_an_earlier_sealed_value_is_refused_and_named(cluster: GuardedCluster) -
     before, members = fixed(cluster), cluster.members()
     with_one_more = document(DOCUMENT, hosts=MISSING)
     cluster.put(with_one_more)
-    eventually(lambda: cluster.get("tokens"), CONVERGE_S, "tokens are published")
+    eventually(lambda: cluster.get("tokens") is not None, CONVERGE_S, "tokens are published")
     first = sealed(cluster)
     cluster.put(DOCUMENT)
     eventually(lambda: not cluster.get("tokens"), CONVERGE_S, "the tokens are withdrawn")
     cluster.put(with_one_more)
-    eventually(lambda: cluster.get("tokens"), CONVERGE_S, "other tokens are published")
+    eventually(lambda: cluster.get("tokens") is not None, CONVERGE_S, "other tokens are published")
     assert sealed(cluster) != first
     leader = (cluster.get("leader") or {})["host"]
     thief = next(name for name in LEADERS if name != leader)
@@ -279,7 +279,8 @@ def test_a_dead_leader_whose_lease_is_renewed_is_named_on_every_host_with_a_reme
                     assert f"has not judged revision {revision}" in said, host.name
                     assert f"etcdctl del {PREFIX}leader" in said, host.name
 
-            resync_s = 2 * cluster.timings.resync_s
+            # A worker sees the document in one pass by time, and names it in the first one 60 s later.
+            resync_s = 3 * cluster.timings.resync_s
             eventually(partial(are_told, others), JUDGES_S + resync_s, "the others name the lock")
             print(f"named on the others after {time.monotonic() - put_at:.0f} s")
             dead.exec("rm", NEVER_AGAIN)
