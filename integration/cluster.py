@@ -137,7 +137,7 @@ class Cluster:
 
         self.on_every_host(restart)
         self.time_swarm()
-        eventually(lambda: self.get("leader"), LED_S, "somebody leads")
+        eventually(lambda: self.get("leader") or {}, LED_S, "somebody leads")
 
     def time_swarm(self) -> None:
         """`docker swarm update` with the heartbeat of the timings, on a host that is a manager."""

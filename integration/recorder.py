@@ -131,7 +131,7 @@ _VARYING: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"(?<=  )\d+ (?:s|m|h|d)(?m:(?=\??$))", lambda _: "6 m"),
     (r"\b10\.10\.0\.\d+(?P<old>\??)(?![\d./])", lambda found: f"10.10.0.7{found['old']}"),
     (r"\b\d+\.\d+ s\b", lambda _: "1.0 s"),
-    (r"\b\d+(?= times\b)", lambda _: "7"),
+    (r"\b\d+(?=\s+times\b)", lambda _: "7"),
     (r"\b\d+(?= (?:attempts|restarts|ends)\b)", lambda _: "7"),
 )
 """Patterns of what is another one in each run, with a function of the match that returns the fixed text."""

@@ -30,7 +30,7 @@ KILLS = 10 if os.environ.get("SWARMKEEPER_LONG") else 1
 
 def leader(cluster: Cluster) -> Host:
     """The host that holds the lock."""
-    held = eventually(lambda: cluster.get("leader"), 30, "somebody leads") or {}
+    held = eventually(lambda: cluster.get("leader") or {}, 30, "somebody leads")
     return cluster.lab[held["host"]]
 
 

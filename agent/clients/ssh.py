@@ -48,7 +48,7 @@ def run(target: Sequence[str], command: str, timeout_s: float) -> tuple[bytes, s
                 break
             if ended and not more and not text:
                 break
-            time.sleep(0.0 if more or text else _POLL_S)
+            time.sleep(0.0 if more or text else _POLL_S)  # for either pipe, or the end of ssh
         code, message = process.wait(), _last(messages)
     if code == _FAILED or code < 0:
         bounds = f"the command there did not end within {timeout_s:g} s and {_LARGEST} bytes"

@@ -11,7 +11,8 @@ SHORTEST_S, LONGEST_S = 0.02, 0.25
 def eventually(check: Callable[[], T], within_s: float, what: str) -> T:
     """Call `check` until it returns something true, or `None` without raising, and return that.
 
-    `None` counts as success so that a function of plain `assert` statements can be handed in.
+    `None` counts as success so that a function of plain `assert` statements can be handed in: wait for what may be
+    missing with `or {}`.
     An AssertionError, OSError or LookupError means "not yet"; anything else is a fault of the check and
     passes through. Raises AssertionError after `within_s` seconds, naming `what` and the last value or error.
     """

@@ -65,6 +65,15 @@ def spoil(cluster: SimulatedCluster, *names: str) -> None:
                 host.engine.by_hand.end(name, exit_code=1)
 
 
+def spoil_until(cluster: SimulatedCluster, wanted: RolloutState, *names: str, within: int = 120) -> None:
+    for _ in range(within):
+        cluster.round()
+        spoil(cluster, *names)
+        if state(cluster) == wanted:
+            return
+    raise AssertionError(f"not {wanted}: {record(cluster)}\n{cluster.told()}")
+
+
 def test_one_replica_after_the_other_gets_the_new_image_each_well_for_the_time_of_monitor(
     cluster: SimulatedCluster,
 ) -> None:
@@ -94,11 +103,7 @@ def test_a_document_is_carried_out_only_when_its_rollout_is_through(cluster: Sim
 def test_a_replica_that_ends_takes_the_others_back_and_only_it_was_touched(cluster: SimulatedCluster) -> None:
     before = cluster.ids()
     cluster.put_intent(NEWER)
-    for _ in range(60):
-        cluster.round()
-        spoil(cluster)
-        if state(cluster) == "rolled-back":
-            break
+    spoil_until(cluster, "rolled-back")
     cluster.rounds(3)
     assert tags(cluster) == dict.fromkeys(ORDERS, "1.0.0")
     assert len(cluster.ids() - before) == 1
@@ -147,11 +152,7 @@ def test_the_earlier_document_takes_those_back_that_kept_the_newer_spec_one_afte
     cluster: SimulatedCluster,
 ) -> None:
     cluster.put_intent(NEWER)
-    for _ in range(120):
-        cluster.round()
-        spoil(cluster, "prod-order-3")
-        if state(cluster) == "rolled-back":
-            break
+    spoil_until(cluster, "rolled-back", "prod-order-3")
     newer = {"prod-order-1": "1.0.1", "prod-order-2": "1.0.1"}
     assert tags(cluster) == {**newer, "prod-order-3": "1.0.0"}
     cluster.put_intent(CAREFUL)
@@ -209,11 +210,7 @@ def test_another_leader_carries_the_rollout_on(cluster: SimulatedCluster) -> Non
 
 def test_a_rollback_goes_on_under_another_leader_to_the_same_end(cluster: SimulatedCluster) -> None:
     cluster.put_intent(NEWER)
-    for _ in range(60):
-        cluster.round()
-        spoil(cluster)
-        if state(cluster) == "rolling-back":
-            break
+    spoil_until(cluster, "rolling-back")
     first = cluster.leader().name
     cluster.lose_agent(first)
     cluster.clock.advance(TTL_S + 1)
@@ -227,11 +224,7 @@ def test_a_rollout_that_was_rolled_back_is_tried_again_when_its_key_is_deleted_a
     cluster: SimulatedCluster,
 ) -> None:
     cluster.put_intent(NEWER)
-    for _ in range(60):
-        cluster.round()
-        spoil(cluster)
-        if state(cluster) == "rolled-back":
-            break
+    spoil_until(cluster, "rolled-back")
     cluster.rounds(3)
     cluster.delete(KEYS.rollout("order"))
     cluster.rounds(60)

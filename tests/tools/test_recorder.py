@@ -20,6 +20,7 @@ from integration.recorder import FOLDER, INDEX, RECORD, Capture, fixed, index, r
         ("must stay healthy for 5 s", "must stay healthy for 5 s"),
         ("last report 95 s ago", "last report 30 s ago"),
         ("exited 12 times", "exited 7 times"),
+        ("exited 2\n    times", "exited 7\n    times"),
         ("10.10.0.12  0\n10.10.0.3?  0\n10.10.0.0/16", "10.10.0.7   0\n10.10.0.7?  0\n10.10.0.0/16"),
         ("web-1  Ready  0  41 s\nweb-2  Ready  0  3 h?", "web-1  Ready  0  6 m\nweb-2  Ready  0  6 m?"),
         ("dial tcp 127.0.0.1:41242->127.0.0.1:5009", "dial tcp 127.0.0.1:40000->127.0.0.1:5009"),

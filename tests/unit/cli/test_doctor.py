@@ -47,6 +47,16 @@ def config_in(folder: Path, endpoint: str, cluster: str = "prod") -> Path:
     return file
 
 
+def config_with_user(tmp_path: Path, endpoint: str) -> Path:
+    """The same for the user h1 of etcd."""
+    file, password = config_in(tmp_path, endpoint), tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    user = f"user: h1, password_file: {password}, allow_plaintext_password: true, timeout"
+    file.write_text(file.read_text().replace("timeout", user))
+    return file
+
+
 def findings(ended: Ended) -> dict[str, list[Finding]]:
     shown = json.loads(ended.out)
     assert shown["version"] == doctor.VERSION
@@ -108,11 +118,7 @@ def test_a_declared_manager_with_the_role_of_a_worker_is_told_the_command_that_g
     with running_guarded(tmp_path / "etcd") as server:
         server.add_host("h1", may_lead=False)
         server.ctl("--user", ROOT, "put", "/swarmkeeper/prod/intent", GOOD)
-        file, password = config_in(tmp_path, server.endpoint), tmp_path / "password"
-        password.write_text(PASSWORD)
-        password.chmod(0o600)
-        user = f"user: h1, password_file: {password}, allow_plaintext_password: true, timeout"
-        file.write_text(file.read_text().replace("timeout", user))
+        file = config_with_user(tmp_path, server.endpoint)
 
         (found,) = findings(swarmkeeper("doctor", "-c", str(file), "-o", "json"))["role"]
         server.make_roles("--host", "h1", "--may-lead")
@@ -140,11 +146,7 @@ def test_a_user_with_a_role_of_something_else_is_told_no_command_that_takes_righ
             server.ctl("--user", ROOT, *command)
         server.ctl("--user", ROOT, "user", "add", f"h1:{PASSWORD}")
         server.ctl("--user", ROOT, "user", "grant-role", "h1", role)
-        file, password = config_in(tmp_path, server.endpoint), tmp_path / "password"
-        password.write_text(PASSWORD)
-        password.chmod(0o600)
-        user = f"user: h1, password_file: {password}, allow_plaintext_password: true, timeout"
-        file.write_text(file.read_text().replace("timeout", user))
+        file = config_with_user(tmp_path, server.endpoint)
 
         (found,) = findings(swarmkeeper("doctor", "-c", str(file), "-o", "json"))["role"]
 
