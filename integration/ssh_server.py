@@ -5,7 +5,7 @@ from integration.lab.lab import Lab
 from integration.lab.programs import REPOSITORY
 
 UNPACKED = REPOSITORY / "build/tools"
-"""Where script/bootstrap unpacks the package."""
+"""Where script/bootstrap unpacks the package, if this machine has no server of its own."""
 PROGRAM, LIBRARIES = "usr/sbin/sshd", "usr/lib/*/libwrap.so.0"
 UNIT = """\
 [Unit]
@@ -33,8 +33,8 @@ def serve_ssh(lab: Lab, station: Host) -> None:
 
 
 def _install(host: Host, public: str) -> None:
-    for each in (UNPACKED / PROGRAM, *UNPACKED.glob(LIBRARIES)):
-        if each.exists():  # else the machine has its own, and so have the hosts
+    if host.exec("test", "-x", f"/{PROGRAM}", check=False).returncode:
+        for each in (*UNPACKED.glob(LIBRARIES), UNPACKED / PROGRAM):
             host.write(f"/{each.relative_to(UNPACKED)}", each.resolve().read_bytes(), mode=0o755)
     if host.exec("id", "sshd", check=False).returncode:
         host.exec("useradd", "--system", "--home-dir", "/run/sshd", "--shell", "/usr/sbin/nologin", "sshd")

@@ -17,6 +17,8 @@ from integration.ssh_server import serve_ssh
 from integration.states.state import IMAGE
 from tests.support.document import document
 
+pytestmark = pytest.mark.every_base
+
 REPLICAS = 30
 START_S = 120
 SOON_S = 20

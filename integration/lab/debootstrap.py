@@ -20,7 +20,10 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 RECIPE = "/etc/swarmkeeper-lab"
 TOOLS = REPOSITORY / "build/tools"
 # Beside script/packages.txt: what every machine has anyway, and what is a package of its own since Debian 13 (docker).
-BESIDES = ("ca-certificates", "docker-cli", "iputils-ping", "procps", "python3", "systemd-sysv")
+BESIDES = (
+    "ca-certificates", "docker-cli", "iputils-ping", "openssh-client", "openssh-server", "procps", "python3",
+    "systemd-sysv",
+)  # fmt: skip
 # No host of a lab needs them: they are for tests on the machine itself.
 NOT_IN_LABS = ("chromium-headless-shell",)
 LOG_END = 800
