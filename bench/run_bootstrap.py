@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from bench.contenders import Ansible, Contender, Floor, Swarmkeeper
 from bench.engine_events import all_running, listening
 from bench.lab_session import NAME, benchmark_lab
 from bench.playbook import WORK
-from bench.processor import used_s
+from bench.processor import UNITS, used_by_unit, used_s
 from bench.scenario import REPLICAS
 from bench.statistics import Series, Target, table, verdicts
 from bench.upkeep import WATCHED_S, measure, report, wait_quiet
@@ -39,9 +40,12 @@ class Round:
 
     seconds: float
     processor_s: float
+    units_s: dict[str, float]
+    """Processor seconds of each unit, of all hosts; what the kernel and systemd take is in `processor_s` alone."""
 
     def __str__(self) -> str:
-        return f"{self.seconds:6.2f} s, processors of the hosts {self.processor_s:5.1f} s"
+        units = ", ".join(f"{name} {used:.1f}" for name, used in self.units_s.items())
+        return f"{self.seconds:6.2f} s, processors of the hosts {self.processor_s:5.1f} s ({units})"
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -101,11 +105,13 @@ def one_round(lab: Lab, contender: Contender, number: int) -> Round | None:
 def one_start(lab: Lab, contender: Contender) -> Round:
     """Raises RuntimeError if the contender fails, TimeoutError if not every replica runs in time."""
     with listening(lab.hosts) as listener:
-        used_before_s, began_ns = used_s(lab), time.time_ns()
+        units_before, used_before_s, began_ns = used_by_unit(lab), used_s(lab), time.time_ns()
         contender.go(lab)
         found = partial(all_running, wanted=REPLICAS)
         ended_ns = listener.wait_for(found, WITHIN_S, f"{contender.name}: every replica runs")
-    return Round(seconds=(ended_ns - began_ns) / 1e9, processor_s=used_s(lab) - used_before_s)
+        used, units = used_s(lab) - used_before_s, used_by_unit(lab)
+    of_units = {name: max(0.0, units[name] - units_before[name]) for name in UNITS}
+    return Round(seconds=(ended_ns - began_ns) / 1e9, processor_s=used, units_s=of_units)
 
 
 def load() -> str:
@@ -120,6 +126,9 @@ def print_results(taken: dict[str, list[Round]]) -> None:
         Series(name=name, values_s=tuple(e.processor_s for e in rounds)) for name, rounds in taken.items()
     ]
     print(f"\nprocessors, in the hosts only\n{table(used)}")
+    for name, rounds in taken.items():
+        medians = (f"{unit} {median(each.units_s[unit] for each in rounds):.2f}" for unit in UNITS)
+        print(f"{name}, median of each unit: {', '.join(medians)}")
     print(f"\nfrom wiped hosts to every replica running\n{table(seconds)}\n{verdicts(seconds, TARGETS)}")
 
 

@@ -132,14 +132,14 @@ class Cluster:
             agents_s,
         )
 
-    def until_quiet(self, least: int) -> None:
-        """Wait until there are `least` more puts and then none for `QUIET_S`. Raises AssertionError."""
-        first = puts = self._puts()
+    def until_quiet(self, least: float) -> None:
+        """Wait until there are `least` puts in all and then none for `QUIET_S`. Raises AssertionError."""
+        puts = self.puts()
         end, since = time.monotonic() + WITHIN_S, time.monotonic()
-        while time.monotonic() - since < QUIET_S or puts - first < least:
+        while time.monotonic() - since < QUIET_S or puts < least:
             time.sleep(TICK_S)
             self.check()
-            now = self._puts()
+            now = self.puts()
             if now != puts:
                 puts, since = now, time.monotonic()
             assert time.monotonic() < end, f"not quiet within {WITHIN_S:.0f} s"
@@ -170,7 +170,8 @@ class Cluster:
         reports = (decode(HostStatus, each.strip().encode()) for each in texts if each.strip())
         return sum(found.status == "running" for each in reports for found in each.replicas)
 
-    def _puts(self) -> float:
+    def puts(self) -> float:
+        """Puts since etcd started, those before a measure too."""
         return self._metrics()["etcd_debugging_mvcc_put_total"]
 
     def _metrics(self) -> dict[str, float]:
@@ -215,7 +216,8 @@ def main(_part: str, size: str, _most_s: str) -> None:
         started(Path(directory), hosts, text) as cluster,
     ):
         nothing = Used(0, 0, 0, 0)
-        report("start", hosts, nothing, phase(cluster, hosts, lambda: None))
+        cluster.until_quiet(hosts)  # some agents have written already
+        report("start", hosts, nothing, cluster.used())
         report("first boot", hosts, *of(cluster, hosts, lambda: put(cluster, text)))
         said("first boot: replicas that run, percent", cluster.running() / (hosts * REPLICAS) * 100)
         before = cluster.used()
@@ -238,8 +240,9 @@ def of(cluster: Cluster, least: int, act: Callable[[], None]) -> tuple[Used, Use
 
 
 def phase(cluster: Cluster, least: int, act: Callable[[], None]) -> Used:
+    before = cluster.puts()  # an agent may write before `act` returns
     act()
-    cluster.until_quiet(least)
+    cluster.until_quiet(before + least)
     return cluster.used()
 
 
