@@ -1,11 +1,11 @@
 """How much processor time a lab has used: what a loaded machine distorts less than the time on the wall."""
 
+import os
 from pathlib import Path
 
 from integration.lab.lab import Lab
 
 UNITS = ("swarmkeeper", "etcd", "docker", "containerd")
-_UNKNOWN = 2**64 - 1  # systemd's "[not set]" in earlier versions
 
 
 def used_s(lab: Lab) -> float:
@@ -18,16 +18,22 @@ def used_s(lab: Lab) -> float:
 
 
 def used_by_unit(lab: Lab) -> dict[str, float]:
-    """Processor seconds that each of UNITS has used since it started, on all hosts; 0.0 for one that does not run."""
+    """Processor seconds of each unit's main process and its children that have ended, on all hosts.
+
+    systemd counts a unit's processor time only where the kernel has accounting by group.
+    """
     used = dict.fromkeys(UNITS, 0.0)
     for host in lab.hosts:
-        found = host.systemctl("show", "--property=Id,CPUUsageNSec", *(f"{unit}.service" for unit in UNITS))
-        for block in found.split("\n\n"):
-            fields = dict(line.split("=", 1) for line in block.splitlines())
-            taken = fields["CPUUsageNSec"]
-            known = taken.isdecimal() and int(taken) != _UNKNOWN
-            used[fields["Id"].removesuffix(".service")] += int(taken) / 1e9 if known else 0.0
+        for unit in UNITS:
+            pid = host.systemctl("show", "--property=MainPID", "--value", f"{unit}.service")
+            if pid not in ("", "0"):
+                used[unit] += _processor_s(host.exec("cat", f"/proc/{pid}/stat").stdout)
     return used
+
+
+def _processor_s(stat: str) -> float:
+    """Of the fields of proc(5): user and system time of the process and of its ended children."""
+    return sum(map(int, stat.rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _usage_usec(file: Path) -> int:

@@ -41,7 +41,7 @@ class Round:
     seconds: float
     processor_s: float
     units_s: dict[str, float]
-    """Processor seconds of each unit, of all hosts; what the kernel and systemd take is in `processor_s` alone."""
+    """Processor seconds of each unit, of all hosts. Containers, shims and systemd are in `processor_s` alone."""
 
     def __str__(self) -> str:
         units = ", ".join(f"{name} {used:.1f}" for name, used in self.units_s.items())
