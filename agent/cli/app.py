@@ -4,6 +4,8 @@ Each command imports its own module when it runs. Shell completion and `validate
 client. The daemon, which `run` starts, never loads the tables.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -377,6 +379,10 @@ app.registered_groups += checks.registered_groups
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
+    # Python has None for a stream that is closed, as by `<&-`, and a connection would take its number.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open until the process ends
     app(prog_name="swarmkeeper")
 
 

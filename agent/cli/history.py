@@ -50,7 +50,7 @@ def read_history(connection: Connection) -> History:
 def document_at(connection: Connection, history: History, revision: int) -> tuple[str, str]:
     """Return the document of a revision, and a warning if etcd's own history cannot prove it; "" if it does.
 
-    Raises Invalid if nothing has it, or if etcd's history has another one at that revision.
+    Raises Invalid if nothing has it, if etcd's history has another one at that revision, or one that is not UTF-8.
     """
     kept = next((each for each in history.kept if each.revision == revision), None)
     text_kept, problem = None, f"the history has no revision {revision}: see `swarmkeeper history`"
@@ -80,7 +80,13 @@ def document_at(connection: Connection, history: History, revision: int) -> tupl
         raise Invalid(
             f"the history has another document at revision {revision} than the operator put: {MISUSED}"
         )
-    return proven.value.decode(errors="replace"), ""
+    try:
+        return proven.value.decode(), ""
+    except UnicodeDecodeError as error:  # with other characters in their place, it would be another document
+        at = f"byte {error.start} (0x{proven.value[error.start]:02x})"
+        raise Invalid(
+            f"the document of revision {revision} is not UTF-8: {at}; see `swarmkeeper history` for others"
+        ) from None
 
 
 def _is_revision(operand: str) -> bool:

@@ -212,3 +212,23 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
 
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("validate - <&-", 1, "is not valid: 1 fault"),
+        ("plan --endpoint http://127.0.0.1:1 --cluster prod - <&-", 3, "connection refused"),
+        (f"diff - {EXAMPLE} <&-", 1, "the document is empty"),
+        (f"validate {EXAMPLE} >&-", 0, ""),
+        (f"compile --file {EXAMPLE} >&-", 0, ""),
+        ("validate missing.yaml <&- >&- 2>&-", 64, ""),
+    ],
+)
+def test_a_closed_stream_is_an_empty_one(command: str, code: int, said: str) -> None:
+    line = f"exec {sys.executable} -m agent.cli.app {command}"
+
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+    assert said in ended.stderr

@@ -340,6 +340,23 @@ def test_without_an_earlier_document_it_says_so(cluster: Cluster) -> None:
     assert (ended.code, "no revision 999999" in ended.err or "no operator put" in ended.err) == (1, True)
 
 
+@pytest.mark.parametrize("command", [("get",), ("diff",), ("rollback", "--yes")])
+def test_a_document_that_is_not_utf8_is_neither_shown_nor_put_with_other_characters(
+    cluster: Cluster, command: tuple[str, ...]
+) -> None:
+    broken = GOOD.encode().replace(b"hunter2", b"hun\xffter2")
+    at = cluster.store.txn([], [Put(key=cluster.keys.intent, value=broken)]).revision
+    put(cluster, GOOD, "accepted", "carried-out")
+    before = cluster.content()
+
+    ended = cluster.run(command[0], str(at), *command[1:])
+
+    where = broken.index(b"\xff")
+    assert (ended.code, ended.out) == (1, "")
+    assert f"the document of revision {at} is not UTF-8: byte {where} (0xff)" in ended.err
+    assert cluster.content() == before
+
+
 def test_a_rollback_does_not_overwrite_what_another_operator_puts_meanwhile(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
