@@ -8,6 +8,7 @@ import pytest
 
 from bench import run_bootstrap
 from bench.contenders import Contender, Floor, Swarmkeeper
+from bench.processor import UNITS
 from bench.run_bootstrap import Round, one_round, print_results
 from integration.lab.lab import Lab
 
@@ -53,7 +54,7 @@ def test_a_fault_of_the_agents_ends_the_bench() -> None:
 
 
 def test_a_contender_without_a_round_is_left_out_of_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    one = Round(seconds=6.0, processor_s=1.0)
+    one = Round(seconds=6.0, processor_s=1.0, units_s=dict.fromkeys(UNITS, 0.2))
     names: list[type[Contender]] = [Swarmkeeper, Floor]
     print_results({each.name: [one] if each is Swarmkeeper else [] for each in names})
     said = capsys.readouterr().out
