@@ -88,6 +88,13 @@ def test_work_under_way_alone_waits(desk: Desk, more: dict[str, object]) -> None
     [
         {"replicas": (replace(REPLICA, status="exited"),)},
         {"replicas": (replace(REPLICA, steady=True),)},
+        # A leader that first sees a container when it has ended does not count that as a failure of the rollout.
+        {
+            "replicas": (
+                REPLICA,
+                replace(REPLICA, spec="new", id="2", name="prod-app-1-new", status="created"),
+            )
+        },
         {"replicas": ()},
         {"blocked": (BlockedReport(resource="image/app:2", reason="no", kind="error"),)},
         {"waiting": told("network/net")},
