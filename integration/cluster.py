@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from docker.errors import NotFound
+
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.model.records import VERSION, Accepted, Assignment, decode, encode
@@ -353,7 +355,10 @@ def time_swarm(manager: Host, timings: Timings) -> None:
 def running_on(host: Host, *, everything: bool = False) -> Iterable[Running]:
     """The containers of one host."""
     for found in host.docker.api.containers(all=everything):
-        seen = host.docker.api.inspect_container(found["Id"])
+        try:
+            seen = host.docker.api.inspect_container(found["Id"])
+        except NotFound:  # removed since
+            continue
         yield Running(
             host=host.name,
             name=seen["Name"].lstrip("/"),
