@@ -54,9 +54,12 @@ def access(config: Config, path: Path) -> tuple[str, list[str]]:
         raise NotSeen(f"only root can try the access of the account {ACCOUNT}", SUDO)
     checked = _as_agent(sys.executable, "-I", "-m", "agent.cli.app", "config", "check", str(path.absolute()))
     written = (config.state_directory, config.docker.url.removeprefix("unix://"))
-    unwritable = [
-        each for each in written if Path(each).exists() and _as_agent("test", "-w", each).returncode
-    ]
+    unwritable = []
+    for each in filter(os.path.exists, written):
+        tried = _as_agent("test", "-w", each).returncode
+        if tried not in (0, 1):  # test(1): it has not found out
+            raise NotSeen(f"`test -w {each}` as {ACCOUNT} ended with {tried}")
+        unwritable += [each] * tried
     return checked.stderr.strip().removeprefix("swarmkeeper: ") if checked.returncode else "", unwritable
 
 

@@ -21,7 +21,7 @@ MOST_PACKAGES = 22
 SHORTEST = 40
 LONGEST = 400
 MOST_IMPORT_PERCENT = 6.1
-MOST_LINES = 42_859
+MOST_LINES = 42_862
 """While parts of the plan are still added. With all of them in, it is to be 33,000 again: take out as you put in."""
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +30,35 @@ from tests.unit.cli.guarded_etcd import CLUSTER, PASSWORD, ROOT, GuardedEtcd, ru
 
 KEYS = Keys(CLUSTER)
 FRONT = NetworkIntent(key="front", name="front", driver="overlay")
+
+
+# ---- The account
+
+
+@pytest.mark.parametrize(("code", "unwritable"), [(0, False), (1, True), (2, None), (127, None), (-9, None)])
+def test_only_a_test_that_says_no_shows_that_the_account_cannot_write(
+    code: int, unwritable: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*command: str) -> subprocess.CompletedProcess[str]:
+        asked = command == ("test", "-w", str(tmp_path))
+        return subprocess.CompletedProcess(command, code if asked else 0, "", "")
+
+    monkeypatch.setattr(collect, "_as_agent", ended)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    config = Config(
+        cluster=CLUSTER,
+        host="h1",
+        store=StoreSettings(endpoints=("127.0.0.1:2379",)),
+        state_directory=str(tmp_path),
+    )
+    if unwritable is None:
+        with pytest.raises(NotSeen, match=f"ended with {code}"):
+            collect.access(config, tmp_path)
+    else:
+        assert collect.access(config, tmp_path) == ("", [str(tmp_path)] * unwritable)
+
+
+# ---- Rights in etcd
 
 
 @pytest.fixture(scope="module")
